@@ -1,0 +1,6 @@
+//! Redrive watches event-driven systems on Kafka and RabbitMQ and brings their dead letters back.
+//!
+//! `ARCHITECTURE.md` has the map; each module head explains its own design.
+
+pub mod config;
+pub mod domain;

@@ -1,0 +1,168 @@
+use serde::Deserialize;
+
+use super::{ConfigError, Secret};
+use crate::domain::{ClusterName, QueueName, QueueRole, VhostName};
+
+/// One Kafka cluster: `[[kafka]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct KafkaConfig {
+    /// Labels metrics and URLs; unique among all brokers.
+    pub name: ClusterName,
+    /// `host:port` of some brokers of the cluster.
+    pub bootstrap_servers: Vec<String>,
+    /// Forbid every write to this cluster: no replays.
+    pub read_only: bool,
+}
+
+impl Default for KafkaConfig {
+    fn default() -> Self {
+        Self {
+            name: ClusterName::new("kafka"),
+            bootstrap_servers: vec!["127.0.0.1:9092".to_owned()],
+            read_only: false,
+        }
+    }
+}
+
+impl KafkaConfig {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        name_is_usable("kafka.name", &self.name)?;
+        if self.bootstrap_servers.is_empty() {
+            return Err(ConfigError::invalid(
+                "kafka.bootstrap_servers",
+                format!("{} has none; give at least one host:port", self.name),
+            ));
+        }
+        match self
+            .bootstrap_servers
+            .iter()
+            .find(|server| !is_host_and_port(server))
+        {
+            Some(server) => Err(ConfigError::invalid(
+                "kafka.bootstrap_servers",
+                format!("{server:?} is no host:port, for example kafka-1:9092"),
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_host_and_port(server: &str) -> bool {
+    server
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+}
+
+/// One RabbitMQ cluster: `[[rabbitmq]]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RabbitMqConfig {
+    /// Labels metrics and URLs; unique among all brokers.
+    pub name: ClusterName,
+    /// `amqp://user:password@host:5672/vhost` (`%2f` is the virtual host `/`); `amqps` for TLS.
+    pub amqp_url: Secret,
+    /// `http://user:password@host:15672`, the management plugin's API.
+    pub management_url: Secret,
+    /// `http://host:15692`, the prometheus plugin; without it the counts come from the management
+    /// API, which costs the broker more.
+    pub prometheus_url: Option<Secret>,
+    /// Forbid every write and every lease on this cluster: no replays, no custody.
+    pub read_only: bool,
+    /// What is to be done with single queues: `[[rabbitmq.queues]]`.
+    pub queues: Vec<QueueConfig>,
+}
+
+impl Default for RabbitMqConfig {
+    fn default() -> Self {
+        Self {
+            name: ClusterName::new("rabbitmq"),
+            amqp_url: Secret::new("amqp://guest:guest@127.0.0.1:5672/%2f"),
+            management_url: Secret::new("http://guest:guest@127.0.0.1:15672"),
+            prometheus_url: None,
+            read_only: false,
+            queues: Vec::new(),
+        }
+    }
+}
+
+impl RabbitMqConfig {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        name_is_usable("rabbitmq.name", &self.name)?;
+        has_scheme("rabbitmq.amqp_url", &self.amqp_url, &["amqp", "amqps"])?;
+        has_scheme(
+            "rabbitmq.management_url",
+            &self.management_url,
+            &["http", "https"],
+        )?;
+        match &self.prometheus_url {
+            Some(url) => has_scheme("rabbitmq.prometheus_url", url, &["http", "https"]),
+            None => Ok(()),
+        }
+    }
+
+    /// What the configuration says about a queue.
+    pub fn queue(&self, vhost: &VhostName, queue: &QueueName) -> Option<&QueueConfig> {
+        self.queues
+            .iter()
+            .find(|config| config.vhost == *vhost && config.name == *queue)
+    }
+}
+
+/// `[[rabbitmq.queues]]`: what is to be done with one queue.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QueueConfig {
+    #[serde(default = "default_vhost")]
+    pub vhost: VhostName,
+    pub name: QueueName,
+    /// Overrides the role that the topology suggests.
+    #[serde(default)]
+    pub role: Option<QueueRole>,
+    /// `observe` (default for every DLQ): a window is read when a person asks, and given back.
+    /// `managed`: messages are moved into the store, which is then the record.
+    #[serde(default)]
+    pub custody: Option<QueueCustody>,
+}
+
+fn default_vhost() -> VhostName {
+    VhostName::new("/")
+}
+
+/// Who keeps the messages of a RabbitMQ DLQ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueCustody {
+    Observe,
+    Managed,
+}
+
+fn name_is_usable(key: &'static str, name: &ClusterName) -> Result<(), ConfigError> {
+    let allowed = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
+    if name.as_str().is_empty() || !name.as_str().chars().all(allowed) {
+        return Err(ConfigError::invalid(
+            key,
+            format!(
+                "{:?} must be letters, digits, `-`, `_` and `.`: it stands in URLs",
+                name.as_str()
+            ),
+        ));
+    }
+    Ok(())
+}
+
+fn has_scheme(key: &'static str, url: &Secret, schemes: &[&str]) -> Result<(), ConfigError> {
+    let parsed = url::Url::parse(url.expose()).map_err(|error| {
+        ConfigError::invalid(
+            key,
+            format!("is no URL ({error}); it starts with {}://", schemes[0]),
+        )
+    })?;
+    if schemes.contains(&parsed.scheme()) && parsed.has_host() {
+        return Ok(());
+    }
+    Err(ConfigError::invalid(
+        key,
+        format!("must start with {}://host", schemes.join(":// or ")),
+    ))
+}

@@ -1,0 +1,210 @@
+//! The configuration: `redrive.toml`, with every key overridable by a `REDRIVE_*` variable.
+//!
+//! One struct a section. A new key is a field with a doc comment and a default; what two fields must
+//! agree on is checked in `validate`. Durations are written `500ms`, `10s`, `5m`, `1h`, `7d`.
+
+mod brokers;
+mod environment;
+mod error;
+mod sections;
+mod values;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use serde::Deserialize;
+
+pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
+pub use error::ConfigError;
+pub use sections::{
+    DeadLettersConfig, HttpConfig, LogConfig, LogFormat, ReplayConfig, SamplingConfig, StoreConfig,
+    TelemetryConfig,
+};
+pub use values::{HumanDuration, Secret};
+
+use crate::domain::{ClusterName, NameFilter};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub http: HttpConfig,
+    pub store: StoreConfig,
+    /// Kafka clusters. Without any broker in the file, the default local ports are tried.
+    pub kafka: Vec<KafkaConfig>,
+    /// RabbitMQ clusters.
+    pub rabbitmq: Vec<RabbitMqConfig>,
+    pub sampling: SamplingConfig,
+    pub dead_letters: DeadLettersConfig,
+    pub replay: ReplayConfig,
+    pub telemetry: TelemetryConfig,
+    pub log: LogConfig,
+}
+
+impl Config {
+    /// Reads the file, if one is given, then the environment, then checks the whole.
+    pub fn load(
+        path: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let text = match path {
+            None => String::new(),
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+                    path: path.to_owned(),
+                    source,
+                })?
+            }
+        };
+        Self::parse(&text, variables)
+    }
+
+    /// The same for text that was read already.
+    pub fn parse(
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut table: toml::Table =
+            toml::from_str(text).map_err(|source| ConfigError::Syntax(Box::new(source)))?;
+        environment::overlay(&mut table, variables)?;
+        let mut config: Self = table
+            .try_into()
+            .map_err(|source| ConfigError::Syntax(Box::new(source)))?;
+        config.add_default_brokers();
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn add_default_brokers(&mut self) {
+        if self.kafka.is_empty() && self.rabbitmq.is_empty() {
+            self.kafka.push(KafkaConfig::default());
+            self.rabbitmq.push(RabbitMqConfig::default());
+        }
+    }
+
+    fn validate(&self) -> Result<(), ConfigError> {
+        self.http.validate()?;
+        self.sampling.validate()?;
+        self.replay.validate()?;
+        self.kafka.iter().try_for_each(KafkaConfig::validate)?;
+        self.rabbitmq
+            .iter()
+            .try_for_each(RabbitMqConfig::validate)?;
+        NameFilter::parse(self.dead_letters.kafka_topics.iter().map(String::as_str))?;
+        NameFilter::parse(
+            self.dead_letters
+                .kafka_topics_ignored
+                .iter()
+                .map(String::as_str),
+        )?;
+        self.cluster_names_are_unique()
+    }
+
+    fn cluster_names_are_unique(&self) -> Result<(), ConfigError> {
+        let mut seen = HashSet::new();
+        match self.cluster_names().find(|name| !seen.insert(*name)) {
+            Some(name) => Err(ConfigError::invalid(
+                "name",
+                format!(
+                    "{name:?} names two brokers; give each its own, they label metrics and URLs"
+                ),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// All configured brokers, Kafka first.
+    pub fn cluster_names(&self) -> impl Iterator<Item = &ClusterName> {
+        self.kafka
+            .iter()
+            .map(|kafka| &kafka.name)
+            .chain(self.rabbitmq.iter().map(|r| &r.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, [])
+    }
+
+    fn variables(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn without_a_file_it_looks_for_brokers_on_the_default_local_ports() {
+        let config = parse("").unwrap();
+        assert_eq!(config.http.listen.to_string(), "127.0.0.1:8750");
+        assert_eq!(config.kafka[0].bootstrap_servers, ["127.0.0.1:9092"]);
+        assert_eq!(
+            config.rabbitmq[0].amqp_url.expose(),
+            "amqp://guest:guest@127.0.0.1:5672/%2f"
+        );
+    }
+
+    #[test]
+    fn a_variable_overrides_the_file() {
+        let file =
+            "[http]\nlisten = '127.0.0.1:1'\n[[kafka]]\nname = 'a'\nbootstrap_servers = ['x:1']";
+        let environment = variables(&[
+            ("REDRIVE_HTTP__LISTEN", "127.0.0.1:2"),
+            ("REDRIVE_SAMPLING__INTERVAL", "3s"),
+            ("REDRIVE_KAFKA__0__BOOTSTRAP_SERVERS", "[\"y:1\", \"z:2\"]"),
+            ("REDRIVE_LOG__LEVEL", "debug"),
+            (
+                "REDRIVE_TEST_KAFKA",
+                "no key of the configuration has a single underscore only",
+            ),
+        ]);
+        let config = Config::parse(file, environment).unwrap();
+        assert_eq!(config.http.listen.port(), 2);
+        assert_eq!(config.sampling.interval.as_secs(), 3);
+        assert_eq!(config.kafka[0].bootstrap_servers, ["y:1", "z:2"]);
+        assert_eq!(config.kafka[0].name.as_str(), "a");
+    }
+
+    #[test]
+    fn mistakes_name_the_key_and_the_remedy() {
+        let check = |text: &str, expected: &str| {
+            let error = parse(text).expect_err(text).to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        };
+        check(
+            "[http]\nlisten = '0.0.0.0:8750'",
+            "http.allow_unauthenticated",
+        );
+        check("[http]\nlissten = '127.0.0.1:1'", "lissten");
+        check("[sampling]\ninterval = '10'", "10s");
+        check("[sampling]\ninterval = '10ms'", "sampling.interval");
+        check(
+            "[replay]\nkafka_delivery_timeout = '10ms'",
+            "replay.kafka_delivery_timeout",
+        );
+        check(
+            "[[kafka]]\nname = 'a'\nbootstrap_servers = []",
+            "kafka.bootstrap_servers",
+        );
+        check(
+            "[[kafka]]\nname = 'a'\n[[rabbitmq]]\nname = 'a'",
+            "\"a\" names two brokers",
+        );
+        check(
+            "[[rabbitmq]]\nname = 'r'\namqp_url = 'http://x'",
+            "rabbitmq.amqp_url",
+        );
+        check("[dead_letters]\nkafka_topics = ['a[']", "a[");
+    }
+
+    #[test]
+    fn secrets_are_never_printed() {
+        let config =
+            parse("[[rabbitmq]]\nname = 'r'\namqp_url = 'amqp://u:hunter2@h/%2f'").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,208 @@
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+use super::{ConfigError, HumanDuration};
+
+/// `[http]`: the dashboard, the API and `/metrics`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    pub listen: SocketAddr,
+    /// Host names under which the dashboard is reached, beside loopback; a request for another host
+    /// is refused (DNS rebinding). With or without a port.
+    pub hosts: Vec<String>,
+    /// Say in so many words that everybody who reaches the address may do everything.
+    pub allow_unauthenticated: bool,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8750)),
+            hosts: Vec::new(),
+            allow_unauthenticated: false,
+        }
+    }
+}
+
+impl HttpConfig {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        if self.listen.ip().is_loopback() || self.allow_unauthenticated {
+            return Ok(());
+        }
+        Err(ConfigError::invalid(
+            "http.listen",
+            format!(
+                "{} is reachable from other machines and nobody has to log in; listen on 127.0.0.1, \
+                 or set http.allow_unauthenticated = true if everybody who reaches it may replay",
+                self.listen
+            ),
+        ))
+    }
+}
+
+/// `[store]`: where dead letters, replays and the audit are kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// `sqlite:PATH`.
+    pub url: String,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            url: "sqlite:redrive.db".to_owned(),
+        }
+    }
+}
+
+/// `[sampling]`: how often the brokers are looked at.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SamplingConfig {
+    /// Between two samples; at least 1 s.
+    pub interval: HumanDuration,
+    /// One request to a broker is given up after this.
+    pub request_timeout: HumanDuration,
+    /// Samples kept in memory for sparklines.
+    pub history: usize,
+}
+
+impl Default for SamplingConfig {
+    fn default() -> Self {
+        Self {
+            interval: HumanDuration::from_secs(10),
+            request_timeout: HumanDuration::from_secs(5),
+            history: 360,
+        }
+    }
+}
+
+impl SamplingConfig {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        at_least_a_second("sampling.interval", self.interval)?;
+        at_least_a_second("sampling.request_timeout", self.request_timeout)?;
+        if (2..=100_000).contains(&self.history) {
+            return Ok(());
+        }
+        Err(ConfigError::invalid(
+            "sampling.history",
+            "must lie between 2 and 100000 samples",
+        ))
+    }
+}
+
+/// `[dead_letters]`: which topics are DLQs and what is kept of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLettersConfig {
+    /// Kafka topics that hold dead letters, as glob patterns without regard to case.
+    pub kafka_topics: Vec<String>,
+    /// Topics that match the patterns and are none.
+    pub kafka_topics_ignored: Vec<String>,
+    /// Bodies up to this size are kept whole in the store.
+    pub body_limit_bytes: usize,
+    /// At most so many messages are read when somebody looks at an observed RabbitMQ queue.
+    pub observe_window: u16,
+}
+
+impl Default for DeadLettersConfig {
+    fn default() -> Self {
+        let patterns = [
+            "*-dlt",
+            "*.dlt",
+            "*[._-]dlq",
+            "dlq[._-]*",
+            "error.*.*",
+            "dead-letter-topic-*",
+            "wolverine-dead-letter-queue",
+            "*[._-]dead-letter*",
+            "*[._-]dead[._]letter*",
+            "*[._-]deadletter*",
+        ];
+        Self {
+            kafka_topics: patterns.map(str::to_owned).to_vec(),
+            kafka_topics_ignored: Vec::new(),
+            body_limit_bytes: 1024 * 1024,
+            observe_window: 200,
+        }
+    }
+}
+
+/// `[replay]`: how replays are sent and judged.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ReplayConfig {
+    /// A Kafka record that is not delivered within this time has failed or is unknown; the recovery
+    /// after a crash waits that long before it looks for what was sent.
+    pub kafka_delivery_timeout: HumanDuration,
+    /// A RabbitMQ confirm that takes longer makes the replay unknown.
+    pub rabbitmq_confirm_timeout: HumanDuration,
+    /// After a pass, how long nothing may come back before the replay counts as consumed.
+    pub settle_time: HumanDuration,
+    /// A replay of which nothing was seen for so long is "not seen again".
+    pub not_seen_after: HumanDuration,
+}
+
+impl Default for ReplayConfig {
+    fn default() -> Self {
+        Self {
+            kafka_delivery_timeout: HumanDuration::from_secs(10),
+            rabbitmq_confirm_timeout: HumanDuration::from_secs(10),
+            settle_time: HumanDuration::from_secs(10),
+            not_seen_after: HumanDuration::from_secs(600),
+        }
+    }
+}
+
+impl ReplayConfig {
+    pub(super) fn validate(&self) -> Result<(), ConfigError> {
+        at_least_a_second("replay.kafka_delivery_timeout", self.kafka_delivery_timeout)?;
+        at_least_a_second(
+            "replay.rabbitmq_confirm_timeout",
+            self.rabbitmq_confirm_timeout,
+        )
+    }
+}
+
+/// `[telemetry]`: Redrive's own traces.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TelemetryConfig {
+    /// `http://collector:4317`: spans of Redrive's own work are sent there by OTLP over gRPC.
+    pub otlp_endpoint: Option<String>,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// `error`, `warn`, `info`, `debug`, or a filter such as `info,redrive::replay=debug`.
+    pub level: String,
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            level: "info".to_owned(),
+            format: LogFormat::Human,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+fn at_least_a_second(key: &'static str, duration: HumanDuration) -> Result<(), ConfigError> {
+    if duration.as_millis() >= 1000 {
+        return Ok(());
+    }
+    Err(ConfigError::invalid(key, "must be at least 1s"))
+}

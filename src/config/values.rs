@@ -1,0 +1,94 @@
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+/// A duration written with its unit: `500ms`, `10s`, `5m`, `1h`, `7d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HumanDuration(pub Duration);
+
+impl HumanDuration {
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let digits = text.find(|character: char| !character.is_ascii_digit())?;
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().ok()?;
+        let seconds = |factor: u64| number.checked_mul(factor).map(Duration::from_secs);
+        let duration = match unit.trim() {
+            "ms" => Some(Duration::from_millis(number)),
+            "s" => seconds(1),
+            "m" => seconds(60),
+            "h" => seconds(3600),
+            "d" => seconds(86_400),
+            _ => None,
+        };
+        duration.map(Self)
+    }
+}
+
+impl Deref for HumanDuration {
+    type Target = Duration;
+
+    fn deref(&self) -> &Duration {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for HumanDuration {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(format!(
+                "{text:?} is no duration; write a number with ms, s, m, h or d, for example 10s"
+            ))
+        })
+    }
+}
+
+/// Text that may hold a password: readable on purpose only, never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_carry_their_unit() {
+        let check = |text: &str, expected: Option<u64>| {
+            let millis = HumanDuration::parse(text).map(|d| u64::try_from(d.as_millis()).unwrap());
+            assert_eq!(millis, expected, "{text}");
+        };
+        check("250ms", Some(250));
+        check("10s", Some(10_000));
+        check("5m", Some(300_000));
+        check("2h", Some(7_200_000));
+        check("1d", Some(86_400_000));
+        check("10", None);
+        check("ten seconds", None);
+        check("99999999999999999999s", None);
+        check("18446744073709551615d", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,369 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    ClusterName, ConsumerGroup, DeadLetterId, ExchangeName, FailureGroupId, Message, Offset,
+    Partition, QueueName, ReplayId, RevisionNumber, System, Timestamp, TopicName, VhostName,
+};
+
+/// Where a dead letter lay in its broker, which is its identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "system", rename_all = "lowercase")]
+pub enum Position {
+    Kafka {
+        topic: TopicName,
+        /// Tells a recreated topic from its namesake; `None` from brokers before 2.8.
+        topic_id: Option<Uuid>,
+        partition: Partition,
+        offset: Offset,
+    },
+    RabbitMq {
+        vhost: VhostName,
+        queue: QueueName,
+        /// SHA-256 in hex of everything about the message that a redelivery does not change
+        /// (broker-facts C.4). Equal fingerprints form a multiset: this is no unique key.
+        fingerprint: String,
+    },
+}
+
+impl Position {
+    pub const fn system(&self) -> System {
+        match self {
+            Self::Kafka { .. } => System::Kafka,
+            Self::RabbitMq { .. } => System::RabbitMq,
+        }
+    }
+
+    /// The DLQ: the topic, or the queue without its virtual host.
+    pub fn dlq(&self) -> &str {
+        match self {
+            Self::Kafka { topic, .. } => topic.as_str(),
+            Self::RabbitMq { queue, .. } => queue.as_str(),
+        }
+    }
+
+    /// The value of header `x-replay-source` for a replay of what lies here.
+    pub fn replay_source(&self, cluster: &ClusterName) -> String {
+        match self {
+            Self::Kafka {
+                topic,
+                partition,
+                offset,
+                ..
+            } => {
+                format!("kafka:{cluster}/{topic}/{partition}@{offset}")
+            }
+            Self::RabbitMq {
+                vhost,
+                queue,
+                fingerprint,
+            } => {
+                format!(
+                    "amqp:{vhost}/{queue}#{}",
+                    fingerprint.get(..16).unwrap_or(fingerprint)
+                )
+            }
+        }
+    }
+}
+
+/// Where a message lived before it died, as far as its headers tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// Topic, or the queue in which the message died.
+    pub destination: Option<String>,
+    /// Kafka.
+    pub partition: Option<Partition>,
+    /// Kafka.
+    pub offset: Option<Offset>,
+    /// RabbitMQ: the exchange to which the message was published first.
+    pub exchange: Option<ExchangeName>,
+    /// RabbitMQ.
+    pub routing_keys: Vec<String>,
+    /// The time of the original record.
+    pub timestamp: Option<Timestamp>,
+    /// The consumer group, connector or endpoint that failed.
+    pub consumer: Option<ConsumerGroup>,
+}
+
+/// Why a message died, as far as its headers tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failure {
+    /// The most specific exception class that is known.
+    pub class: Option<String>,
+    /// The wrapper around it, where there is one.
+    pub wrapper_class: Option<String>,
+    pub message: Option<String>,
+    pub stack_trace: Option<String>,
+}
+
+/// The broker's or framework's reason for dead-lettering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeathReason {
+    /// A consumer failed and published the message to the DLQ itself.
+    Exception,
+    Rejected,
+    Expired,
+    MaxLength,
+    DeliveryLimit,
+    Unrouted,
+    Unknown,
+}
+
+impl DeathReason {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exception => "exception",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::MaxLength => "maxlen",
+            Self::DeliveryLimit => "delivery_limit",
+            Self::Unrouted => "unrouted",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads the `reason` of RabbitMQ's `x-death` and our own column.
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "exception" => Self::Exception,
+            "rejected" => Self::Rejected,
+            "expired" => Self::Expired,
+            "maxlen" => Self::MaxLength,
+            "delivery_limit" => Self::DeliveryLimit,
+            "unrouted" => Self::Unrouted,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for DeathReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// What `attempts` counts; the kinds of two dialects cannot be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AttemptsKind {
+    Deliveries,
+    Retries,
+    Deaths,
+}
+
+/// One dialect's account of one death. A message may carry several, newest first in
+/// [`Decoded::hops`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hop {
+    /// The dialect that was decoded, for example `x-death` or `spring-kafka`.
+    pub dialect: String,
+    pub origin: Origin,
+    pub failure: Failure,
+    pub reason: DeathReason,
+    /// How often this death happened, with its meaning.
+    pub attempts: Option<(u64, AttemptsKind)>,
+    pub first_failed_at: Option<Timestamp>,
+    pub last_failed_at: Option<Timestamp>,
+}
+
+/// What all dialects found on one message. The normalised view is the merge of all hops.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decoded {
+    pub origin: Origin,
+    pub failure: Failure,
+    pub reason: DeathReason,
+    pub attempts: Option<(u64, AttemptsKind)>,
+    pub first_failed_at: Option<Timestamp>,
+    pub last_failed_at: Option<Timestamp>,
+    /// Every hop that any dialect found, latest first; empty if the headers say nothing.
+    pub hops: Vec<Hop>,
+}
+
+impl Default for Decoded {
+    fn default() -> Self {
+        Self {
+            origin: Origin::default(),
+            failure: Failure::default(),
+            reason: DeathReason::Unknown,
+            attempts: None,
+            first_failed_at: None,
+            last_failed_at: None,
+            hops: Vec::new(),
+        }
+    }
+}
+
+/// The business identity of an event, read from its headers and then from its JSON body.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventIdentity {
+    pub event_id: Option<String>,
+    pub event_type: Option<String>,
+    pub correlation_id: Option<String>,
+    pub causation_id: Option<String>,
+    pub aggregate_id: Option<String>,
+}
+
+/// The failure group of a dead letter and how it was derived.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Classification {
+    pub group: FailureGroupId,
+    /// What the page shows as the group's name: exception and parameterised message.
+    pub title: String,
+    /// "grouped by …".
+    pub explanation: String,
+}
+
+/// Who holds the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Custody {
+    /// The broker keeps it and the store indexes it: a Kafka topic, or an observed RabbitMQ queue.
+    Broker,
+    /// The message was taken from its RabbitMQ queue; the store is the record.
+    Store,
+}
+
+impl Custody {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Broker => "broker",
+            Self::Store => "store",
+        }
+    }
+}
+
+/// A dead letter on its way into the store.
+#[derive(Clone, Debug)]
+pub struct NewDeadLetter {
+    pub cluster: ClusterName,
+    pub position: Position,
+    pub message: Message,
+    /// Why the whole body is not in `message`, for example because it exceeds the limit.
+    pub body_omitted: Option<String>,
+    /// When it arrived in the DLQ: the record's timestamp on Kafka; on RabbitMQ the last death, or
+    /// else the time at which it was seen.
+    pub dead_at: Timestamp,
+    pub decoded: Decoded,
+    pub event: EventIdentity,
+    pub classification: Classification,
+    pub custody: Custody,
+    /// Header `x-replay-id`: this message is a replay of ours that died again.
+    pub replay_id: Option<ReplayId>,
+    /// RabbitMQ delivered it with `redelivered = true`, so it may already be stored.
+    pub redelivered: bool,
+}
+
+/// What a dead letter waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetterStatus {
+    /// Nothing was done about it yet, or its last replay failed or died again.
+    Open,
+    /// A replay of it is planned, being sent, or unknown.
+    Replaying,
+    /// A replay of it was sent; its outcome is in the replay's state.
+    Replayed,
+    /// RabbitMQ, observed queues: it was not in the last window.
+    Gone,
+}
+
+impl DeadLetterStatus {
+    pub const ALL: [Self; 4] = [Self::Open, Self::Replaying, Self::Replayed, Self::Gone];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Replaying => "replaying",
+            Self::Replayed => "replayed",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+impl fmt::Display for DeadLetterStatus {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// A word that is none of the known ones.
+#[derive(Debug, thiserror::Error)]
+#[error("{word:?} is none of {expected}")]
+pub struct UnknownWord {
+    pub word: String,
+    pub expected: &'static str,
+}
+
+impl FromStr for DeadLetterStatus {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| UnknownWord {
+                word: text.to_owned(),
+                expected: "open, replaying, replayed, gone",
+            })
+    }
+}
+
+/// What lists show of a dead letter: no body, no headers.
+#[derive(Clone, Debug)]
+pub struct DeadLetterSummary {
+    pub id: DeadLetterId,
+    pub cluster: ClusterName,
+    pub position: Position,
+    pub status: DeadLetterStatus,
+    pub custody: Custody,
+    pub dead_at: Timestamp,
+    /// When the store first held it.
+    pub indexed_at: Timestamp,
+    pub reason: DeathReason,
+    /// Topic or queue of origin.
+    pub source: Option<String>,
+    pub consumer: Option<ConsumerGroup>,
+    pub failure_class: Option<String>,
+    pub failure_message: Option<String>,
+    pub event: EventIdentity,
+    pub group: FailureGroupId,
+    /// Bytes of key, body and headers.
+    pub size: u64,
+    pub attempts: Option<(u64, AttemptsKind)>,
+    /// Highest revision; 0 if it was never edited.
+    pub latest_revision: RevisionNumber,
+    /// The replay that brought it back here, if it is a replay that died again.
+    pub died_from_replay: Option<ReplayId>,
+    /// The stored row that it may repeat (RabbitMQ redelivery, broker-facts C.4).
+    pub possible_duplicate_of: Option<DeadLetterId>,
+}
+
+/// Everything the store holds about one dead letter.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub summary: DeadLetterSummary,
+    pub message: Message,
+    pub body_omitted: Option<String>,
+    pub decoded: Decoded,
+    pub group_title: String,
+    pub group_explanation: String,
+}
+
+/// An edit: the whole message as it shall be replayed.
+#[derive(Clone, Debug)]
+pub struct Revision {
+    pub dead_letter: DeadLetterId,
+    pub number: RevisionNumber,
+    pub message: Message,
+    pub author: String,
+    pub created_at: Timestamp,
+    pub note: Option<String>,
+}

@@ -1,0 +1,24 @@
+//! The words of the field as types: identifiers, messages, dead letters, replays, samples.
+//!
+//! Nothing here does I/O and nothing here imports another module of the crate; every other module may
+//! import this one. Wire formats, table rows and pages have types of their own and convert from these.
+
+mod dead_letter;
+mod glob;
+mod ids;
+mod message;
+mod replay;
+mod sample;
+mod snapshot;
+mod time;
+mod topology;
+
+pub use dead_letter::*;
+pub use glob::{GlobError, NameFilter};
+pub use ids::*;
+pub use message::*;
+pub use replay::*;
+pub use sample::*;
+pub use snapshot::*;
+pub use time::Timestamp;
+pub use topology::*;
