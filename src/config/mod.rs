@@ -106,7 +106,8 @@ impl Config {
             Some(name) => Err(ConfigError::invalid(
                 "name",
                 format!(
-                    "{name:?} names two brokers; give each its own, they label metrics and URLs"
+                    "{:?} names two brokers; give each its own, they label metrics and URLs",
+                    name.as_str()
                 ),
             )),
             None => Ok(()),

@@ -267,6 +267,10 @@ mod optional_bytes {
     #[derive(Serialize, Deserialize)]
     struct Wrapped(#[serde(with = "bytes_or_text")] Bytes);
 
+    #[expect(
+        clippy::ref_option,
+        reason = "serde calls it with a reference to the field"
+    )]
     pub(super) fn serialize<S: Serializer>(
         bytes: &Option<Bytes>,
         serializer: S,

@@ -55,7 +55,7 @@ pub struct PartitionSample {
 pub struct GroupSample {
     pub group: ConsumerGroup,
     pub kind: GroupKind,
-    /// As the broker names it: Stable, Empty, PreparingRebalance, …
+    /// As the broker names it: `Stable`, `Empty`, `PreparingRebalance`, …
     pub state: String,
     pub members: Vec<GroupMember>,
     pub committed: Vec<CommittedOffset>,
@@ -63,7 +63,7 @@ pub struct GroupSample {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupKind {
-    /// The protocol with JoinGroup and SyncGroup.
+    /// The protocol with `JoinGroup` and `SyncGroup`.
     Classic,
     /// KIP-848.
     Consumer,
@@ -142,6 +142,10 @@ pub enum DeliveryLimit {
 
 /// A queue with its effective settings (arguments and policies merged) and its counts. A count that
 /// the source does not give is absent, never 0.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are RabbitMQ's own flags"
+)]
 #[derive(Clone, Debug)]
 pub struct QueueSample {
     pub vhost: VhostName,

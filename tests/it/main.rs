@@ -1,0 +1,5 @@
+//! Integration tests against real brokers, in one binary because linking is what costs.
+//!
+//! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
+
+mod support;
