@@ -7,19 +7,19 @@ use redrive::config::{KafkaConfig, RabbitMqConfig, Secret};
 use uuid::Uuid;
 
 /// The value of a variable that `cargo xtask test` sets.
-pub fn required(variable: &str) -> String {
+pub(crate) fn required(variable: &str) -> String {
     std::env::var(variable).unwrap_or_else(|_| {
         panic!("{variable} is not set: run `cargo xtask test`, or export what `cargo xtask brokers` prints")
     })
 }
 
 /// A name that no other test uses.
-pub fn unique(prefix: &str) -> String {
+pub(crate) fn unique(prefix: &str) -> String {
     format!("{prefix}-{}", Uuid::new_v4().simple())
 }
 
 /// The shared Kafka.
-pub fn kafka() -> KafkaConfig {
+pub(crate) fn kafka() -> KafkaConfig {
     KafkaConfig {
         bootstrap_servers: vec![required("REDRIVE_TEST_KAFKA")],
         ..KafkaConfig::default()
@@ -27,7 +27,7 @@ pub fn kafka() -> KafkaConfig {
 }
 
 /// The shared RabbitMQ in its default virtual host; tests use a virtual host of their own.
-pub fn rabbitmq() -> RabbitMqConfig {
+pub(crate) fn rabbitmq() -> RabbitMqConfig {
     install_crypto_provider();
     RabbitMqConfig {
         amqp_url: Secret::new(required("REDRIVE_TEST_AMQP_URL")),
@@ -40,18 +40,18 @@ pub fn rabbitmq() -> RabbitMqConfig {
 }
 
 /// An HTTP client needs it even for plain text; the second call of a process changes nothing.
-pub fn install_crypto_provider() {
+pub(crate) fn install_crypto_provider() {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
 }
 
 /// Waits until `probe` gives a value; panics with `what` when it does not within a minute.
-pub async fn eventually<T, F: Future<Output = Option<T>>>(
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
     what: &str,
     mut probe: impl FnMut() -> F,
 ) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(value) = probe().await {
             return value;
