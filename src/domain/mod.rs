@@ -4,6 +4,8 @@
 //! import this one. Wire formats, table rows and pages have types of their own and convert from these.
 
 mod dead_letter;
+mod digest;
+mod filter;
 mod glob;
 mod ids;
 mod message;
@@ -14,6 +16,8 @@ mod time;
 mod topology;
 
 pub use dead_letter::*;
+pub use digest::{digest_of_fields, sha256_hex};
+pub use filter::*;
 pub use glob::{GlobError, NameFilter};
 pub use ids::*;
 pub use message::*;
