@@ -5,6 +5,8 @@
 
 pub mod conventions;
 mod dead_letter;
+mod digest;
+mod filter;
 mod glob;
 mod ids;
 mod message;
@@ -15,6 +17,8 @@ mod time;
 mod topology;
 
 pub use dead_letter::*;
+pub use digest::{digest_of_fields, sha256_hex};
+pub use filter::*;
 pub use glob::{GlobError, NameFilter};
 pub use ids::*;
 pub use message::*;
