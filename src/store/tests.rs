@@ -452,3 +452,25 @@ async fn the_audit_is_a_chain() {
         "equal entries have different hashes because of the chain"
     );
 }
+
+#[tokio::test]
+async fn a_truncated_log_may_use_its_offsets_again() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    index(store, &[0, 1, 2]).await;
+    let gap = Gap {
+        topic: "orders.dlq".into(),
+        partition: Partition(0),
+        from: Offset(1),
+        to: Offset(3),
+        kind: GapKind::Truncated,
+    };
+    let gaps = std::slice::from_ref(&gap);
+    store
+        .index_kafka_batch(&"c".into(), &[], &[cursor(1)], gaps, NOW)
+        .await
+        .unwrap();
+    index(store, &[1]).await;
+    assert_eq!(store.count_dead_letters(&all(), NOW).await.unwrap(), 4);
+    assert_eq!(store.gaps(10).await.unwrap()[0].1, gap);
+}
