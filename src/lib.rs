@@ -4,6 +4,7 @@
 
 pub mod brokers;
 pub mod config;
+pub mod dialects;
 pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
