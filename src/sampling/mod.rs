@@ -1,0 +1,4 @@
+mod derive_kafka;
+mod history;
+mod offset_times;
+mod progress;
