@@ -4,5 +4,7 @@
 
 pub mod config;
 pub mod domain;
+pub mod lifecycle;
 pub mod metrics;
 pub mod sampling;
+pub mod store;

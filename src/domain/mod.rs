@@ -3,7 +3,10 @@
 //! Nothing here does I/O and nothing here imports another module of the crate; every other module may
 //! import this one. Wire formats, table rows and pages have types of their own and convert from these.
 
+pub mod conventions;
 mod dead_letter;
+mod digest;
+mod filter;
 mod glob;
 mod ids;
 mod message;
@@ -14,6 +17,8 @@ mod time;
 mod topology;
 
 pub use dead_letter::*;
+pub use digest::{digest_of_fields, sha256_hex};
+pub use filter::*;
 pub use glob::{GlobError, NameFilter};
 pub use ids::*;
 pub use message::*;

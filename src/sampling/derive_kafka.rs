@@ -1,7 +1,7 @@
 //! From two looks at a Kafka cluster to lag, time lag, rates and verdicts. Pure: the times are those
 //! of the samples.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -140,7 +140,8 @@ struct KnownTopics<'a> {
     states: &'a HashMap<TopicName, TopicState>,
 }
 
-/// A broker may name a topic, a group or a partition twice; the pages and the series must not.
+/// A broker may name a topic, a group or a partition twice; the pages and the series must not. An
+/// offset below 0 is the protocol's word for none.
 fn sort_and_deduplicate(sample: &mut KafkaSample) {
     sample.topics.sort_by(|a, b| a.topic.cmp(&b.topic));
     sample.topics.dedup_by(|a, b| a.topic == b.topic);
@@ -151,6 +152,15 @@ fn sort_and_deduplicate(sample: &mut KafkaSample) {
         topic
             .partitions
             .dedup_by_key(|partition| partition.partition);
+        for partition in &mut topic.partitions {
+            for offset in [
+                &mut partition.log_start,
+                &mut partition.high_watermark,
+                &mut partition.last_stable,
+            ] {
+                *offset = offset.filter(|offset| offset.0 >= 0);
+            }
+        }
     }
     sample.groups.sort_by(|a, b| a.group.cmp(&b.group));
     sample.groups.dedup_by(|a, b| a.group == b.group);
@@ -160,7 +170,6 @@ fn sort_and_deduplicate(sample: &mut KafkaSample) {
         group
             .committed
             .dedup_by(|a, b| a.partition == b.partition && a.topic == b.topic);
-        // The protocol's word for "nothing committed".
         group.committed.retain(|commit| commit.offset.0 >= 0);
     }
 }
@@ -176,7 +185,7 @@ impl TopicState {
         for partition in &topic.partitions {
             let state = self.partitions.entry(partition.partition).or_default();
             if let Some((records, per_second)) = state.observe(partition, times.ends_at) {
-                self.produced_total += records;
+                self.produced_total = self.produced_total.saturating_add(records);
                 rate = Some(rate.unwrap_or(0.0) + per_second);
             }
         }
@@ -258,8 +267,8 @@ impl GroupState {
         }
         GroupStatus {
             verdict: sum.verdict,
-            lag: topics.iter().map(|topic| topic.lag).sum(),
-            lost_total: topics.iter().map(|topic| topic.lost_total).sum(),
+            lag: total(topics.iter().map(|topic| topic.lag)),
+            lost_total: total(topics.iter().map(|topic| topic.lost_total)),
             time_lag: sum.time_lag,
             consume_rate: sum.consume_rate,
             produce_rate: sum.produce_rate,
@@ -359,12 +368,12 @@ impl GroupTopicState {
             let state = self.partitions.entry(commit.partition).or_default();
             let view = topic.partition(commit.partition);
             if let Some(progress) = state.advance(commit.offset, times.committed_at) {
-                self.processed_total += progress.records;
+                self.processed_total = self.processed_total.saturating_add(progress.records);
                 add_rate(&mut sum.consume_rate, Some(progress.per_second));
                 durations.extend(view.durations(&progress, commit.offset, times.committed_at));
             }
             let status = view.status(commit, times.ends_at);
-            self.lost_total += state.lost(&status);
+            self.lost_total = self.lost_total.saturating_add(state.lost(&status));
             sum.add_partition(&status, state.verdict(&status, membership));
             partitions.push(status);
         }
@@ -374,10 +383,7 @@ impl GroupTopicState {
         );
         let status = GroupTopicStatus {
             topic: commits[0].topic.clone(),
-            lag: partitions
-                .iter()
-                .filter_map(|partition| partition.lag)
-                .sum(),
+            lag: total(partitions.iter().filter_map(|partition| partition.lag)),
             processed_total: self.processed_total,
             lost_total: self.lost_total,
             partitions,
@@ -522,6 +528,11 @@ impl PartitionView<'_> {
         };
         (0..parts).filter_map(part).collect()
     }
+}
+
+/// A sum of numbers that a broker chose.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// The share of the log between its start and the committed offset.

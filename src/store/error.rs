@@ -1,0 +1,49 @@
+use thiserror::Error;
+
+use crate::domain::{DeadLetterId, IllegalTransition, ReplayId, RevisionNumber};
+
+/// Why the store refused or failed. Nothing of a failed call was written.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    #[error("store.url {url:?} is no address of a database; write sqlite:PATH")]
+    Url { url: String, source: sqlx::Error },
+    #[error("cannot open the store {url:?}; is the folder there and writable?")]
+    Open { url: String, source: sqlx::Error },
+    #[error("cannot bring the store up to date; was it written by a newer version?")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("the store failed")]
+    Database(#[from] sqlx::Error),
+    #[error("the store holds something unreadable in {what}")]
+    Corrupt {
+        what: &'static str,
+        source: serde_json::Error,
+    },
+    #[error("there is no dead letter {0}")]
+    NoSuchDeadLetter(DeadLetterId),
+    #[error("dead letter {dead_letter} has no revision {revision}")]
+    NoSuchRevision {
+        dead_letter: DeadLetterId,
+        revision: RevisionNumber,
+    },
+    #[error("there is no replay {0}")]
+    NoSuchReplay(ReplayId),
+    #[error(
+        "dead letter {dead_letter} was edited meanwhile: its latest revision is {latest}, yours \
+         builds on {expected}; reload and edit again"
+    )]
+    RevisionConflict {
+        dead_letter: DeadLetterId,
+        expected: RevisionNumber,
+        latest: RevisionNumber,
+    },
+    #[error(transparent)]
+    IllegalTransition(#[from] IllegalTransition),
+    #[error("the cursor {0:?} is none that a page of this list gave out")]
+    BadCursor(String),
+}
+
+impl StoreError {
+    pub(super) fn corrupt(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
+        move |source| Self::Corrupt { what, source }
+    }
+}

@@ -1,0 +1,109 @@
+//! What Redrive remembers: dead letters, revisions, replays, cursors, the audit. SQLite behind sqlx,
+//! which is named here only.
+//!
+//! One connection writes, so writers queue instead of failing with "database is locked"; readers see
+//! the last committed state and never block it (WAL). `synchronous=FULL`: when a write returns, it is
+//! on disk, which is what lets a caller acknowledge, send or confirm (design.md, "Store"). Callers
+//! batch: one call is one transaction.
+//!
+//! A new table is a new file in `migrations/`, a file here with its row type, and methods on [`Store`].
+
+mod audit;
+mod dead_letters;
+mod error;
+mod failure_groups;
+mod filter_sql;
+mod insert;
+mod intake;
+mod message_rows;
+mod overview;
+mod page;
+mod replays;
+mod revisions;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::SqlitePool;
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+
+pub use audit::{AuditEntry, NewAuditEntry};
+pub use error::StoreError;
+pub use failure_groups::FailureGroup;
+pub use intake::{Gap, Indexed, KafkaCursor};
+pub use overview::{DeadLetterTotal, DlqDepth};
+pub use page::{Page, PageRequest};
+pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
+pub use revisions::NewRevision;
+
+/// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.
+const READ_CONNECTIONS: u32 = 4;
+
+/// A writer that waits longer than this has met a foreign process that holds the database.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pages of 4 KiB that a connection caches: 2 MiB each, to stay small when idle.
+const CACHE_KIBIBYTES: &str = "-2000";
+
+/// The store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    reader: SqlitePool,
+    writer: SqlitePool,
+}
+
+impl Store {
+    /// Opens or creates the database of `store.url` and brings its tables up to date.
+    pub async fn open(url: &str) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|source| StoreError::Url {
+                url: url.to_owned(),
+                source,
+            })?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .auto_vacuum(SqliteAutoVacuum::Incremental)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("cache_size", CACHE_KIBIBYTES);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone())
+            .await
+            .map_err(|source| StoreError::Open {
+                url: url.to_owned(),
+                source,
+            })?;
+        sqlx::migrate!("./migrations").run(&writer).await?;
+        let reader = SqlitePoolOptions::new()
+            .max_connections(READ_CONNECTIONS)
+            .connect_with(options.pragma("query_only", "ON"))
+            .await
+            .map_err(|source| StoreError::Open {
+                url: url.to_owned(),
+                source,
+            })?;
+        Ok(Self { reader, writer })
+    }
+
+    /// Closes all connections, which checkpoints the write-ahead log.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+
+    /// Bytes of the database file, without its write-ahead log.
+    pub async fn size_bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()";
+        let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&self.reader).await?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,407 @@
+//! Replay jobs and their replays. Only [`ReplayState::advance`] decides what may follow; here its
+//! answer is written together with the status of the dead letter.
+
+use sqlx::{FromRow, QueryBuilder, Sqlite, Transaction};
+use uuid::Uuid;
+
+use super::insert::set_status;
+use super::{NewAuditEntry, Page, PageRequest, Store, StoreError, audit};
+use crate::domain::{
+    ClusterName, DeadLetterId, DeadLetterStatus, Destination, Replay, ReplayEvent, ReplayId,
+    ReplayJob, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
+};
+
+const COLUMNS: &str = "id, job, dead_letter, revision, destination, attempt, detail, updated_at_ms";
+
+/// A job as it was confirmed.
+#[derive(Clone, Debug)]
+pub struct NewReplayJob {
+    pub id: ReplayJobId,
+    pub created_at: Timestamp,
+    pub created_by: String,
+    /// For people: "1 dead letter", or the filter as typed.
+    pub selection: String,
+    pub replays: Vec<NewReplay>,
+}
+
+/// One dead letter of a new job.
+#[derive(Clone, Debug)]
+pub struct NewReplay {
+    pub id: ReplayId,
+    pub dead_letter: DeadLetterId,
+    pub revision: RevisionNumber,
+    pub destination: Destination,
+}
+
+/// What became of a new job.
+#[derive(Clone, Debug, Default)]
+pub struct JobCreated {
+    pub planned: Vec<ReplayId>,
+    pub refused: Vec<RefusedReplay>,
+}
+
+/// A dead letter that cannot be replayed now.
+#[derive(Clone, Debug)]
+pub struct RefusedReplay {
+    pub dead_letter: DeadLetterId,
+    /// For people: "a replay of it is still active".
+    pub reason: String,
+}
+
+impl Store {
+    /// Freezes a job: all its replays are planned, or refused one by one, in one transaction with
+    /// the audit. A job of which everything is refused is not stored.
+    pub async fn create_job(
+        &self,
+        job: &NewReplayJob,
+        entry: &NewAuditEntry,
+    ) -> Result<JobCreated, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query(
+            "INSERT INTO replay_jobs (id, created_at_ms, created_by, selection) VALUES (?, ?, ?, ?)",
+        )
+        .bind(job.id.to_string())
+        .bind(job.created_at.as_millis())
+        .bind(&job.created_by)
+        .bind(&job.selection)
+        .execute(&mut *transaction)
+        .await?;
+        let mut created = JobCreated::default();
+        for replay in &job.replays {
+            match plan(&mut transaction, job, replay).await? {
+                Ok(()) => created.planned.push(replay.id),
+                Err(reason) => {
+                    created.refused.push(RefusedReplay {
+                        dead_letter: replay.dead_letter,
+                        reason,
+                    });
+                }
+            }
+        }
+        if created.planned.is_empty() {
+            return Ok(created);
+        }
+        audit::append(&mut transaction, entry).await?;
+        transaction.commit().await?;
+        Ok(created)
+    }
+
+    /// Applies one event to one replay, on disk when this returns.
+    pub async fn advance_replay(
+        &self,
+        id: ReplayId,
+        event: ReplayEvent,
+        at: Timestamp,
+    ) -> Result<Replay, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let replay = advance_in(&mut transaction, id, event, at).await?;
+        transaction.commit().await?;
+        Ok(replay)
+    }
+
+    /// The same for a batch in one transaction. A refused transition leaves only its own replay as
+    /// it was; a failure of the database leaves all.
+    pub async fn advance_replays(
+        &self,
+        events: Vec<(ReplayId, ReplayEvent)>,
+        at: Timestamp,
+    ) -> Result<Vec<Result<Replay, StoreError>>, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut results = Vec::with_capacity(events.len());
+        for (id, event) in events {
+            match advance_in(&mut transaction, id, event, at).await {
+                Err(StoreError::Database(error)) => return Err(StoreError::Database(error)),
+                result => results.push(result),
+            }
+        }
+        transaction.commit().await?;
+        Ok(results)
+    }
+
+    /// A person's decision about an unknown replay, with its audit entry.
+    pub async fn resolve_unknown(
+        &self,
+        id: ReplayId,
+        decision: ReplayEvent,
+        entry: &NewAuditEntry,
+    ) -> Result<Replay, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let replay = advance_in(&mut transaction, id, decision, entry.at).await?;
+        audit::append(&mut transaction, entry).await?;
+        transaction.commit().await?;
+        Ok(replay)
+    }
+
+    /// Replays in some of the states, oldest job first and in the order in which it was planned.
+    pub async fn replays_in(
+        &self,
+        states: &[ReplayStateName],
+        limit: u32,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let mut query =
+            QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM replays WHERE state IN ("));
+        let mut list = query.separated(", ");
+        for state in states {
+            list.push_bind(state.as_str());
+        }
+        query
+            .push(") ORDER BY id LIMIT ")
+            .push_bind(i64::from(limit));
+        let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        rows.into_iter().map(ReplayRow::into_replay).collect()
+    }
+
+    /// All replays of one dead letter, the newest first.
+    pub async fn replays_of(&self, id: DeadLetterId) -> Result<Vec<Replay>, StoreError> {
+        self.replays_where("dead_letter = ", id.0.to_string(), " ORDER BY attempt DESC")
+            .await
+    }
+
+    pub async fn replay(&self, id: ReplayId) -> Result<Replay, StoreError> {
+        let found = self.replays_where("id = ", id.to_string(), "").await?;
+        found.into_iter().next().ok_or(StoreError::NoSuchReplay(id))
+    }
+
+    /// All replays of a job in the order in which they were planned.
+    pub async fn replays_of_job(
+        &self,
+        id: ReplayJobId,
+        limit: u32,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let limit = format!(" ORDER BY id LIMIT {limit}");
+        self.replays_where("job = ", id.to_string(), &limit).await
+    }
+
+    async fn replays_where(
+        &self,
+        condition: &str,
+        value: String,
+        order: &str,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let mut query =
+            QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM replays WHERE {condition}"));
+        query.push_bind(value).push(order);
+        let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        rows.into_iter().map(ReplayRow::into_replay).collect()
+    }
+
+    /// Jobs, the newest first.
+    pub async fn replay_jobs(&self, page: &PageRequest) -> Result<Page<ReplayJob>, StoreError> {
+        let rows: Vec<JobRow> = sqlx::query_as(
+            "SELECT rowid AS row, id, created_at_ms, created_by, selection FROM replay_jobs \
+             WHERE rowid < ? ORDER BY rowid DESC LIMIT ?",
+        )
+        .bind(page.key()?.unwrap_or(i64::MAX))
+        .bind(page.rows())
+        .fetch_all(&self.reader)
+        .await?;
+        let page = Page::of(rows, page, |row: &JobRow| row.row);
+        let mut items = Vec::with_capacity(page.items.len());
+        for row in page.items {
+            items.push(self.with_counts(row).await?);
+        }
+        Ok(Page {
+            items,
+            next_cursor: page.next_cursor,
+        })
+    }
+
+    pub async fn replay_job(&self, id: ReplayJobId) -> Result<Option<ReplayJob>, StoreError> {
+        let row: Option<JobRow> = sqlx::query_as(
+            "SELECT rowid AS row, id, created_at_ms, created_by, selection FROM replay_jobs \
+             WHERE id = ?",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&self.reader)
+        .await?;
+        match row {
+            Some(row) => self.with_counts(row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn with_counts(&self, row: JobRow) -> Result<ReplayJob, StoreError> {
+        let counts: Vec<(String, i64)> =
+            sqlx::query_as("SELECT state, COUNT(*) FROM replays WHERE job = ? GROUP BY state")
+                .bind(&row.id)
+                .fetch_all(&self.reader)
+                .await?;
+        let named = counts
+            .into_iter()
+            .filter_map(|(state, count)| Some((state.parse().ok()?, u64::try_from(count).ok()?)));
+        Ok(ReplayJob {
+            id: row.id.parse().unwrap_or(ReplayJobId(Uuid::nil())),
+            created_at: Timestamp(row.created_at_ms),
+            created_by: row.created_by,
+            selection: row.selection,
+            counts: named.collect(),
+        })
+    }
+
+    /// Counts of replays by DLQ and state, for `dlq_replayed_total` after a restart.
+    pub async fn replay_outcomes(
+        &self,
+    ) -> Result<Vec<(String, ClusterName, String, ReplayStateName, u64)>, StoreError> {
+        let rows: Vec<(String, String, String, String, i64)> = sqlx::query_as(
+            "SELECT d.system, d.cluster, d.dlq, r.state, COUNT(*) FROM replays r \
+             JOIN dead_letters d ON d.id = r.dead_letter GROUP BY d.system, d.cluster, d.dlq, r.state",
+        )
+        .fetch_all(&self.reader)
+        .await?;
+        let outcome =
+            |(system, cluster, dlq, state, count): (String, String, String, String, i64)| {
+                Some((
+                    system,
+                    cluster.into(),
+                    dlq,
+                    state.parse().ok()?,
+                    u64::try_from(count).ok()?,
+                ))
+            };
+        Ok(rows.into_iter().filter_map(outcome).collect())
+    }
+}
+
+/// Plans one replay, or says why it cannot be.
+async fn plan(
+    transaction: &mut Transaction<'_, Sqlite>,
+    job: &NewReplayJob,
+    replay: &NewReplay,
+) -> Result<Result<(), String>, StoreError> {
+    let id = replay.dead_letter;
+    let known: Option<(String, u32)> =
+        sqlx::query_as("SELECT status, latest_revision FROM dead_letters WHERE id = ?")
+            .bind(id.0)
+            .fetch_optional(&mut **transaction)
+            .await?;
+    let Some((status, latest_revision)) = known else {
+        return Ok(Err("there is no such dead letter".to_owned()));
+    };
+    if replay.revision.0 > latest_revision {
+        return Ok(Err(format!("it has no revision {}", replay.revision)));
+    }
+    if status == DeadLetterStatus::Replaying.as_str() {
+        return Ok(Err("a replay of it is still active".to_owned()));
+    }
+    if status == DeadLetterStatus::Gone.as_str() {
+        return Ok(Err("it has left its queue".to_owned()));
+    }
+    insert_planned(transaction, job, replay).await?;
+    set_status(transaction, id.0, DeadLetterStatus::Replaying).await?;
+    Ok(Ok(()))
+}
+
+async fn insert_planned(
+    transaction: &mut Transaction<'_, Sqlite>,
+    job: &NewReplayJob,
+    replay: &NewReplay,
+) -> Result<(), StoreError> {
+    let destination =
+        serde_json::to_string(&replay.destination).map_err(StoreError::corrupt("destination"))?;
+    let detail = encode_state(&ReplayState::Planned)?;
+    sqlx::query(
+        "INSERT INTO replays (id, job, dead_letter, revision, destination, attempt, state, detail, \
+         updated_at_ms) SELECT ?1, ?2, ?3, ?4, ?5, COALESCE(MAX(attempt), 0) + 1, 'planned', ?6, ?7 \
+         FROM replays WHERE dead_letter = ?3",
+    )
+    .bind(replay.id.to_string())
+    .bind(job.id.to_string())
+    .bind(replay.dead_letter.0)
+    .bind(replay.revision.0)
+    .bind(destination)
+    .bind(detail)
+    .bind(job.created_at.as_millis())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn advance_in(
+    transaction: &mut Transaction<'_, Sqlite>,
+    id: ReplayId,
+    event: ReplayEvent,
+    at: Timestamp,
+) -> Result<Replay, StoreError> {
+    let mut query =
+        QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM replays WHERE id = "));
+    query.push_bind(id.to_string());
+    let row: Option<ReplayRow> = query
+        .build_query_as()
+        .fetch_optional(&mut **transaction)
+        .await?;
+    let mut replay = row.ok_or(StoreError::NoSuchReplay(id))?.into_replay()?;
+    replay.state = replay.state.advance(event)?;
+    replay.updated_at = at;
+    sqlx::query("UPDATE replays SET state = ?, detail = ?, updated_at_ms = ? WHERE id = ?")
+        .bind(replay.state.name().as_str())
+        .bind(encode_state(&replay.state)?)
+        .bind(at.as_millis())
+        .bind(id.to_string())
+        .execute(&mut **transaction)
+        .await?;
+    update_dead_letter(transaction, &replay).await?;
+    Ok(replay)
+}
+
+/// The newest replay decides what its dead letter waits for.
+async fn update_dead_letter(
+    transaction: &mut Transaction<'_, Sqlite>,
+    replay: &Replay,
+) -> Result<(), StoreError> {
+    let newest: u32 = sqlx::query_scalar("SELECT MAX(attempt) FROM replays WHERE dead_letter = ?")
+        .bind(replay.dead_letter.0)
+        .fetch_one(&mut **transaction)
+        .await?;
+    if newest != replay.attempt {
+        return Ok(());
+    }
+    let status = match replay.state.name() {
+        name if name.is_active() => DeadLetterStatus::Replaying,
+        ReplayStateName::Failed | ReplayStateName::Cancelled => DeadLetterStatus::Open,
+        _ => DeadLetterStatus::Replayed,
+    };
+    set_status(transaction, replay.dead_letter.0, status).await
+}
+
+fn encode_state(state: &ReplayState) -> Result<String, StoreError> {
+    serde_json::to_string(state).map_err(StoreError::corrupt("the state of a replay"))
+}
+
+#[derive(Debug, FromRow)]
+struct ReplayRow {
+    id: String,
+    job: String,
+    dead_letter: i64,
+    revision: u32,
+    destination: String,
+    attempt: u32,
+    detail: String,
+    updated_at_ms: i64,
+}
+
+impl ReplayRow {
+    fn into_replay(self) -> Result<Replay, StoreError> {
+        let nil = || Uuid::nil();
+        Ok(Replay {
+            id: self.id.parse().unwrap_or_else(|_| ReplayId(nil())),
+            job: self.job.parse().unwrap_or_else(|_| ReplayJobId(nil())),
+            dead_letter: DeadLetterId(self.dead_letter),
+            revision: RevisionNumber(self.revision),
+            destination: serde_json::from_str(&self.destination)
+                .map_err(StoreError::corrupt("the destination of a replay"))?,
+            attempt: self.attempt,
+            state: serde_json::from_str(&self.detail)
+                .map_err(StoreError::corrupt("the state of a replay"))?,
+            updated_at: Timestamp(self.updated_at_ms),
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct JobRow {
+    row: i64,
+    id: String,
+    created_at_ms: i64,
+    created_by: String,
+    selection: String,
+}

@@ -1,0 +1,454 @@
+use bytes::Bytes;
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::*;
+
+struct Fixture {
+    store: Store,
+    _folder: TempDir,
+}
+
+async fn fixture() -> Fixture {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
+    Fixture {
+        store: Store::open(&url).await.unwrap(),
+        _folder: folder,
+    }
+}
+
+const NOW: Timestamp = Timestamp(1_000_000);
+
+fn all() -> Filter {
+    Filter::default()
+}
+
+fn kafka_letter(offset: i64) -> NewDeadLetter {
+    let position = Position::Kafka {
+        topic: "orders.dlq".into(),
+        topic_id: Some(Uuid::nil()),
+        partition: Partition(0),
+        offset: Offset(offset),
+    };
+    letter(position, Custody::Broker)
+}
+
+fn queue_letter(fingerprint: &str, custody: Custody) -> NewDeadLetter {
+    let position = Position::RabbitMq {
+        vhost: "/".into(),
+        queue: "orders.dlq".into(),
+        fingerprint: fingerprint.to_owned(),
+    };
+    letter(position, custody)
+}
+
+fn letter(position: Position, custody: Custody) -> NewDeadLetter {
+    NewDeadLetter {
+        cluster: "c".into(),
+        position,
+        message: Message {
+            key: None,
+            body: Some(Bytes::from_static(b"{}")),
+            headers: vec![Header::text("a", "1"), Header::text("a", "2")],
+            properties: None,
+        },
+        body_omitted: None,
+        dead_at: NOW,
+        decoded: Decoded::default(),
+        event: EventIdentity::default(),
+        classification: Classification {
+            group: "v1:1".into(),
+            title: "title".to_owned(),
+            explanation: "grouped by test".to_owned(),
+        },
+        custody,
+        replay_id: None,
+        redelivered: false,
+    }
+}
+
+fn cursor(next_offset: i64) -> KafkaCursor {
+    KafkaCursor {
+        topic: "orders.dlq".into(),
+        topic_id: Some(Uuid::nil()),
+        partition: Partition(0),
+        next_offset: Offset(next_offset),
+    }
+}
+
+fn entry() -> NewAuditEntry {
+    NewAuditEntry {
+        at: NOW,
+        actor: "alice".to_owned(),
+        address: "127.0.0.1".to_owned(),
+        action: "replay.create".to_owned(),
+        detail: serde_json::json!({ "dead_letters": [1] }),
+    }
+}
+
+async fn index(store: &Store, offsets: &[i64]) -> Vec<Indexed> {
+    let batch: Vec<_> = offsets.iter().map(|offset| kafka_letter(*offset)).collect();
+    let next = offsets.last().map_or(0, |offset| offset + 1);
+    store
+        .index_kafka_batch(&"c".into(), &batch, &[cursor(next)], &[], NOW)
+        .await
+        .unwrap()
+}
+
+fn job(dead_letters: &[DeadLetterId]) -> NewReplayJob {
+    let destination = Destination::Kafka {
+        cluster: "c".into(),
+        topic: "orders".into(),
+        partition: None,
+    };
+    let replay = |id: &DeadLetterId| NewReplay {
+        id: ReplayId(Uuid::now_v7()),
+        dead_letter: *id,
+        revision: RevisionNumber(0),
+        destination: destination.clone(),
+    };
+    NewReplayJob {
+        id: ReplayJobId(Uuid::now_v7()),
+        created_at: NOW,
+        created_by: "alice".to_owned(),
+        selection: "test".to_owned(),
+        replays: dead_letters.iter().map(replay).collect(),
+    }
+}
+
+async fn group(store: &Store) -> FailureGroup {
+    store.failure_group(&"v1:1".into()).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_batch_and_its_cursor_are_stored_together_or_not_at_all() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    index(store, &[0, 1]).await;
+    assert_eq!(store.kafka_cursors(&"c".into()).await.unwrap(), [cursor(2)]);
+
+    let again = [kafka_letter(2), kafka_letter(1)];
+    let result = store
+        .index_kafka_batch(&"c".into(), &again, &[cursor(3)], &[], NOW)
+        .await;
+    assert!(result.is_err(), "a record was indexed twice");
+    assert_eq!(store.kafka_cursors(&"c".into()).await.unwrap(), [cursor(2)]);
+    assert_eq!(store.count_dead_letters(&all(), NOW).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_message_is_read_back_exactly() {
+    let fixture = fixture().await;
+    let id = index(&fixture.store, &[0]).await[0].id;
+    let stored = fixture.store.dead_letter(id).await.unwrap();
+    assert_eq!(stored.message, kafka_letter(0).message);
+    assert_eq!(stored.summary.position, kafka_letter(0).position);
+}
+
+#[tokio::test]
+async fn pages_follow_one_another_without_repeating() {
+    let fixture = fixture().await;
+    index(&fixture.store, &[0, 1, 2, 3, 4]).await;
+    let mut seen = Vec::new();
+    let mut page = PageRequest::first(2);
+    loop {
+        let read = fixture
+            .store
+            .dead_letters(&all(), NOW, &page)
+            .await
+            .unwrap();
+        seen.extend(read.items.iter().map(|summary| summary.id.0));
+        match read.next_cursor {
+            Some(cursor) => page.cursor = Some(cursor),
+            None => break,
+        }
+    }
+    assert_eq!(seen, [5, 4, 3, 2, 1]);
+    page.cursor = Some("x' OR 1".to_owned());
+    let refused = fixture.store.dead_letters(&all(), NOW, &page).await;
+    assert!(matches!(refused, Err(StoreError::BadCursor(_))));
+}
+
+#[tokio::test]
+async fn no_dead_letter_has_two_active_replays() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ids: Vec<_> = index(store, &[0, 1])
+        .await
+        .iter()
+        .map(|indexed| indexed.id)
+        .collect();
+    let first = store.create_job(&job(&ids[..1]), &entry()).await.unwrap();
+    assert_eq!(first.planned.len(), 1);
+    let second = store.create_job(&job(&ids), &entry()).await.unwrap();
+    assert_eq!(second.planned.len(), 1);
+    assert_eq!(second.refused[0].dead_letter, ids[0]);
+    let twice = store
+        .create_job(&job(&[ids[0], ids[0]]), &entry())
+        .await
+        .unwrap();
+    assert!(twice.planned.is_empty());
+    assert_eq!(
+        store
+            .replay_jobs(&PageRequest::first(10))
+            .await
+            .unwrap()
+            .items
+            .len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn the_newest_replay_decides_what_its_dead_letter_waits_for() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let id = index(store, &[0]).await[0].id;
+    let status = async || store.dead_letter_summary(id).await.unwrap().status;
+    assert_eq!(group(store).await.open, 1);
+
+    let first = store
+        .create_job(&job(&[id]), &entry())
+        .await
+        .unwrap()
+        .planned[0];
+    assert_eq!(status().await, DeadLetterStatus::Replaying);
+    assert_eq!(group(store).await.open, 0);
+    let refused = ReplayEvent::Refused {
+        at: NOW,
+        reason: "no such topic".to_owned(),
+    };
+    store.advance_replay(first, refused, NOW).await.unwrap();
+    assert_eq!(status().await, DeadLetterStatus::Open);
+
+    let second = store
+        .create_job(&job(&[id]), &entry())
+        .await
+        .unwrap()
+        .planned[0];
+    let sending = ReplayEvent::Sending {
+        at: NOW,
+        high_watermark: None,
+    };
+    store.advance_replay(second, sending, NOW).await.unwrap();
+    let sent = store.advance_replay(
+        second,
+        ReplayEvent::Confirmed {
+            at: NOW,
+            landing: None,
+        },
+        NOW,
+    );
+    assert_eq!(sent.await.unwrap().attempt, 2);
+    assert_eq!(status().await, DeadLetterStatus::Replayed);
+    assert_eq!(group(store).await.open, 0);
+}
+
+#[tokio::test]
+async fn a_replay_that_comes_back_died_again_and_reopens_nothing_else() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let id = index(store, &[0]).await[0].id;
+    let replay = store
+        .create_job(&job(&[id]), &entry())
+        .await
+        .unwrap()
+        .planned[0];
+    let sending = ReplayEvent::Sending {
+        at: NOW,
+        high_watermark: None,
+    };
+    store.advance_replay(replay, sending, NOW).await.unwrap();
+
+    let back = NewDeadLetter {
+        replay_id: Some(replay),
+        ..kafka_letter(1)
+    };
+    let indexed = store
+        .index_kafka_batch(&"c".into(), &[back], &[cursor(2)], &[], NOW)
+        .await
+        .unwrap();
+    let successor = indexed[0].id;
+    let state = store.replay(replay).await.unwrap().state;
+    assert_eq!(
+        state,
+        ReplayState::DiedAgain {
+            at: NOW,
+            dead_letter: successor
+        }
+    );
+    assert_eq!(
+        store.dead_letter_summary(id).await.unwrap().status,
+        DeadLetterStatus::Replayed
+    );
+    let successor = store.dead_letter_summary(successor).await.unwrap();
+    assert_eq!(
+        (successor.status, successor.died_from_replay),
+        (DeadLetterStatus::Open, Some(replay))
+    );
+}
+
+#[tokio::test]
+async fn an_edit_builds_on_the_revision_that_its_author_saw() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let id = index(store, &[0]).await[0].id;
+    let edit = |builds_on| NewRevision {
+        dead_letter: id,
+        builds_on: RevisionNumber(builds_on),
+        message: Message {
+            body: Some(Bytes::from_static(b"repaired")),
+            ..Message::default()
+        },
+        author: "alice".to_owned(),
+        note: None,
+        at: NOW,
+    };
+    assert_eq!(
+        store.add_revision(&edit(0), &entry()).await.unwrap(),
+        RevisionNumber(1)
+    );
+    let conflict = store.add_revision(&edit(0), &entry()).await;
+    assert!(
+        matches!(conflict, Err(StoreError::RevisionConflict { .. })),
+        "{conflict:?}"
+    );
+    let original = store.message(id, RevisionNumber(0)).await.unwrap();
+    assert_eq!(original, kafka_letter(0).message);
+    let edited = store.message(id, RevisionNumber(1)).await.unwrap();
+    assert_eq!(edited.body, Some(Bytes::from_static(b"repaired")));
+}
+
+#[tokio::test]
+async fn a_redelivery_is_dropped_only_if_its_identity_is_unique() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let first = queue_letter("f", Custody::Store);
+    store
+        .take_custody(std::slice::from_ref(&first), NOW)
+        .await
+        .unwrap();
+    let redelivered = NewDeadLetter {
+        redelivered: true,
+        ..first.clone()
+    };
+    let kept = store
+        .take_custody(std::slice::from_ref(&redelivered), NOW)
+        .await
+        .unwrap();
+    let kept = store.dead_letter_summary(kept[0].id).await.unwrap();
+    assert_eq!(kept.possible_duplicate_of, Some(DeadLetterId(1)));
+
+    let with_id = |redelivered| {
+        let properties = AmqpProperties {
+            message_id: Some("m".to_owned()),
+            ..AmqpProperties::default()
+        };
+        let message = Message {
+            properties: Some(Box::new(properties)),
+            ..first.message.clone()
+        };
+        NewDeadLetter {
+            message,
+            redelivered,
+            ..queue_letter("g", Custody::Store)
+        }
+    };
+    assert_eq!(
+        store
+            .take_custody(&[with_id(false)], NOW)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(
+        store
+            .take_custody(&[with_id(true)], NOW)
+            .await
+            .unwrap()
+            .len(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn what_left_the_window_of_an_observed_queue_is_gone_and_may_come_back() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let look = async |fingerprints: &[&str]| {
+        let window: Vec<_> = fingerprints
+            .iter()
+            .map(|f| queue_letter(f, Custody::Broker))
+            .collect();
+        let queue = (&"/".into(), &"orders.dlq".into());
+        store
+            .replace_window(&"c".into(), queue, &window, NOW)
+            .await
+            .unwrap()
+            .len()
+    };
+    let open = async || group(store).await.open;
+    assert_eq!(look(&["a", "a", "b"]).await, 3);
+    assert_eq!(look(&["a", "a", "b"]).await, 0);
+    assert_eq!(open().await, 3);
+    assert_eq!(look(&["a"]).await, 0);
+    assert_eq!(open().await, 1);
+    assert_eq!(look(&["b", "a"]).await, 0);
+    assert_eq!(open().await, 2);
+}
+
+#[tokio::test]
+async fn a_group_regresses_when_it_comes_back_after_everything_was_resolved() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let first = index(store, &[0]).await;
+    assert!(first[0].group_is_new_or_regressed);
+    assert!(!index(store, &[1]).await[0].group_is_new_or_regressed);
+    for id in [1, 2] {
+        let replay = store
+            .create_job(&job(&[DeadLetterId(id)]), &entry())
+            .await
+            .unwrap()
+            .planned[0];
+        let sending = ReplayEvent::Sending {
+            at: NOW,
+            high_watermark: None,
+        };
+        store.advance_replay(replay, sending, NOW).await.unwrap();
+        store
+            .advance_replay(
+                replay,
+                ReplayEvent::Confirmed {
+                    at: NOW,
+                    landing: None,
+                },
+                NOW,
+            )
+            .await
+            .unwrap();
+    }
+    assert!(index(store, &[2]).await[0].group_is_new_or_regressed);
+    assert_eq!(group(store).await.regressed_at, Some(NOW));
+}
+
+#[tokio::test]
+async fn the_audit_is_a_chain() {
+    let fixture = fixture().await;
+    for _ in 0..3 {
+        fixture.store.append_audit(&entry()).await.unwrap();
+    }
+    let page = fixture.store.audit(&PageRequest::first(2)).await.unwrap();
+    assert_eq!(
+        page.items.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
+        [3, 2]
+    );
+    let hashes: std::collections::HashSet<_> = page.items.iter().map(|e| &e.hash).collect();
+    assert_eq!(
+        hashes.len(),
+        2,
+        "equal entries have different hashes because of the chain"
+    );
+}
