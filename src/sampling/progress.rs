@@ -129,7 +129,9 @@ mod tests {
         let check = |samples: &[(i64, u64)], membership, expected| {
             assert_eq!(verdict(samples, membership), expected, "{samples:?}");
         };
-        let growing: Vec<_> = (0..10_i64).map(|n| (n * 5, 10 + n.unsigned_abs())).collect();
+        let growing: Vec<_> = (0..10_i64)
+            .map(|n| (n * 5, 10 + n.unsigned_abs()))
+            .collect();
         let steady: Vec<_> = (0..10).map(|n| (n * 5, 7)).collect();
         let mut shrank_once = growing.clone();
         shrank_once[5].1 = 1;
