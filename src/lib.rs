@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` has the map; each module head explains its own design.
 
+pub mod brokers;
 pub mod config;
 pub mod domain;
 pub mod lifecycle;
