@@ -10,6 +10,7 @@ mod derive_group;
 mod derive_kafka;
 mod derive_rabbitmq;
 mod history;
+mod kafka_cluster;
 mod offset_times;
 mod partition_view;
 mod progress;
@@ -19,11 +20,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::domain::{ClusterName, Snapshot, Timestamp};
+use crate::config::Config;
+use crate::domain::{ClusterName, Snapshot, System, Timestamp};
 use crate::metrics::Metrics;
 use board::Board;
 pub use history::{HistoryPoint, Series, SeriesKey};
+use kafka_cluster::KafkaCluster;
+use task::ClusterTask;
+
+/// Starts one task for each configured cluster; they end when `stop` is cancelled. All clusters are in
+/// the snapshot from the beginning, without numbers until they were sampled once.
+pub fn start(
+    config: &Config,
+    metrics: Arc<Metrics>,
+    tracker: &TaskTracker,
+    stop: CancellationToken,
+) -> SamplingHandle {
+    let settings = &config.sampling;
+    let kafka = config
+        .kafka
+        .iter()
+        .map(|kafka| (&kafka.name, System::Kafka));
+    let rabbitmq = config.rabbitmq.iter();
+    let rabbitmq = rabbitmq.map(|rabbitmq| (&rabbitmq.name, System::RabbitMq));
+    let clusters = kafka
+        .chain(rabbitmq)
+        .map(|(name, system)| (name.clone(), system));
+    let board = Arc::new(Board::new(clusters, settings.history, metrics));
+    for kafka in &config.kafka {
+        let sampler = KafkaCluster::new(kafka, *settings.request_timeout);
+        let task = ClusterTask::new(&kafka.name, System::Kafka, settings);
+        tracker.spawn(task.run(sampler, Arc::clone(&board), stop.clone()));
+    }
+    SamplingHandle { board }
+}
 
 /// Access to the numbers; cheap to clone.
 #[derive(Clone, Debug)]
