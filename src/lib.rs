@@ -8,4 +8,5 @@ pub mod dialects;
 pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
+pub mod sampling;
 pub mod store;
