@@ -9,4 +9,5 @@ pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
 pub mod sampling;
+pub mod replay;
 pub mod store;
