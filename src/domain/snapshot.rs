@@ -1,5 +1,6 @@
 //! What the pages and the metrics see: samples with everything derived from them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{BindingSample, ExchangeSample, QueueRole};
@@ -13,17 +14,21 @@ use uuid::Uuid;
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub taken_at: Timestamp,
-    /// In the order of the configuration.
-    pub clusters: Vec<ClusterSnapshot>,
+    /// In the order of the configuration. Shared, because each cluster is sampled at its own time and
+    /// the numbers of the others are carried over.
+    pub clusters: Vec<Arc<ClusterSnapshot>>,
 }
 
 impl Snapshot {
     pub fn cluster(&self, name: &ClusterName) -> Option<&ClusterSnapshot> {
-        self.clusters.iter().find(|cluster| cluster.name == *name)
+        self.clusters
+            .iter()
+            .map(Arc::as_ref)
+            .find(|cluster| cluster.name == *name)
     }
 
     pub fn groups(&self) -> impl Iterator<Item = (&ClusterSnapshot, &GroupStatus)> {
-        self.clusters.iter().flat_map(|cluster| {
+        self.clusters.iter().map(Arc::as_ref).flat_map(|cluster| {
             cluster
                 .kafka()
                 .into_iter()
@@ -32,7 +37,7 @@ impl Snapshot {
     }
 
     pub fn queues(&self) -> impl Iterator<Item = (&ClusterSnapshot, &QueueStatus)> {
-        self.clusters.iter().flat_map(|cluster| {
+        self.clusters.iter().map(Arc::as_ref).flat_map(|cluster| {
             let detail = cluster.rabbitmq().into_iter();
             detail.flat_map(move |r| r.queues.iter().map(move |queue| (cluster, queue)))
         })
