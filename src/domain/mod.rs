@@ -3,6 +3,7 @@
 //! Nothing here does I/O and nothing here imports another module of the crate; every other module may
 //! import this one. Wire formats, table rows and pages have types of their own and convert from these.
 
+pub mod conventions;
 mod dead_letter;
 mod digest;
 mod filter;
