@@ -2,6 +2,9 @@
 //!
 //! `ARCHITECTURE.md` has the map; each module head explains its own design.
 
+pub mod brokers;
 pub mod config;
 pub mod domain;
+pub mod lifecycle;
+pub mod metrics;
 pub mod store;

@@ -117,6 +117,16 @@ pub enum DeathReason {
 }
 
 impl DeathReason {
+    pub const ALL: [Self; 7] = [
+        Self::Exception,
+        Self::Rejected,
+        Self::Expired,
+        Self::MaxLength,
+        Self::DeliveryLimit,
+        Self::Unrouted,
+        Self::Unknown,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Exception => "exception",
@@ -131,15 +141,10 @@ impl DeathReason {
 
     /// Reads the `reason` of RabbitMQ's `x-death` and our own column.
     pub fn parse(text: &str) -> Self {
-        match text {
-            "exception" => Self::Exception,
-            "rejected" => Self::Rejected,
-            "expired" => Self::Expired,
-            "maxlen" => Self::MaxLength,
-            "delivery_limit" => Self::DeliveryLimit,
-            "unrouted" => Self::Unrouted,
-            _ => Self::Unknown,
-        }
+        Self::ALL
+            .into_iter()
+            .find(|reason| reason.as_str() == text)
+            .unwrap_or(Self::Unknown)
     }
 }
 

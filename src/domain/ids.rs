@@ -149,6 +149,8 @@ pub enum System {
 }
 
 impl System {
+    pub const ALL: [Self; 2] = [Self::Kafka, Self::RabbitMq];
+
     /// The lower-case word used in labels, URLs and the store.
     pub const fn as_str(self) -> &'static str {
         match self {

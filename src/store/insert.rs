@@ -17,7 +17,7 @@ pub(super) async fn insert_all(
     now: Timestamp,
 ) -> Result<Vec<Indexed>, StoreError> {
     let mut indexed = Vec::with_capacity(batch.len());
-    for letter in batch {
+    for (batch_index, letter) in batch.iter().enumerate() {
         if let Some(duplicate) = certain_duplicate(transaction, letter).await? {
             tracing::debug!(
                 duplicate_of = duplicate,
@@ -32,6 +32,7 @@ pub(super) async fn insert_all(
         link_replay(transaction, id, letter, now).await?;
         indexed.push(Indexed {
             id,
+            batch_index,
             group: letter.classification.group.clone(),
             group_is_new_or_regressed,
             died_from_replay: letter.replay_id,

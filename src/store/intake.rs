@@ -27,14 +27,45 @@ pub struct Gap {
     pub partition: Partition,
     pub from: Offset,
     pub to: Offset,
-    /// For people: "retention removed them", "the topic was recreated".
-    pub reason: String,
+    pub kind: GapKind,
+}
+
+/// Why records of a DLQ topic could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GapKind {
+    /// Retention or compaction removed them first.
+    Retention,
+    /// The topic was deleted and created anew; what it held after the last read is gone.
+    Recreated,
+    /// The log ends before the cursor: it was truncated or restored. Indexed rows from there on tell
+    /// of records that no longer exist.
+    Truncated,
+}
+
+impl GapKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Retention => "retention",
+            Self::Recreated => "recreated",
+            Self::Truncated => "truncated",
+        }
+    }
+
+    fn parse(text: &str) -> Self {
+        match text {
+            "recreated" => Self::Recreated,
+            "truncated" => Self::Truncated,
+            _ => Self::Retention,
+        }
+    }
 }
 
 /// What became of one dead letter of a batch.
 #[derive(Clone, Debug)]
 pub struct Indexed {
     pub id: DeadLetterId,
+    /// Its index in the batch.
+    pub batch_index: usize,
     pub group: FailureGroupId,
     /// The group is new, or all of it was resolved before.
     pub group_is_new_or_regressed: bool,
@@ -158,7 +189,7 @@ impl Store {
                 partition: Partition(partition),
                 from: Offset(from),
                 to: Offset(to),
-                reason,
+                kind: GapKind::parse(&reason),
             };
             (cluster.into(), gap, Timestamp(at))
         };
@@ -224,8 +255,33 @@ async fn put_gap(
     .bind(gap.partition.0)
     .bind(gap.from.0)
     .bind(gap.to.0)
-    .bind(&gap.reason)
+    .bind(gap.kind.as_str())
     .bind(now.as_millis())
+    .execute(&mut **transaction)
+    .await?;
+    if gap.kind == GapKind::Truncated {
+        set_truncated_rows_apart(transaction, cluster, gap, now).await?;
+    }
+    Ok(())
+}
+
+/// New records will get the offsets of the ones that were lost; the rows of those keep what is known
+/// of them under an identity of their own.
+async fn set_truncated_rows_apart(
+    transaction: &mut Transaction<'_, Sqlite>,
+    cluster: &ClusterName,
+    gap: &Gap,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE dead_letters SET topic_id = topic_id || ' until ' || ? \
+         WHERE system = 'kafka' AND cluster = ? AND dlq = ? AND partition = ? AND log_offset >= ?",
+    )
+    .bind(now.to_rfc3339())
+    .bind(cluster.as_str())
+    .bind(gap.topic.as_str())
+    .bind(gap.partition.0)
+    .bind(gap.from.0)
     .execute(&mut **transaction)
     .await?;
     Ok(())

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::insert::set_status;
 use super::{NewAuditEntry, Page, PageRequest, Store, StoreError, audit};
 use crate::domain::{
-    ClusterName, DeadLetterId, DeadLetterStatus, Destination, Replay, ReplayEvent, ReplayId,
-    ReplayJob, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
+    ClusterName, Custody, DeadLetterId, DeadLetterStatus, Destination, Replay, ReplayEvent,
+    ReplayId, ReplayJob, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
 };
 
 const COLUMNS: &str = "id, job, dead_letter, revision, destination, attempt, detail, updated_at_ms";
@@ -269,12 +269,14 @@ async fn plan(
     replay: &NewReplay,
 ) -> Result<Result<(), String>, StoreError> {
     let id = replay.dead_letter;
-    let known: Option<(String, u32)> =
-        sqlx::query_as("SELECT status, latest_revision FROM dead_letters WHERE id = ?")
-            .bind(id.0)
-            .fetch_optional(&mut **transaction)
-            .await?;
-    let Some((status, latest_revision)) = known else {
+    let known: Option<(String, String, String, u32, Option<String>)> = sqlx::query_as(
+        "SELECT d.system, d.custody, d.status, d.latest_revision, b.body_omitted \
+         FROM dead_letters d JOIN bodies b ON b.dead_letter = d.id WHERE d.id = ?",
+    )
+    .bind(id.0)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    let Some((system, custody, status, latest_revision, body_omitted)) = known else {
         return Ok(Err("there is no such dead letter".to_owned()));
     };
     if replay.revision.0 > latest_revision {
@@ -285,6 +287,14 @@ async fn plan(
     }
     if status == DeadLetterStatus::Gone.as_str() {
         return Ok(Err("it has left its queue".to_owned()));
+    }
+    if system == "rabbitmq" && custody == Custody::Broker.as_str() {
+        let remedy = "it still lies in its queue, which Redrive only observes, so a replay would be a \
+                      second copy; give the queue custody = \"managed\" and replay it then";
+        return Ok(Err(remedy.to_owned()));
+    }
+    if let Some(omitted) = body_omitted.filter(|_| replay.revision == RevisionNumber(0)) {
+        return Ok(Err(omitted));
     }
     insert_planned(transaction, job, replay).await?;
     set_status(transaction, id.0, DeadLetterStatus::Replaying).await?;

@@ -452,3 +452,72 @@ async fn the_audit_is_a_chain() {
         "equal entries have different hashes because of the chain"
     );
 }
+
+#[tokio::test]
+async fn a_truncated_log_may_use_its_offsets_again() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    index(store, &[0, 1, 2]).await;
+    let gap = Gap {
+        topic: "orders.dlq".into(),
+        partition: Partition(0),
+        from: Offset(1),
+        to: Offset(3),
+        kind: GapKind::Truncated,
+    };
+    let gaps = std::slice::from_ref(&gap);
+    store
+        .index_kafka_batch(&"c".into(), &[], &[cursor(1)], gaps, NOW)
+        .await
+        .unwrap();
+    index(store, &[1]).await;
+    assert_eq!(store.count_dead_letters(&all(), NOW).await.unwrap(), 4);
+    assert_eq!(store.gaps(10).await.unwrap()[0].1, gap);
+}
+
+#[tokio::test]
+async fn a_filter_selects_what_it_says() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let mut timeout = kafka_letter(0);
+    timeout.decoded.failure.class = Some("TimeoutException".to_owned());
+    timeout.decoded.failure.message = Some("100% of tries_failed".to_owned());
+    timeout.decoded.origin.destination = Some("orders".to_owned());
+    timeout.event.event_type = Some("Order[1]".to_owned());
+    let unknown = NewDeadLetter {
+        dead_at: Timestamp(0),
+        ..kafka_letter(1)
+    };
+    let batch = [timeout, unknown];
+    store
+        .index_kafka_batch(&"c".into(), &batch, &[cursor(2)], &[], NOW)
+        .await
+        .unwrap();
+
+    let check = async |text: &str, expected: &[i64]| {
+        let filter = Filter::parse(text).unwrap();
+        let ids = store.matching_ids(&filter, NOW, 10).await.unwrap();
+        assert_eq!(
+            ids.iter().map(|id| id.0).collect::<Vec<_>>(),
+            expected,
+            "{text}"
+        );
+    };
+    check("", &[1, 2]).await;
+    check("error:timeout", &[1]).await;
+    check("-error:timeout", &[2]).await;
+    check("source:orders", &[1]).await;
+    check("source:ord*", &[1]).await;
+    check("-source:orders", &[2]).await;
+    check("type:Order[1]", &[1]).await;
+    check("type:Order[*", &[1]).await;
+    check("\"100% of\"", &[1]).await;
+    check("\"1%f\"", &[]).await;
+    check("tries_f", &[1]).await;
+    check("triesXf", &[]).await;
+    check("age:>10m", &[2]).await;
+    check("age:<10m", &[1]).await;
+    check("status:open dlq:orders.dlq system:kafka", &[1, 2]).await;
+    check("status:replayed", &[]).await;
+    check("\"' OR 1=1 --\"", &[]).await;
+}

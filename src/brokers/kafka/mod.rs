@@ -1,0 +1,3 @@
+//! Kafka: the only place that names rdkafka and kafka-protocol.
+
+pub mod wire;

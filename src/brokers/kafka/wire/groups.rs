@@ -1,0 +1,265 @@
+//! What one broker tells of the groups that it coordinates.
+
+use std::collections::HashMap;
+
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use kafka_protocol::messages::{
+    ApiKey, ConsumerGroupDescribeRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest,
+    OffsetFetchRequest,
+};
+use kafka_protocol::protocol::StrBytes;
+
+use super::answers::{self, DescribedGroup, DescribedMember, GroupOffsets, ListedGroup};
+use super::connection::Connection;
+use super::error::WireError;
+use super::versions;
+use crate::domain::{CommittedOffset, GroupKind, GroupMember, GroupSample, Offset, Partition};
+
+/// Groups a request: far above what one broker usually coordinates, and bounded.
+const GROUPS_PER_REQUEST: usize = 5_000;
+
+/// The groups of one broker and what could not be read of them.
+#[derive(Debug, Default)]
+pub(super) struct BrokerGroups {
+    pub(super) groups: Vec<GroupSample>,
+    pub(super) problems: Vec<String>,
+}
+
+pub(super) async fn read(connection: &mut Connection) -> Result<BrokerGroups, WireError> {
+    let listed = list(connection).await?;
+    let mut result = BrokerGroups::default();
+    let mut described = HashMap::new();
+    for group in describe_classic(connection, &listed).await? {
+        described.insert(group.group.clone(), group);
+    }
+    for group in describe_consumer(connection, &listed).await? {
+        described.insert(group.group.clone(), group);
+    }
+    let mut offsets: HashMap<String, GroupOffsets> = HashMap::new();
+    for group in fetch_offsets(connection, &listed).await? {
+        offsets.insert(group.group.clone(), group);
+    }
+    for group in listed {
+        let described = described.remove(&group.group);
+        let committed = offsets.remove(&group.group);
+        note_problems(
+            &group.group,
+            described.as_ref(),
+            committed.as_ref(),
+            &mut result.problems,
+        );
+        result
+            .groups
+            .push(group_sample(group, described, committed));
+    }
+    Ok(result)
+}
+
+fn note_problems(
+    group: &str,
+    described: Option<&DescribedGroup>,
+    committed: Option<&GroupOffsets>,
+    problems: &mut Vec<String>,
+) {
+    let described = described.map_or(0, |described| described.error);
+    let committed = committed.map_or(0, |committed| committed.error);
+    for (code, what) in [(described, "members"), (committed, "committed offsets")] {
+        if let Some(reason) = group_problem(code) {
+            problems.push(format!("{what} of group {group}: {reason}"));
+        }
+    }
+}
+
+/// Error codes that a group may answer with, from Apache Kafka's `Errors`.
+fn group_problem(code: i16) -> Option<String> {
+    match code {
+        // GROUP_ID_NOT_FOUND: it was deleted between two requests.
+        0 | 69 => None,
+        14 => Some("its coordinator is loading; the next sample reads it".to_owned()),
+        15 | 16 => Some("its coordinator is moving; the next sample reads it".to_owned()),
+        30 => Some("not authorised; grant Describe on the group".to_owned()),
+        29 => Some("not authorised; grant Describe on its topics".to_owned()),
+        other => Some(format!("error code {other}")),
+    }
+}
+
+async fn list(connection: &mut Connection) -> Result<Vec<ListedGroup>, WireError> {
+    let api = "ListGroups";
+    let version = connection.required_version(ApiKey::ListGroups, versions::LIST_GROUPS, api)?;
+    let request = ListGroupsRequest::default();
+    let body = connection
+        .call(ApiKey::ListGroups, version, api, &request)
+        .await?;
+    let (_, groups) =
+        answers::list_groups(&body, version).map_err(|source| connection.garbage(api, source))?;
+    Ok(groups)
+}
+
+async fn describe_classic(
+    connection: &mut Connection,
+    listed: &[ListedGroup],
+) -> Result<Vec<DescribedGroup>, WireError> {
+    let api = "DescribeGroups";
+    let names = names_of(listed, |kind| {
+        matches!(kind, GroupKind::Classic | GroupKind::Other)
+    });
+    let mut described = Vec::with_capacity(names.len());
+    for chunk in names.chunks(GROUPS_PER_REQUEST) {
+        let version =
+            connection.required_version(ApiKey::DescribeGroups, versions::DESCRIBE_GROUPS, api)?;
+        let request = DescribeGroupsRequest::default().with_groups(chunk.to_vec());
+        let body = connection
+            .call(ApiKey::DescribeGroups, version, api, &request)
+            .await?;
+        let groups =
+            answers::describe_groups(&body).map_err(|source| connection.garbage(api, source))?;
+        described.extend(groups);
+    }
+    Ok(described)
+}
+
+async fn describe_consumer(
+    connection: &mut Connection,
+    listed: &[ListedGroup],
+) -> Result<Vec<DescribedGroup>, WireError> {
+    let api = "ConsumerGroupDescribe";
+    let key = ApiKey::ConsumerGroupDescribe;
+    let names = names_of(listed, |kind| kind == GroupKind::Consumer);
+    let Some(version) = connection.version(key, versions::CONSUMER_GROUP_DESCRIBE) else {
+        return Ok(Vec::new());
+    };
+    let mut described = Vec::with_capacity(names.len());
+    for chunk in names.chunks(GROUPS_PER_REQUEST) {
+        let request = ConsumerGroupDescribeRequest::default().with_group_ids(chunk.to_vec());
+        let body = connection.call(key, version, api, &request).await?;
+        let groups = answers::consumer_group_describe(&body, version)
+            .map_err(|source| connection.garbage(api, source))?;
+        described.extend(groups);
+    }
+    Ok(described)
+}
+
+async fn fetch_offsets(
+    connection: &mut Connection,
+    listed: &[ListedGroup],
+) -> Result<Vec<GroupOffsets>, WireError> {
+    let api = "OffsetFetch";
+    // A share group commits no offsets of this kind.
+    let names = names_of(listed, |kind| kind != GroupKind::Share);
+    let key = ApiKey::OffsetFetch;
+    let Some(version) = connection.version(key, versions::OFFSET_FETCH_BATCHED) else {
+        return fetch_offsets_one_by_one(connection, &names).await;
+    };
+    let mut offsets = Vec::with_capacity(names.len());
+    for chunk in names.chunks(GROUPS_PER_REQUEST) {
+        let group = |name: &GroupId| {
+            // No topics: all that the group committed.
+            OffsetFetchRequestGroup::default()
+                .with_group_id(name.clone())
+                .with_topics(None)
+        };
+        let request = OffsetFetchRequest::default().with_groups(chunk.iter().map(group).collect());
+        let body = connection.call(key, version, api, &request).await?;
+        let groups =
+            answers::offset_fetch(&body).map_err(|source| connection.garbage(api, source))?;
+        offsets.extend(groups);
+    }
+    Ok(offsets)
+}
+
+async fn fetch_offsets_one_by_one(
+    connection: &mut Connection,
+    names: &[GroupId],
+) -> Result<Vec<GroupOffsets>, WireError> {
+    let api = "OffsetFetch";
+    let key = ApiKey::OffsetFetch;
+    let version = connection.required_version(key, versions::OFFSET_FETCH_SINGLE, api)?;
+    let mut offsets = Vec::with_capacity(names.len());
+    for name in names {
+        let request = OffsetFetchRequest::default()
+            .with_group_id(name.clone())
+            .with_topics(None);
+        let body = connection.call(key, version, api, &request).await?;
+        let group = answers::offset_fetch_single(&body, name.as_str())
+            .map_err(|source| connection.garbage(api, source))?;
+        offsets.push(group);
+    }
+    Ok(offsets)
+}
+
+fn names_of(listed: &[ListedGroup], wanted: impl Fn(GroupKind) -> bool) -> Vec<GroupId> {
+    let matching = listed.iter().filter(|group| wanted(kind_of(group)));
+    matching
+        .map(|group| GroupId(StrBytes::from_string(group.group.clone())))
+        .collect()
+}
+
+fn kind_of(group: &ListedGroup) -> GroupKind {
+    match group.group_type.to_ascii_lowercase().as_str() {
+        "consumer" => GroupKind::Consumer,
+        "share" => GroupKind::Share,
+        "classic" | "" if matches!(group.protocol_type.as_str(), "consumer" | "") => {
+            GroupKind::Classic
+        }
+        _ => GroupKind::Other,
+    }
+}
+
+fn group_sample(
+    listed: ListedGroup,
+    described: Option<DescribedGroup>,
+    offsets: Option<GroupOffsets>,
+) -> GroupSample {
+    let kind = kind_of(&listed);
+    let described = described.filter(|described| described.error == 0);
+    let (state, members) = match described {
+        Some(described) => {
+            let state = if described.state.is_empty() {
+                listed.state
+            } else {
+                described.state
+            };
+            (state, described.members)
+        }
+        None => (listed.state, Vec::new()),
+    };
+    GroupSample {
+        group: listed.group.into(),
+        kind,
+        state,
+        members: members.into_iter().map(group_member).collect(),
+        committed: offsets.map(committed_offsets).unwrap_or_default(),
+    }
+}
+
+fn group_member(member: DescribedMember) -> GroupMember {
+    let partitions = |(topic, partitions): (String, Vec<i32>)| {
+        (
+            topic.into(),
+            partitions.into_iter().map(Partition).collect(),
+        )
+    };
+    GroupMember {
+        member_id: member.member_id,
+        client_id: member.client_id,
+        host: member.host,
+        assignment: member.assignment.into_iter().map(partitions).collect(),
+    }
+}
+
+fn committed_offsets(group: GroupOffsets) -> Vec<CommittedOffset> {
+    let mut committed = Vec::new();
+    for topic in group.topics {
+        for partition in topic.partitions {
+            // -1: nothing committed for this partition.
+            if partition.error == 0 && partition.offset >= 0 {
+                committed.push(CommittedOffset {
+                    topic: topic.topic.as_str().into(),
+                    partition: Partition(partition.partition),
+                    offset: Offset(partition.offset),
+                });
+            }
+        }
+    }
+    committed
+}

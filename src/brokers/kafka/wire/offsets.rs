@@ -1,0 +1,94 @@
+//! Log start, high watermark and last stable offset of the partitions that one broker leads.
+
+use std::collections::HashMap;
+
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{ApiKey, BrokerId, ListOffsetsRequest, TopicName};
+use kafka_protocol::protocol::StrBytes;
+
+use super::answers;
+use super::connection::Connection;
+use super::error::WireError;
+use super::versions;
+
+/// `ListOffsets` timestamps with a meaning of their own.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+
+const READ_UNCOMMITTED: i8 = 0;
+const READ_COMMITTED: i8 = 1;
+
+/// Topic and partition.
+pub(super) type PartitionKey = (String, i32);
+
+#[derive(Debug, Default)]
+pub(super) struct LogOffsets {
+    pub(super) log_start: HashMap<PartitionKey, i64>,
+    pub(super) high_watermark: HashMap<PartitionKey, i64>,
+    pub(super) last_stable: HashMap<PartitionKey, i64>,
+}
+
+/// Three requests for all partitions that this broker leads.
+pub(super) async fn read(
+    connection: &mut Connection,
+    led: &[(String, Vec<i32>)],
+) -> Result<LogOffsets, WireError> {
+    if led.is_empty() {
+        return Ok(LogOffsets::default());
+    }
+    let mut request = request_for(led);
+    let high_watermark = list(connection, &request).await?;
+    request.isolation_level = READ_COMMITTED;
+    let last_stable = list(connection, &request).await?;
+    for topic in &mut request.topics {
+        for partition in &mut topic.partitions {
+            partition.timestamp = EARLIEST;
+        }
+    }
+    request.isolation_level = READ_UNCOMMITTED;
+    let log_start = list(connection, &request).await?;
+    Ok(LogOffsets {
+        log_start,
+        high_watermark,
+        last_stable,
+    })
+}
+
+fn request_for(led: &[(String, Vec<i32>)]) -> ListOffsetsRequest {
+    let partition = |partition: &i32| {
+        ListOffsetsPartition::default()
+            .with_partition_index(*partition)
+            .with_current_leader_epoch(-1)
+            .with_timestamp(LATEST)
+    };
+    let topic = |(name, partitions): &(String, Vec<i32>)| {
+        ListOffsetsTopic::default()
+            .with_name(TopicName(StrBytes::from_string(name.clone())))
+            .with_partitions(partitions.iter().map(partition).collect())
+    };
+    ListOffsetsRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_isolation_level(READ_UNCOMMITTED)
+        .with_topics(led.iter().map(topic).collect())
+}
+
+async fn list(
+    connection: &mut Connection,
+    request: &ListOffsetsRequest,
+) -> Result<HashMap<PartitionKey, i64>, WireError> {
+    let api = "ListOffsets";
+    let version = connection.required_version(ApiKey::ListOffsets, versions::LIST_OFFSETS, api)?;
+    let body = connection
+        .call(ApiKey::ListOffsets, version, api, request)
+        .await?;
+    let topics = answers::list_offsets(&body).map_err(|source| connection.garbage(api, source))?;
+    let mut offsets = HashMap::new();
+    for topic in topics {
+        for partition in topic.partitions {
+            if partition.error == 0 && partition.offset >= 0 {
+                offsets.insert((topic.topic.clone(), partition.partition), partition.offset);
+            }
+        }
+    }
+    Ok(offsets)
+}

@@ -1,0 +1,3 @@
+//! The clients of both brokers. Nothing outside names a client library.
+
+pub mod kafka;

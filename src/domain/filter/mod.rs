@@ -1,0 +1,240 @@
+//! The filter language over dead letters: `status:open source:orders error:Timeout -age:>1d "free text"`.
+//!
+//! A filter is a row of terms that must all hold. A term is a qualifier with a value, or text; a leading
+//! `-` negates it; quotes keep spaces, colons and stars literal, with `\"` and `\\` inside them. A
+//! qualifier with names as values matches the whole name, in which an unquoted `*` stands for any text.
+//!
+//! To add a qualifier: a variant of [`FilterField`] with its word and its line in [`FilterField::ALL`],
+//! how its value is read (`parser.rs`), and the column it reads (`store`).
+
+mod parser;
+
+use std::fmt;
+use std::time::Duration;
+
+pub use parser::FilterError;
+
+/// Which dead letters are meant, with the text that was typed. The empty filter means all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    text: String,
+    terms: Vec<FilterTerm>,
+}
+
+/// One condition of a filter. A field that is unknown on a dead letter does not match, so the negated
+/// term does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterTerm {
+    /// The term was written with a leading `-`.
+    pub negated: bool,
+    pub field: FilterField,
+    pub condition: FilterCondition,
+}
+
+/// What a term looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FilterField {
+    Status,
+    /// Topic or queue of origin.
+    Source,
+    /// Error class or error message.
+    Error,
+    /// The DLQ's topic or queue.
+    Dlq,
+    Cluster,
+    System,
+    Vhost,
+    /// Consumer group, connector or endpoint that failed.
+    Consumer,
+    /// Event type.
+    Type,
+    /// Failure group.
+    Group,
+    /// Correlation ID.
+    Correlation,
+    /// Causation ID.
+    Causation,
+    /// Event ID.
+    Event,
+    /// Aggregate ID.
+    Aggregate,
+    /// Reason of the death.
+    Reason,
+    /// Time since the death.
+    Age,
+    /// Free text: error class, error message, event type, source, DLQ, consumer and the event's IDs.
+    Text,
+}
+
+/// How a term compares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FilterCondition {
+    /// Equal, case included.
+    Is(String),
+    /// Equal to a pattern in which `*` stands for any text; everything else is literal.
+    Matches(String),
+    /// Contains the text, case ignored.
+    Contains(String),
+    OlderThan(Duration),
+    YoungerThan(Duration),
+}
+
+impl Filter {
+    /// Reads what a person typed; every refusal says where and how to write it instead.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        let text = text.trim();
+        Ok(Self {
+            terms: parser::parse(text)?,
+            text: text.to_owned(),
+        })
+    }
+
+    /// Whether every dead letter matches.
+    pub fn is_empty(&self) -> bool {
+        self.terms.is_empty()
+    }
+
+    /// The filter as it was typed, without surrounding spaces.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The terms, all of which must hold, in the order in which they were typed.
+    pub fn terms(&self) -> &[FilterTerm] {
+        &self.terms
+    }
+
+    /// The filter in words, for a confirmation: `status is open and age is over 1h`.
+    pub fn describe(&self) -> String {
+        if self.is_empty() {
+            return "all dead letters".to_owned();
+        }
+        let terms: Vec<String> = self.terms.iter().map(FilterTerm::to_string).collect();
+        terms.join(" and ")
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl fmt::Display for FilterTerm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let field = self.field.label();
+        let (verb, value) = match (&self.condition, self.negated) {
+            (FilterCondition::Is(value), false) => ("is", value.clone()),
+            (FilterCondition::Is(value), true) => ("is not", value.clone()),
+            (FilterCondition::Matches(pattern), false) => ("is like", pattern.clone()),
+            (FilterCondition::Matches(pattern), true) => ("is not like", pattern.clone()),
+            (FilterCondition::Contains(part), false) => ("contains", format!("“{part}”")),
+            (FilterCondition::Contains(part), true) => ("does not contain", format!("“{part}”")),
+            (FilterCondition::OlderThan(age), false) => ("is over", describe_age(*age)),
+            (FilterCondition::OlderThan(age), true) => ("is at most", describe_age(*age)),
+            (FilterCondition::YoungerThan(age), false) => ("is under", describe_age(*age)),
+            (FilterCondition::YoungerThan(age), true) => ("is at least", describe_age(*age)),
+        };
+        write!(formatter, "{field} {verb} {value}")
+    }
+}
+
+impl FilterField {
+    /// Every field that has a qualifier, in the order in which the page suggests them.
+    pub const ALL: [Self; 16] = [
+        Self::Status,
+        Self::Source,
+        Self::Error,
+        Self::Type,
+        Self::Consumer,
+        Self::Reason,
+        Self::Age,
+        Self::Dlq,
+        Self::System,
+        Self::Cluster,
+        Self::Vhost,
+        Self::Group,
+        Self::Correlation,
+        Self::Causation,
+        Self::Event,
+        Self::Aggregate,
+    ];
+
+    /// The word before the colon; empty for free text.
+    pub const fn qualifier(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Source => "source",
+            Self::Error => "error",
+            Self::Dlq => "dlq",
+            Self::Cluster => "cluster",
+            Self::System => "system",
+            Self::Vhost => "vhost",
+            Self::Consumer => "consumer",
+            Self::Type => "type",
+            Self::Group => "group",
+            Self::Correlation => "correlation",
+            Self::Causation => "causation",
+            Self::Event => "event",
+            Self::Aggregate => "aggregate",
+            Self::Reason => "reason",
+            Self::Age => "age",
+            Self::Text => "",
+        }
+    }
+
+    /// What the field is called in a sentence.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Dlq => "DLQ",
+            Self::Vhost => "virtual host",
+            Self::Type => "event type",
+            Self::Group => "failure group",
+            Self::Correlation => "correlation ID",
+            Self::Causation => "causation ID",
+            Self::Event => "event ID",
+            Self::Aggregate => "aggregate ID",
+            Self::Text => "text",
+            named => named.qualifier(),
+        }
+    }
+
+    /// The text of a term that asks for exactly this value, quoted where it must be: for links.
+    pub fn term(self, value: &str) -> String {
+        let plain = !value.is_empty()
+            && !value.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\' | '*'))
+            && (self != Self::Text || !value.contains(':') && !value.starts_with('-'));
+        let value = if plain {
+            value.to_owned()
+        } else {
+            format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+        };
+        match self {
+            Self::Text => value,
+            named => format!("{}:{value}", named.qualifier()),
+        }
+    }
+}
+
+/// The duration in the units of the language, largest first: `1d2h`.
+fn describe_age(age: Duration) -> String {
+    let mut rest = age.as_secs();
+    let parts = parser::AGE_UNITS.map(|(unit, seconds)| {
+        let count = rest / seconds;
+        rest %= seconds;
+        (count, unit)
+    });
+    let written: Vec<String> = parts
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
+    if written.is_empty() {
+        "0s".to_owned()
+    } else {
+        written.concat()
+    }
+}
+
+#[cfg(test)]
+mod tests;

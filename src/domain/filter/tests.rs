@@ -1,0 +1,213 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn is(value: &str) -> FilterCondition {
+    FilterCondition::Is(value.to_owned())
+}
+
+fn matches(pattern: &str) -> FilterCondition {
+    FilterCondition::Matches(pattern.to_owned())
+}
+
+fn contains(part: &str) -> FilterCondition {
+    FilterCondition::Contains(part.to_owned())
+}
+
+fn check(text: &str, expected: &[(bool, FilterField, FilterCondition)]) {
+    let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let found: Vec<_> = filter
+        .terms()
+        .iter()
+        .map(|term| (term.negated, term.field, term.condition.clone()))
+        .collect();
+    assert_eq!(found, expected, "{text}");
+}
+
+#[test]
+fn one_term_is_read_as_it_is_written() {
+    use FilterField as F;
+    let older = FilterCondition::OlderThan(Duration::from_secs(3_600));
+    let younger = FilterCondition::YoungerThan(Duration::from_secs(600));
+    let day_and_a_half = FilterCondition::OlderThan(Duration::from_secs(36 * 3_600));
+    let cases = [
+        ("status:open", F::Status, is("open")),
+        ("STATUS:Open", F::Status, is("open")),
+        ("source:orders", F::Source, is("orders")),
+        ("source:order*", F::Source, matches("order*")),
+        ("source:\"order*\"", F::Source, is("order*")),
+        ("error:Timeout", F::Error, contains("Timeout")),
+        ("error:\"timed out\"", F::Error, contains("timed out")),
+        ("dlq:orders.dlq", F::Dlq, is("orders.dlq")),
+        ("cluster:kafka", F::Cluster, is("kafka")),
+        ("system:kafka", F::System, is("kafka")),
+        ("system:RabbitMQ", F::System, is("rabbitmq")),
+        ("vhost:/", F::Vhost, is("/")),
+        (
+            "consumer:payment-consumers",
+            F::Consumer,
+            is("payment-consumers"),
+        ),
+        ("type:OrderCreated", F::Type, is("OrderCreated")),
+        ("group:v1:00ff", F::Group, is("v1:00ff")),
+        ("correlation:a:b", F::Correlation, is("a:b")),
+        ("causation:c", F::Causation, is("c")),
+        ("event:4711", F::Event, is("4711")),
+        ("aggregate:order-1", F::Aggregate, is("order-1")),
+        ("reason:rejected", F::Reason, is("rejected")),
+        ("reason:maxlen", F::Reason, is("maxlen")),
+        ("age:>1h", F::Age, older),
+        ("age:<10m", F::Age, younger),
+        ("age:>1d12h", F::Age, day_and_a_half),
+        ("\"free text\"", F::Text, contains("free text")),
+        ("word", F::Text, contains("word")),
+        ("12:30", F::Text, contains("12:30")),
+        (
+            "\"a \\\"b\\\" \\\\ \\n\"",
+            F::Text,
+            contains("a \"b\" \\ \\n"),
+        ),
+        ("\"http://host/x\"", F::Text, contains("http://host/x")),
+        ("ü*", F::Text, contains("ü*")),
+    ];
+    for (text, field, condition) in cases {
+        check(text, &[(false, field, condition.clone())]);
+        check(&format!(" -{text} "), &[(true, field, condition)]);
+    }
+}
+
+#[test]
+fn terms_keep_their_order_and_the_text_is_kept() {
+    let text = "status:open  -source:orders\t\"free text\"";
+    check(
+        text,
+        &[
+            (false, FilterField::Status, is("open")),
+            (true, FilterField::Source, is("orders")),
+            (false, FilterField::Text, contains("free text")),
+        ],
+    );
+    assert_eq!(Filter::parse(&format!(" {text} ")).unwrap().text(), text);
+}
+
+#[test]
+fn the_empty_filter_means_all() {
+    for text in ["", "  \t "] {
+        let filter = Filter::parse(text).unwrap();
+        assert!(filter.is_empty());
+        assert_eq!(filter, Filter::default());
+        assert_eq!(filter.describe(), "all dead letters");
+    }
+}
+
+#[test]
+fn a_refusal_says_where_and_what_to_write_instead() {
+    let cases = [
+        (
+            "status:done",
+            7,
+            "use one of open, replaying, replayed, gone",
+        ),
+        ("ü status:done", 9, "use one of open"),
+        ("system:nats", 7, "use one of kafka, rabbitmq"),
+        ("reason:because", 7, "use one of exception, rejected"),
+        ("a stauts:open", 2, "use one of status, source"),
+        ("http://host", 0, "put the text in quotes"),
+        ("payload.id:4", 0, "put the text in quotes"),
+        ("status:", 7, "right after status:"),
+        ("source: orders", 7, "right after source:"),
+        ("source:\"\"", 7, "right after source:"),
+        ("-", 1, "write what to look for"),
+        ("\"\"", 0, "write what to look for"),
+        ("x \"open", 2, "close it"),
+        ("error:a\"b\"", 7, "the whole value in quotes"),
+        ("\"a\"b", 3, "a space between"),
+        ("age:1h", 4, "age:>1h"),
+        ("age:>", 4, "age:>1h"),
+        ("age:>1", 4, "age:>1h"),
+        ("age:>h", 4, "age:>1h"),
+        ("age:>1y", 4, "age:>1h"),
+        ("age:>1h2", 4, "age:>1h"),
+        ("age:>99999999999999999999s", 4, "age:>1h"),
+        ("age:>18446744073709551615w", 4, "age:>1h"),
+        ("age:>18446744073709551615s", 4, "age:>1h"),
+        ("age:ü1h", 4, "age:>1h"),
+    ];
+    for (text, position, remedy) in cases {
+        let error = Filter::parse(text).expect_err(text);
+        assert_eq!(error.position, position, "{text}: {error}");
+        assert!(error.remedy.contains(remedy), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_filter_that_would_burden_the_store_is_refused() {
+    let many = "a ".repeat(41);
+    assert_eq!(Filter::parse(&many).unwrap_err().position, 80);
+    assert!(Filter::parse(&"a ".repeat(40)).is_ok());
+    assert!(Filter::parse(&"a".repeat(2_001)).is_err());
+    assert!(Filter::parse(&"ü".repeat(2_000)).is_ok());
+}
+
+#[test]
+fn a_filter_is_described_in_words() {
+    let cases = [
+        (
+            "status:open -source:orders error:Timeout",
+            "status is open and source is not orders and error contains “Timeout”",
+        ),
+        (
+            "age:>90m -age:<26h",
+            "age is over 1h30m and age is at least 1d2h",
+        ),
+        ("age:<0s -age:>1w", "age is under 0s and age is at most 1w"),
+        (
+            "dlq:*.dlq -type:Order* -x",
+            "DLQ is like *.dlq and event type is not like Order* and text does not contain “x”",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(Filter::parse(text).unwrap().describe(), expected, "{text}");
+    }
+}
+
+#[test]
+fn every_qualifier_is_found_by_its_own_word() {
+    for field in FilterField::ALL {
+        let value = match field {
+            FilterField::Status => "open",
+            FilterField::System => "kafka",
+            FilterField::Reason => "expired",
+            FilterField::Age => ">1h",
+            _ => "x",
+        };
+        let filter = Filter::parse(&field.term(value)).unwrap();
+        assert_eq!(filter.terms()[0].field, field);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in any::<String>()) {
+        if let Err(error) = Filter::parse(&text) {
+            prop_assert!(error.position <= text.chars().count());
+        }
+    }
+
+    #[test]
+    fn text_made_of_the_languages_own_signs_never_panics(
+        text in "(-|\"|\\\\|:|age|status|>|<|[0-9]|[smhdw]|\\*| ){0,40}"
+    ) {
+        let _ = Filter::parse(&text);
+    }
+
+    #[test]
+    fn the_term_of_a_link_finds_exactly_its_value(value in "\\PC{1,40}") {
+        let filter = Filter::parse(&FilterField::Source.term(&value)).unwrap();
+        prop_assert_eq!(&filter.terms()[0].condition, &is(&value));
+        let filter = Filter::parse(&FilterField::Text.term(&value)).unwrap();
+        prop_assert_eq!(filter.terms().len(), 1);
+        prop_assert!(!filter.terms()[0].negated);
+        prop_assert_eq!(&filter.terms()[0].condition, &contains(&value));
+    }
+}

@@ -1,0 +1,144 @@
+//! Metrics that change between samples, kept by the prometheus crate and encoded per scrape. There are
+//! few of them.
+
+use prometheus::core::Collector;
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+/// Upper bounds in seconds, from a page that is served from memory to a sample that times out.
+const DURATION_BUCKETS: [f64; 13] = [
+    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
+
+/// A metric of the prometheus crate that can be made from its declaration.
+pub(super) trait Declared: Collector + Clone + Sized + 'static {
+    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self>;
+}
+
+impl Declared for IntCounterVec {
+    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Declared for GaugeVec {
+    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
+        Self::new(Opts::new(name, help), labels)
+    }
+}
+
+impl Declared for HistogramVec {
+    fn declare(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<Self> {
+        let options = HistogramOpts::new(name, help).buckets(DURATION_BUCKETS.to_vec());
+        Self::new(options, labels)
+    }
+}
+
+/// Declares a struct of metrics whose doc comments are the HELP texts.
+macro_rules! live_metrics {
+    (
+        $(#[$attribute:meta])*
+        pub(super) struct $struct:ident {
+            $( $(#[doc = $help:literal])+ $field:ident: $type:ty = $metric:literal [$($label:literal),*], )+
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Debug)]
+        pub(super) struct $struct {
+            $( $(#[doc = $help])+ pub(super) $field: $type, )+
+        }
+
+        impl $struct {
+            fn register(registry: &Registry) -> prometheus::Result<Self> {
+                $(
+                    let $field = <$type>::declare($metric, concat!($($help),+).trim(), &[$($label),*])?;
+                    registry.register(Box::new($field.clone()))?;
+                )+
+                Ok(Self { $( $field ),+ })
+            }
+        }
+    };
+}
+
+live_metrics! {
+    /// What intake and the store know about DLQs.
+    pub(super) struct DlqMetrics {
+        /// Dead letters that are still open.
+        depth: GaugeVec = "dlq_depth" ["cluster", "system", "dlq"],
+        /// Age of the oldest dead letter that is still open; absent while none is.
+        oldest_age: GaugeVec = "dlq_oldest_message_age_seconds" ["cluster", "system", "dlq"],
+        /// Replays of dead letters by what became of them; a replay that was first consumed and then died
+        /// again is in both.
+        replayed: IntCounterVec = "dlq_replayed_total" ["cluster", "system", "dlq", "outcome"],
+    }
+}
+
+live_metrics! {
+    /// What it costs to look at the brokers.
+    pub(super) struct SamplingMetrics {
+        /// Duration of one sample of a broker, by phase: read waits for the broker, derive is our own work.
+        duration: HistogramVec = "redrive_sample_duration_seconds" ["cluster", "system", "phase"],
+        /// Requests that samples sent to a broker, by API.
+        requests: IntCounterVec = "redrive_sample_requests_total" ["cluster", "system", "api"],
+        /// Series that were not exported, or merged into another, because there were too many.
+        series_dropped: IntCounterVec = "redrive_series_dropped_total" ["reason"],
+    }
+}
+
+live_metrics! {
+    /// The service itself.
+    pub(super) struct ServiceMetrics {
+        /// Always 1; says the version.
+        build_info: GaugeVec = "redrive_build_info" ["version"],
+        /// HTTP requests that were answered, by route.
+        http_requests: IntCounterVec = "redrive_http_requests_total" ["method", "route", "status"],
+        /// Time to answer an HTTP request.
+        http_duration: HistogramVec = "redrive_http_request_duration_seconds" ["method", "route"],
+        /// Size of the store on disk.
+        store_size: GaugeVec = "redrive_store_size_bytes" [],
+        /// Time from the start of a batch of writes to the end of its sync.
+        store_batch_duration: HistogramVec = "redrive_store_write_batch_duration_seconds" [],
+        /// Writes that the store committed.
+        store_writes: IntCounterVec = "redrive_store_writes_total" [],
+    }
+}
+
+/// All live metrics in one registry.
+#[derive(Debug)]
+pub(super) struct LiveMetrics {
+    pub(super) registry: Registry,
+    pub(super) dlq: DlqMetrics,
+    pub(super) sampling: SamplingMetrics,
+    pub(super) service: ServiceMetrics,
+}
+
+impl LiveMetrics {
+    pub(super) fn new() -> Self {
+        #[expect(
+            clippy::expect_used,
+            reason = "only a wrong declaration above can fail, which every test of this module finds"
+        )]
+        Self::declare().expect("the metrics are declared rightly")
+    }
+
+    fn declare() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        register_process(&registry)?;
+        Ok(Self {
+            dlq: DlqMetrics::register(&registry)?,
+            sampling: SamplingMetrics::register(&registry)?,
+            service: ServiceMetrics::register(&registry)?,
+            registry,
+        })
+    }
+}
+
+/// Memory, processor time, threads and open files of this process, where the system tells them.
+fn register_process(registry: &Registry) -> prometheus::Result<()> {
+    #[cfg(target_os = "linux")]
+    registry.register(Box::new(
+        prometheus::process_collector::ProcessCollector::for_self(),
+    ))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = registry;
+    Ok(())
+}
