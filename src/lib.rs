@@ -8,6 +8,6 @@ pub mod dialects;
 pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
-pub mod sampling;
 pub mod replay;
+pub mod sampling;
 pub mod store;
