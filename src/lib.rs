@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` has the map; each module head explains its own design.
 
 pub mod config;
+pub mod dead_letters;
 pub mod dialects;
 pub mod domain;
 pub mod store;
