@@ -4,6 +4,7 @@
 
 pub mod brokers;
 pub mod config;
+pub mod dead_letters;
 pub mod dialects;
 pub mod domain;
 pub mod lifecycle;
