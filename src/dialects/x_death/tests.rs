@@ -87,6 +87,16 @@ fn the_origin_is_the_queue_that_a_consumer_read() {
             "delivery_limit",
         ),
         (
+            "rejected by a reader of the DLQ and routed back to it",
+            vec![
+                death("orders.dlq", "rejected", 1, 9),
+                death("orders.queue", "rejected", 1, 1),
+            ],
+            "orders.queue",
+            Some("orders.queue"),
+            "rejected",
+        ),
+        (
             "expired while nobody read",
             vec![death("orders.queue", "expired", 1, 9)],
             "orders.queue",
