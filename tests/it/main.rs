@@ -2,4 +2,8 @@
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 
+mod alerts;
+mod metrics;
+mod prometheus;
+mod sampling;
 mod support;
