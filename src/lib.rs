@@ -4,7 +4,10 @@
 
 pub mod brokers;
 pub mod config;
+pub mod dialects;
 pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
+pub mod sampling;
+pub mod replay;
 pub mod store;

@@ -2,4 +2,6 @@
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 
+mod kafka_clients;
+mod kafka_wire;
 mod support;

@@ -1,0 +1,287 @@
+//! From two looks at a RabbitMQ cluster to rates and totals. Pure: the time is that of the sample.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::domain::{
+    DeadLetteredCounter, QueueCounters, QueueName, QueueRates, QueueRole, QueueSample, QueueStatus,
+    RabbitMqDetail, RabbitMqSample, Timestamp, VhostName,
+};
+
+/// What the topology says about one queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct QueueRouting {
+    pub(super) role: QueueRole,
+    pub(super) dead_letters_to: Vec<QueueName>,
+    pub(super) dead_letters_unroutable: bool,
+}
+
+/// What is remembered from one sample to the next.
+#[derive(Debug, Default)]
+pub(super) struct RabbitMqState {
+    queues: HashMap<(VhostName, QueueName), QueueState>,
+    dead_lettered: HashMap<(String, String, String), CounterState>,
+}
+
+#[derive(Debug)]
+struct QueueState {
+    last: QueueCounters,
+    at: Timestamp,
+    totals: QueueCounters,
+}
+
+#[derive(Debug)]
+struct CounterState {
+    last: u64,
+    total: u64,
+}
+
+impl RabbitMqState {
+    /// `routing` has one entry for each queue of the sample, in its order.
+    pub(super) fn derive(
+        &mut self,
+        mut sample: RabbitMqSample,
+        routing: Vec<QueueRouting>,
+    ) -> RabbitMqDetail {
+        let taken_at = sample.taken_at;
+        let queues = std::mem::take(&mut sample.queues);
+        let mut seen = HashSet::new();
+        let queues: Vec<QueueStatus> = queues
+            .into_iter()
+            .zip(routing)
+            .filter(|(queue, _)| seen.insert((queue.vhost.clone(), queue.queue.clone())))
+            .map(|(queue, routing)| self.queue(queue, routing, taken_at))
+            .collect();
+        self.queues.retain(|name, _| seen.contains(name));
+        RabbitMqDetail {
+            version: sample.version,
+            queues,
+            exchanges: sample.exchanges,
+            bindings: sample.bindings,
+            dead_lettered: self.dead_lettered(sample.dead_lettered),
+        }
+    }
+
+    fn queue(&mut self, sample: QueueSample, routing: QueueRouting, at: Timestamp) -> QueueStatus {
+        let key = (sample.vhost.clone(), sample.queue.clone());
+        let (rates, totals) = match sample.counters {
+            Some(counters) => self
+                .queues
+                .entry(key)
+                .or_insert(QueueState {
+                    last: counters,
+                    at,
+                    totals: QueueCounters::default(),
+                })
+                .advance(counters, at),
+            None => {
+                let totals = self.queues.get(&key).map(|state| state.totals);
+                (QueueRates::default(), totals.unwrap_or_default())
+            }
+        };
+        QueueStatus {
+            sample,
+            role: routing.role,
+            dead_letters_to: routing.dead_letters_to,
+            dead_letters_unroutable: routing.dead_letters_unroutable,
+            rates,
+            totals,
+        }
+    }
+
+    /// The counters since Redrive started. A series that was not there before begins at 0, as all do.
+    fn dead_lettered(&mut self, counters: Vec<DeadLetteredCounter>) -> Vec<DeadLetteredCounter> {
+        let key = |counter: &DeadLetteredCounter| {
+            (
+                counter.queue_type.clone(),
+                counter.strategy.clone(),
+                counter.reason.clone(),
+            )
+        };
+        let mut seen = HashSet::new();
+        let counters: Vec<_> = counters
+            .into_iter()
+            .filter(|counter| seen.insert(key(counter)))
+            .map(|counter| {
+                let state = self.dead_lettered.entry(key(&counter));
+                let state = state.or_insert(CounterState {
+                    last: counter.count,
+                    total: 0,
+                });
+                let count = state.advance(counter.count);
+                DeadLetteredCounter { count, ..counter }
+            })
+            .collect();
+        self.dead_lettered.retain(|key, _| seen.contains(key));
+        counters
+    }
+}
+
+impl QueueState {
+    fn advance(&mut self, now: QueueCounters, at: Timestamp) -> (QueueRates, QueueCounters) {
+        let seconds = at.since(self.at).as_secs_f64();
+        let progress = |last: u64, now: u64, total: &mut u64| {
+            let delta = since_reset(last, now)?;
+            *total = total.saturating_add(delta);
+            (seconds > 0.0).then(|| delta as f64 / seconds)
+        };
+        let totals = &mut self.totals;
+        let last = self.last;
+        let rates = QueueRates {
+            publish: progress(last.published, now.published, &mut totals.published),
+            settle: progress(last.settled, now.settled, &mut totals.settled),
+            redeliver: progress(last.redelivered, now.redelivered, &mut totals.redelivered),
+        };
+        self.last = now;
+        self.at = at;
+        (rates, self.totals)
+    }
+}
+
+impl CounterState {
+    fn advance(&mut self, now: u64) -> u64 {
+        let delta = since_reset(self.last, now).unwrap_or(0);
+        self.last = now;
+        self.total = self.total.saturating_add(delta);
+        self.total
+    }
+}
+
+/// How much a counter grew; nothing if it fell. It may be a sum over nodes or channels of which one
+/// restarted, and then what is left of it is no growth: a few events are missed rather than invented.
+fn since_reset(last: u64, now: u64) -> Option<u64> {
+    now.checked_sub(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::QueueType;
+
+    fn queue(name: &str, counters: Option<QueueCounters>) -> QueueSample {
+        QueueSample {
+            vhost: "/".into(),
+            queue: name.into(),
+            queue_type: QueueType::Classic,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            dead_letter: None,
+            message_ttl: None,
+            expires: None,
+            max_length: None,
+            max_length_bytes: None,
+            overflow: None,
+            single_active_consumer: false,
+            delivery_limit: None,
+            messages: Some(1),
+            ready: Some(1),
+            unacked: Some(0),
+            bytes: None,
+            consumers: Some(1),
+            counters,
+        }
+    }
+
+    fn counters(published: u64, settled: u64, redelivered: u64) -> QueueCounters {
+        QueueCounters {
+            published,
+            settled,
+            redelivered,
+        }
+    }
+
+    fn derive(
+        state: &mut RabbitMqState,
+        seconds: i64,
+        queues: Vec<QueueSample>,
+        dead_lettered: &[(&str, u64)],
+    ) -> RabbitMqDetail {
+        let work = QueueRouting {
+            role: QueueRole::Work,
+            dead_letters_to: Vec::new(),
+            dead_letters_unroutable: false,
+        };
+        let routing = vec![work; queues.len()];
+        let counter = |(reason, count): &(&str, u64)| DeadLetteredCounter {
+            queue_type: "classic".to_owned(),
+            strategy: "disabled".to_owned(),
+            reason: (*reason).to_owned(),
+            count: *count,
+        };
+        let sample = RabbitMqSample {
+            taken_at: Timestamp::from_seconds(seconds),
+            queues,
+            dead_lettered: dead_lettered.iter().map(counter).collect(),
+            ..RabbitMqSample::default()
+        };
+        state.derive(sample, routing)
+    }
+
+    #[test]
+    fn rates_come_from_counters_and_totals_begin_at_zero() {
+        let mut state = RabbitMqState::default();
+        let mut look = |seconds, now| {
+            let detail = derive(&mut state, seconds, vec![queue("q", now)], &[]);
+            (detail.queues[0].rates, detail.queues[0].totals)
+        };
+        let rates = |publish, settle, redeliver| QueueRates {
+            publish: Some(publish),
+            settle: Some(settle),
+            redeliver: Some(redeliver),
+        };
+        let first = look(0, Some(counters(1000, 900, 3)));
+        assert_eq!(first, (QueueRates::default(), counters(0, 0, 0)));
+        let second = look(10, Some(counters(1050, 940, 4)));
+        assert_eq!(second, (rates(5.0, 4.0, 0.1), counters(50, 40, 1)));
+        let without_counters = look(20, None);
+        assert_eq!(
+            without_counters,
+            (QueueRates::default(), counters(50, 40, 1))
+        );
+        let third = look(30, Some(counters(1070, 940, 4)));
+        assert_eq!(third, (rates(1.0, 0.0, 0.0), counters(70, 40, 1)));
+    }
+
+    #[test]
+    fn totals_do_not_fall_when_a_broker_restarts() {
+        let mut state = RabbitMqState::default();
+        let mut look = |seconds, now| {
+            let detail = derive(&mut state, seconds, vec![queue("q", Some(now))], &[]);
+            (
+                detail.queues[0].rates.publish,
+                detail.queues[0].totals.published,
+            )
+        };
+        look(0, counters(1000, 0, 0));
+        assert_eq!(look(10, counters(1100, 0, 0)), (Some(10.0), 100));
+        assert_eq!(look(20, counters(30, 0, 0)), (None, 100));
+        assert_eq!(look(30, counters(50, 0, 0)), (Some(2.0), 120));
+    }
+
+    #[test]
+    fn discarded_messages_are_counted_since_redrive_started() {
+        let mut state = RabbitMqState::default();
+        let mut look = |seconds, counters: &[(&str, u64)]| -> Vec<u64> {
+            let detail = derive(&mut state, seconds, Vec::new(), counters);
+            detail
+                .dead_lettered
+                .iter()
+                .map(|counter| counter.count)
+                .collect()
+        };
+        assert_eq!(look(0, &[("rejected", 70)]), [0]);
+        assert_eq!(look(10, &[("rejected", 75), ("expired", 9)]), [5, 0]);
+        assert_eq!(look(20, &[("rejected", 2), ("expired", 10)]), [5, 1]);
+        assert_eq!(look(30, &[("rejected", 3), ("rejected", 90)]), [6]);
+    }
+
+    #[test]
+    fn a_queue_that_is_gone_is_forgotten_and_a_doubled_one_counts_once() {
+        let mut state = RabbitMqState::default();
+        let some = Some(counters(1, 1, 1));
+        let doubled = vec![queue("q", some), queue("q", some)];
+        assert_eq!(derive(&mut state, 0, doubled, &[]).queues.len(), 1);
+        derive(&mut state, 10, Vec::new(), &[]);
+        assert!(state.queues.is_empty());
+    }
+}

@@ -1,0 +1,71 @@
+use std::time::{Duration, Instant};
+
+use super::board::Observation;
+use super::derive_kafka::{KafkaDerivation, KafkaState};
+use super::task::{ClusterSampler, with_causes};
+use crate::brokers::kafka::wire::KafkaSampler;
+use crate::config::KafkaConfig;
+use crate::domain::{ClusterDetail, KafkaSample};
+
+/// Looks at one Kafka cluster.
+pub(super) struct KafkaCluster {
+    config: KafkaConfig,
+    request_timeout: Duration,
+    sampler: KafkaSampler,
+    state: KafkaState,
+}
+
+impl KafkaCluster {
+    pub(super) fn new(config: &KafkaConfig, request_timeout: Duration) -> Self {
+        Self {
+            config: config.clone(),
+            request_timeout,
+            sampler: KafkaSampler::new(config, request_timeout),
+            state: KafkaState::default(),
+        }
+    }
+
+    fn derive(&mut self, mut sample: KafkaSample) -> Observation {
+        let started = Instant::now();
+        let taken_at = sample.ends_at;
+        let cost = std::mem::take(&mut sample.cost);
+        let problems = std::mem::take(&mut sample.problems);
+        let facts = facts(&sample);
+        let KafkaDerivation {
+            detail,
+            publish_to_commit,
+        } = self.state.derive(sample);
+        Observation {
+            detail: ClusterDetail::Kafka(detail),
+            taken_at,
+            cost,
+            deriving_took: started.elapsed(),
+            problems,
+            facts,
+            publish_to_commit,
+        }
+    }
+}
+
+impl ClusterSampler for KafkaCluster {
+    async fn sample(&mut self) -> Result<Observation, String> {
+        let sample = self.sampler.sample().await;
+        sample
+            .map(|sample| self.derive(sample))
+            .map_err(|error| with_causes(&error))
+    }
+
+    fn reconnect(&mut self) {
+        self.sampler = KafkaSampler::new(&self.config, self.request_timeout);
+    }
+}
+
+fn facts(sample: &KafkaSample) -> Vec<(String, String)> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    let mut facts = Vec::new();
+    facts.extend(sample.cluster_id.clone().map(|id| fact("cluster ID", id)));
+    facts.push(fact("brokers", sample.brokers.to_string()));
+    facts.push(fact("topics", sample.topics.len().to_string()));
+    facts.push(fact("consumer groups", sample.groups.len().to_string()));
+    facts
+}

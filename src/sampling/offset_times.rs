@@ -1,0 +1,174 @@
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::domain::{Offset, Timestamp};
+
+/// So many points span [`SPAN`], dense for the last minutes and sparse for yesterday.
+const POINTS: usize = 60;
+const SPAN: Duration = Duration::from_hours(24);
+
+/// When the end of a partition was where: tells the time at which an offset was written, without
+/// reading a record. It interpolates between two observations and never extrapolates.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OffsetTimes {
+    points: VecDeque<Plateau>,
+}
+
+/// The log ended at `end` from one time to another (at least).
+#[derive(Clone, Copy, Debug)]
+struct Plateau {
+    end: Offset,
+    from: Timestamp,
+    until: Timestamp,
+}
+
+/// What is known about the time at which an offset was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WrittenAt {
+    About(Timestamp),
+    /// Before the first observation.
+    Before(Timestamp),
+    /// Not written yet when the log was last looked at, or the log was never looked at.
+    Unknown,
+}
+
+impl OffsetTimes {
+    /// Notes that the log ended at `end` at this time. A log that became shorter was recreated or
+    /// truncated: what was known no longer holds.
+    pub(super) fn observe(&mut self, end: Offset, at: Timestamp) {
+        match self.points.back_mut() {
+            Some(last) if end == last.end => last.until = last.until.max(at),
+            Some(last) if end < last.end || at <= last.until => {
+                self.points.clear();
+                self.append(end, at);
+            }
+            _ => self.append(end, at),
+        }
+        self.forget_what_is_too_old(at);
+    }
+
+    fn append(&mut self, end: Offset, at: Timestamp) {
+        self.points.push_back(Plateau {
+            end,
+            from: at,
+            until: at,
+        });
+        if self.points.len() > POINTS {
+            self.thin(at);
+        }
+    }
+
+    /// Removes the point that is missed least: the one in the shortest gap relative to its age.
+    fn thin(&mut self, now: Timestamp) {
+        let relative_gap = |index: usize| {
+            let gap = self.points[index + 1]
+                .from
+                .since(self.points[index - 1].until);
+            let age = now.since(self.points[index - 1].until);
+            gap.as_secs_f64() / age.as_secs_f64().max(f64::MIN_POSITIVE)
+        };
+        let dispensable = (1..self.points.len() - 1)
+            .min_by(|left, right| relative_gap(*left).total_cmp(&relative_gap(*right)));
+        if let Some(index) = dispensable {
+            self.points.remove(index);
+        }
+    }
+
+    fn forget_what_is_too_old(&mut self, now: Timestamp) {
+        // The second point must be too old as well: between both lies a time within the span.
+        while self.points.len() > 1 && now.since(self.points[1].from) > SPAN {
+            self.points.pop_front();
+        }
+    }
+
+    /// The time at which the record with this offset was written.
+    pub(super) fn written_at(&self, offset: Offset) -> WrittenAt {
+        let after = self.points.partition_point(|point| point.end <= offset);
+        let Some(after_point) = self.points.get(after) else {
+            return WrittenAt::Unknown;
+        };
+        let Some(before) = after
+            .checked_sub(1)
+            .and_then(|index| self.points.get(index))
+        else {
+            return WrittenAt::Before(after_point.from);
+        };
+        let records = (after_point.end.0 - before.end.0) as f64;
+        let share = (offset.0 - before.end.0) as f64 / records;
+        let gap = after_point.from.since(before.until);
+        WrittenAt::About(before.until.plus(gap.mul_f64(share.clamp(0.0, 1.0))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn times(observations: &[(i64, i64)]) -> OffsetTimes {
+        let mut times = OffsetTimes::default();
+        for (end, seconds) in observations {
+            times.observe(Offset(*end), Timestamp::from_seconds(*seconds));
+        }
+        times
+    }
+
+    #[test]
+    fn the_time_of_an_offset_is_interpolated_and_never_extrapolated() {
+        let about = |seconds| WrittenAt::About(Timestamp::from_seconds(seconds));
+        let before = |seconds| WrittenAt::Before(Timestamp::from_seconds(seconds));
+        let check = |observations: &[(i64, i64)], offset: i64, expected: WrittenAt| {
+            let found = times(observations).written_at(Offset(offset));
+            assert_eq!(found, expected, "{offset} of {observations:?}");
+        };
+        check(&[], 5, WrittenAt::Unknown);
+        check(&[(100, 0)], 99, before(0));
+        check(&[(100, 0)], 100, WrittenAt::Unknown);
+        check(&[(100, 0), (200, 10)], 100, about(0));
+        check(&[(100, 0), (200, 10)], 150, about(5));
+        check(&[(100, 0), (200, 10)], 200, WrittenAt::Unknown);
+        check(&[(100, 0), (200, 10)], 99, before(0));
+        // Idle for a minute: the record after it is not a minute old.
+        check(&[(100, 0), (100, 60), (200, 70)], 100, about(60));
+        check(&[(0, 0), (100, 10), (100, 60), (200, 70)], 50, about(5));
+        // Recreated: what was known of the namesake is forgotten.
+        check(&[(100, 0), (5, 10), (10, 20)], 7, about(14));
+    }
+
+    #[test]
+    fn sixty_points_span_a_day_and_are_dense_near_now() {
+        let interval = 10;
+        let samples = 2 * 24 * 3600 / interval;
+        let observations: Vec<(i64, i64)> = (0..samples).map(|n| (n * 10, n * interval)).collect();
+        let times = times(&observations);
+        let now = (samples - 1) * interval;
+        assert!(times.points.len() <= POINTS);
+        // One record a second: the offset is the second in which it was written.
+        let age_error = |age: i64| match times.written_at(Offset(now - age)) {
+            WrittenAt::About(at) => (at.as_seconds() - (now - age) as f64).abs(),
+            other => panic!("{age} s ago is {other:?}"),
+        };
+        for age in [15, 60, 600, 3600, 20 * 3600] {
+            assert!(age_error(age) <= 10.0, "{age}: {}", age_error(age));
+        }
+        let gap_at = |age: i64| {
+            let index = times
+                .points
+                .partition_point(|point| point.from < Timestamp::from_seconds(now - age));
+            times.points[index]
+                .from
+                .since(times.points[index - 1].from)
+                .as_secs()
+        };
+        assert!(gap_at(60) <= 30, "{}", gap_at(60));
+        assert!(gap_at(20 * 3600) <= 3 * 3600, "{}", gap_at(20 * 3600));
+    }
+
+    #[test]
+    fn a_clock_that_went_back_does_not_panic() {
+        let times = times(&[(100, 100), (200, 50), (300, 60)]);
+        assert_eq!(
+            times.written_at(Offset(250)),
+            WrittenAt::About(Timestamp::from_seconds(55))
+        );
+    }
+}
