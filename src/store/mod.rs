@@ -9,6 +9,7 @@
 //! A new table is a new file in `migrations/`, a file here with its row type, and methods on [`Store`].
 
 mod audit;
+mod changes;
 mod dead_letters;
 mod error;
 mod failure_groups;

@@ -3,6 +3,8 @@
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 
 mod alerts;
+mod kafka_clients;
+mod kafka_wire;
 mod metrics;
 mod prometheus;
 mod sampling;

@@ -1,3 +1,44 @@
 //! Kafka: the only place that names rdkafka and kafka-protocol.
+//!
+//! [`wire`] samples. librdkafka consumes, produces and administers: [`DlqConsumer`] reads DLQ topics
+//! from offsets that the store knows, [`ReplayProducer`] sends replays, [`scan_for_headers`] looks for
+//! what a crashed process sent, [`GroupConsumer`] is an ordinary consumer for the sample workload.
+//! Headers go through [`headers`], the one module with unsafe code.
 
+mod admin;
+mod consumer;
+mod error;
+mod group_consumer;
+mod headers;
+mod partitioner;
+mod producer;
+mod record;
+mod scan;
 pub mod wire;
+
+pub use admin::{KafkaAdmin, PartitionReplicas, TopicDescription, Watermarks};
+pub use consumer::{AssignedPartition, DlqConsumer};
+pub use error::KafkaError;
+pub use group_consumer::{GroupConsumer, StartAt};
+pub use partitioner::partition_for_key;
+pub use producer::{ReplayProducer, SendError};
+pub use record::KafkaRecord;
+pub use scan::{ScanResult, scan_for_headers};
+
+use rdkafka::ClientConfig;
+
+use crate::config::KafkaConfig;
+
+/// What all librdkafka clients share.
+fn client_config(config: &KafkaConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", config.bootstrap_servers.join(","))
+        .set("client.id", "redrive")
+        // A broker that restarts is found again within seconds, not minutes.
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("socket.keepalive.enable", "true")
+        // librdkafka reports every refused connection; the sampler already says that a broker is down.
+        .set_log_level(rdkafka::config::RDKafkaLogLevel::Error);
+    client
+}

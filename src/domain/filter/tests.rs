@@ -27,9 +27,9 @@ fn check(text: &str, expected: &[(bool, FilterField, FilterCondition)]) {
 #[test]
 fn one_term_is_read_as_it_is_written() {
     use FilterField as F;
-    let older = FilterCondition::OlderThan(Duration::from_secs(3_600));
-    let younger = FilterCondition::YoungerThan(Duration::from_secs(600));
-    let day_and_a_half = FilterCondition::OlderThan(Duration::from_secs(36 * 3_600));
+    let older = FilterCondition::OlderThan(Duration::from_hours(1));
+    let younger = FilterCondition::YoungerThan(Duration::from_mins(10));
+    let day_and_a_half = FilterCondition::OlderThan(Duration::from_hours(36));
     let cases = [
         ("status:open", F::Status, is("open")),
         ("STATUS:Open", F::Status, is("open")),

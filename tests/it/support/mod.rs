@@ -4,7 +4,6 @@ pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use redrive::config::{KafkaConfig, RabbitMqConfig, Secret};
@@ -51,10 +50,7 @@ pub(crate) fn install_crypto_provider() {
 }
 
 /// Waits until `probe` gives a value; panics with `what` when it does not within a minute.
-pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(
-    what: &str,
-    mut probe: impl FnMut() -> F,
-) -> T {
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(value) = probe().await {

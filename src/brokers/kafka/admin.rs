@@ -1,0 +1,161 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::{KafkaError, client_config};
+use crate::config::KafkaConfig;
+use crate::domain::{Offset, Partition, TopicName};
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A topic as the broker describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDescription {
+    pub partitions: Vec<PartitionReplicas>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartitionReplicas {
+    pub partition: Partition,
+    pub replicas: usize,
+    pub in_sync_replicas: usize,
+}
+
+/// The first offset of a partition and the one after its last replicated record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermarks {
+    pub low: Offset,
+    pub high: Offset,
+}
+
+/// Looks at topics and creates them. Cheap to clone.
+#[derive(Clone)]
+pub struct KafkaAdmin {
+    admin: Arc<AdminClient<DefaultClientContext>>,
+    reader: Arc<BaseConsumer>,
+}
+
+impl KafkaAdmin {
+    pub fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
+        let client = client_config(config);
+        Ok(Self {
+            admin: Arc::new(client.create().map_err(KafkaError::Client)?),
+            reader: Arc::new(client.create().map_err(KafkaError::Client)?),
+        })
+    }
+
+    /// Creates a topic with one replica; one that exists is left as it is.
+    pub async fn create_topic(
+        &self,
+        topic: &TopicName,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> Result<(), KafkaError> {
+        let failed = |reason: String| KafkaError::CreateTopic {
+            topic: topic.clone(),
+            reason,
+        };
+        let mut wanted = NewTopic::new(topic.as_str(), partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            wanted = wanted.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
+        let results = self.admin.create_topics([&wanted], &options).await;
+        for result in results.map_err(|error| failed(error.to_string()))? {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => return Err(failed(code.to_string())),
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn delete_topic(&self, topic: &TopicName) -> Result<(), KafkaError> {
+        let failed = |reason: String| KafkaError::DeleteTopic {
+            topic: topic.clone(),
+            reason,
+        };
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
+        let results = self.admin.delete_topics(&[topic.as_str()], &options).await;
+        for result in results.map_err(|error| failed(error.to_string()))? {
+            result.map_err(|(_, code)| failed(code.to_string()))?;
+        }
+        Ok(())
+    }
+
+    /// `None` if there is no such topic.
+    pub async fn topic(&self, topic: &TopicName) -> Result<Option<TopicDescription>, KafkaError> {
+        let (reader, name) = (Arc::clone(&self.reader), topic.clone());
+        let fetch = move || reader.fetch_metadata(Some(name.as_str()), REQUEST_TIMEOUT);
+        let metadata = tokio::task::spawn_blocking(fetch).await?;
+        let metadata = metadata.map_err(|source| KafkaError::Metadata {
+            topic: topic.clone(),
+            source,
+        })?;
+        let described = metadata
+            .topics()
+            .iter()
+            .find(|found| found.name() == topic.as_str());
+        let described = described.filter(|found| found.error().is_none());
+        Ok(described
+            .filter(|found| !found.partitions().is_empty())
+            .map(|found| {
+                let partition =
+                    |partition: &rdkafka::metadata::MetadataPartition| PartitionReplicas {
+                        partition: Partition(partition.id()),
+                        replicas: partition.replicas().len(),
+                        in_sync_replicas: partition.isr().len(),
+                    };
+                TopicDescription {
+                    partitions: found.partitions().iter().map(partition).collect(),
+                }
+            }))
+    }
+
+    pub async fn watermarks(
+        &self,
+        topic: &TopicName,
+        partition: Partition,
+    ) -> Result<Watermarks, KafkaError> {
+        let (reader, name) = (Arc::clone(&self.reader), topic.clone());
+        let fetch = move || reader.fetch_watermarks(name.as_str(), partition.0, REQUEST_TIMEOUT);
+        match tokio::task::spawn_blocking(fetch).await? {
+            Ok((low, high)) => Ok(Watermarks {
+                low: Offset(low),
+                high: Offset(high),
+            }),
+            Err(source) => Err(KafkaError::Watermarks {
+                topic: topic.clone(),
+                partition,
+                source,
+            }),
+        }
+    }
+
+    /// The effective configuration of a topic, defaults included.
+    pub async fn topic_config(
+        &self,
+        topic: &TopicName,
+    ) -> Result<HashMap<String, String>, KafkaError> {
+        let failed = |reason: String| KafkaError::TopicConfig {
+            topic: topic.clone(),
+            reason,
+        };
+        let resource = ResourceSpecifier::Topic(topic.as_str());
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        let results = self.admin.describe_configs([&resource], &options).await;
+        let mut settings = HashMap::new();
+        for result in results.map_err(|error| failed(error.to_string()))? {
+            let config = result.map_err(|code| failed(code.to_string()))?;
+            for entry in config.entries {
+                settings.extend(entry.value.map(|value| (entry.name, value)));
+            }
+        }
+        Ok(settings)
+    }
+}

@@ -1,0 +1,35 @@
+use thiserror::Error;
+
+use crate::domain::{Partition, TopicName};
+
+/// Why librdkafka could not do what was asked.
+#[derive(Debug, Error)]
+pub enum KafkaError {
+    #[error("cannot create a Kafka client; check kafka.bootstrap_servers")]
+    Client(#[source] rdkafka::error::KafkaError),
+    #[error("reading from Kafka failed")]
+    Consume(#[source] rdkafka::error::KafkaError),
+    #[error("cannot assign the partitions")]
+    Assign(#[source] rdkafka::error::KafkaError),
+    #[error("committing the offset failed")]
+    Commit(#[source] rdkafka::error::KafkaError),
+    #[error("cannot read the offsets of topic {topic}, partition {partition}")]
+    Watermarks {
+        topic: TopicName,
+        partition: Partition,
+        source: rdkafka::error::KafkaError,
+    },
+    #[error("cannot read the metadata of topic {topic}")]
+    Metadata {
+        topic: TopicName,
+        source: rdkafka::error::KafkaError,
+    },
+    #[error("cannot create topic {topic}: {reason}")]
+    CreateTopic { topic: TopicName, reason: String },
+    #[error("cannot delete topic {topic}: {reason}")]
+    DeleteTopic { topic: TopicName, reason: String },
+    #[error("cannot read the configuration of topic {topic}: {reason}")]
+    TopicConfig { topic: TopicName, reason: String },
+    #[error("a background thread of the Kafka client ended unexpectedly")]
+    Background(#[from] tokio::task::JoinError),
+}

@@ -1,0 +1,102 @@
+//! Record headers as bytes. The safe API of rdkafka panics on a header name that is not UTF-8 and can
+//! only write names that are (broker-facts E.2), so both directions go through librdkafka's own
+//! functions here.
+//!
+//! librdkafka hands out names as C strings: a name that contains a zero byte is read up to there.
+#![expect(
+    unsafe_code,
+    reason = "the only way to headers whose names are not UTF-8"
+)]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::ptr;
+
+use bytes::Bytes;
+use rdkafka::bindings::{
+    rd_kafka_header_add, rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_headers,
+    rd_kafka_message_status, rd_kafka_msg_status_t, rd_kafka_resp_err_t,
+};
+use rdkafka::message::{BorrowedMessage, OwnedHeaders};
+
+use crate::domain::{Header, HeaderValue};
+
+/// All headers of a consumed record, in order, duplicates and null values included.
+pub(super) fn read(message: &BorrowedMessage<'_>) -> Vec<Header> {
+    let mut native: *mut rd_kafka_headers_t = ptr::null_mut();
+    // Safety: the message is alive for the whole call; librdkafka writes a pointer that it owns and
+    // that lives as long as the message, or returns an error and leaves the pointer null.
+    let result = unsafe { rd_kafka_message_headers(message.ptr(), &raw mut native) };
+    let mut headers = Vec::new();
+    if result != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || native.is_null() {
+        return headers;
+    }
+    while let Some(header) = read_one(native, headers.len()) {
+        headers.push(header);
+    }
+    headers
+}
+
+fn read_one(native: *const rd_kafka_headers_t, index: usize) -> Option<Header> {
+    let mut name: *const c_char = ptr::null();
+    let mut value: *const c_void = ptr::null();
+    let mut size = 0_usize;
+    // Safety: `native` is a live header list; an index beyond its end returns an error and writes
+    // nothing.
+    let result = unsafe {
+        rd_kafka_header_get_all(native, index, &raw mut name, &raw mut value, &raw mut size)
+    };
+    if result != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+        return None;
+    }
+    // Safety: librdkafka ends every name with a zero byte; it is copied at once.
+    let name = unsafe { CStr::from_ptr(name) };
+    let value = if value.is_null() {
+        HeaderValue::Null
+    } else {
+        // Safety: `value` points to `size` bytes that live as long as the message; copied at once.
+        let bytes = unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) };
+        HeaderValue::Bytes(Bytes::copy_from_slice(bytes))
+    };
+    Some(Header {
+        name: Bytes::copy_from_slice(name.to_bytes()),
+        value,
+    })
+}
+
+/// The headers of a record to be produced. `None` if one cannot be written, which only a lack of
+/// memory causes.
+pub(super) fn write(headers: &[Header]) -> Option<OwnedHeaders> {
+    let owned = OwnedHeaders::new_with_capacity(headers.len());
+    let native = ptr::from_ref(owned.as_borrowed())
+        .cast_mut()
+        .cast::<rd_kafka_headers_t>();
+    for header in headers {
+        // A null header value is a null pointer; an empty one is a pointer to no bytes.
+        let (value, size) = match header.value.as_bytes() {
+            None => (ptr::null(), 0),
+            Some(bytes) => (bytes.as_ptr().cast::<c_void>(), bytes.len()),
+        };
+        // Safety: `native` is the list that `owned` holds, which nobody else uses; name and value are
+        // copied by librdkafka. Sizes of slices fit `isize`.
+        let result = unsafe {
+            rd_kafka_header_add(
+                native,
+                header.name.as_ptr().cast::<c_char>(),
+                header.name.len().cast_signed(),
+                value,
+                size.cast_signed(),
+            )
+        };
+        if result != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return None;
+        }
+    }
+    Some(owned)
+}
+
+/// Whether a record whose delivery failed is surely not in the log.
+pub(super) fn surely_not_persisted(message: &BorrowedMessage<'_>) -> bool {
+    // Safety: the message of a delivery report is alive during its callback; the function only reads.
+    let status = unsafe { rd_kafka_message_status(message.ptr()) };
+    status == rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED
+}

@@ -1,0 +1,134 @@
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::Message as _;
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
+    ThreadedProducer,
+};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::{KafkaError, client_config, headers};
+use crate::config::KafkaConfig;
+use crate::domain::{Landing, Message, Offset, Partition, TopicName};
+
+/// Why a record was not confirmed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SendError {
+    /// It is surely not in the log.
+    #[error("not sent: {reason}")]
+    NotPersisted { reason: String },
+    /// It may be in the log; only a scan can tell.
+    #[error("perhaps sent: {reason}")]
+    PossiblyPersisted { reason: String },
+}
+
+/// Sends records exactly as they are: idempotent, acknowledged by all in-sync replicas, to an explicit
+/// partition, in the order of the calls. A record that is not delivered within the delivery timeout
+/// fails; librdkafka looks about once a second.
+pub struct ReplayProducer {
+    producer: ThreadedProducer<DeliveryContext>,
+}
+
+/// A delivery report that is still to come.
+pub struct PendingDelivery {
+    report: oneshot::Receiver<Result<Landing, SendError>>,
+}
+
+impl PendingDelivery {
+    /// Waits for the broker's answer, which comes within the delivery timeout and about a second.
+    pub async fn wait(self) -> Result<Landing, SendError> {
+        self.report.await.unwrap_or_else(|_| {
+            let reason = "the Kafka client was stopped before it knew".to_owned();
+            Err(SendError::PossiblyPersisted { reason })
+        })
+    }
+}
+
+impl ReplayProducer {
+    pub fn new(config: &KafkaConfig, delivery_timeout: Duration) -> Result<Self, KafkaError> {
+        let timeout = delivery_timeout.as_millis().to_string();
+        let mut client = client_config(config);
+        client
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("message.timeout.ms", &timeout)
+            .set("request.timeout.ms", &timeout)
+            .set("linger.ms", "2")
+            .set("queue.buffering.max.messages", "10000")
+            .set("queue.buffering.max.kbytes", "65536")
+            // A larger record is the broker's to refuse, with its own limit in the message.
+            .set("message.max.bytes", "104857600")
+            .set("partitioner", "murmur2_random");
+        let producer = client
+            .create_with_context(DeliveryContext)
+            .map_err(KafkaError::Client)?;
+        Ok(Self { producer })
+    }
+
+    /// Hands a record to the client. Records of one partition arrive in the order of these calls.
+    pub fn enqueue(
+        &self,
+        topic: &TopicName,
+        partition: Partition,
+        message: &Message,
+    ) -> Result<PendingDelivery, SendError> {
+        let refused = |reason: String| SendError::NotPersisted { reason };
+        let headers = headers::write(&message.headers)
+            .ok_or_else(|| refused("its headers cannot be written".to_owned()))?;
+        let (sender, report) = oneshot::channel();
+        let mut record =
+            BaseRecord::<[u8], [u8], _>::with_opaque_to(topic.as_str(), Box::new(sender))
+                .partition(partition.0)
+                .headers(headers);
+        record.key = message.key.as_deref();
+        record.payload = message.body.as_deref();
+        self.producer
+            .send(record)
+            .map_err(|(error, _)| refused(error.to_string()))?;
+        Ok(PendingDelivery { report })
+    }
+
+    /// Sends one record and waits for the broker.
+    pub async fn send(
+        &self,
+        topic: &TopicName,
+        partition: Partition,
+        message: &Message,
+    ) -> Result<Landing, SendError> {
+        self.enqueue(topic, partition, message)?.wait().await
+    }
+
+    /// Records that wait for their delivery report.
+    pub fn in_flight(&self) -> usize {
+        usize::try_from(self.producer.in_flight_count()).unwrap_or(0)
+    }
+}
+
+struct DeliveryContext;
+
+impl ClientContext for DeliveryContext {}
+
+impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
+    type DeliveryOpaque = Box<oneshot::Sender<Result<Landing, SendError>>>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, sender: Self::DeliveryOpaque) {
+        let report = match result {
+            Ok(message) => Ok(Landing {
+                partition: Partition(message.partition()),
+                offset: Offset(message.offset()),
+            }),
+            Err((error, message)) if headers::surely_not_persisted(message) => {
+                Err(SendError::NotPersisted {
+                    reason: error.to_string(),
+                })
+            }
+            Err((error, _)) => Err(SendError::PossiblyPersisted {
+                reason: error.to_string(),
+            }),
+        };
+        // Nobody waits any more when the sender of the record was dropped.
+        let _ = sender.send(report);
+    }
+}

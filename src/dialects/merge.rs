@@ -1,0 +1,112 @@
+use super::{Account, MOST_HOPS, header_values};
+use crate::domain::{AttemptsKind, DeathReason, Decoded, Failure, Hop, Origin, Timestamp};
+
+/// Only the newest hop keeps its stack trace whole; a message of 1 MiB of headers must not become a
+/// row of many times that.
+const LONGEST_OLDER_STACK_TRACE: usize = 4 * 1024;
+
+impl Account {
+    pub(super) fn latest_time(&self) -> Option<Timestamp> {
+        let times = |hop: &Hop| hop.last_failed_at.max(hop.first_failed_at);
+        self.decoded.hops.iter().filter_map(times).max()
+    }
+}
+
+/// The normalised view of accounts that come latest first. Facts that belong together, such as topic
+/// and offset or class and message, come from one account; only gaps are filled from another.
+pub(super) fn merge(accounts: Vec<Account>) -> Decoded {
+    let found: Vec<Decoded> = accounts
+        .into_iter()
+        .map(|account| account.decoded)
+        .collect();
+    let mut hops = Vec::new();
+    let mut merged = Decoded {
+        origin: merged_origin(&found),
+        failure: merged_failure(&found),
+        reason: merged_reason(&found),
+        attempts: merged_attempts(&found),
+        first_failed_at: found.iter().filter_map(|one| one.first_failed_at).min(),
+        last_failed_at: found
+            .iter()
+            .find(|one| !one.hops.is_empty())
+            .and_then(|latest| latest.last_failed_at),
+        hops: Vec::new(),
+    };
+    hops.extend(found.into_iter().flat_map(|one| one.hops).take(MOST_HOPS));
+    shorten_older_stack_traces(&mut hops);
+    merged.hops = hops;
+    merged
+}
+
+fn merged_origin(found: &[Decoded]) -> Origin {
+    let origins = || found.iter().map(|one| &one.origin);
+    let mut merged = origins()
+        .find(|origin| origin.destination.is_some())
+        .or_else(|| origins().next())
+        .cloned()
+        .unwrap_or_default();
+    let same_place =
+        |origin: &&Origin| origin.destination.is_none() || origin.destination == merged.destination;
+    let companions: Vec<&Origin> = origins().filter(same_place).collect();
+    merged.exchange = merged
+        .exchange
+        .or_else(|| companions.iter().find_map(|origin| origin.exchange.clone()));
+    merged.timestamp = merged
+        .timestamp
+        .or_else(|| companions.iter().find_map(|origin| origin.timestamp));
+    merged.consumer = merged
+        .consumer
+        .or_else(|| companions.iter().find_map(|origin| origin.consumer.clone()));
+    // An account without a queue that knows a key kept that of the first publish, which the retry
+    // queues replaced in what the broker knows.
+    let key_of_first_publish = companions
+        .iter()
+        .find(|origin| origin.destination.is_none() && !origin.routing_keys.is_empty());
+    if let Some(origin) = key_of_first_publish {
+        merged.routing_keys.clone_from(&origin.routing_keys);
+    }
+    merged
+}
+
+fn merged_failure(found: &[Decoded]) -> Failure {
+    found
+        .iter()
+        .map(|one| &one.failure)
+        .find(|failure| **failure != Failure::default())
+        .cloned()
+        .unwrap_or_default()
+}
+
+/// That a message expired in a retry queue says less than why it went there.
+fn merged_reason(found: &[Decoded]) -> DeathReason {
+    let reasons = || found.iter().map(|one| one.reason);
+    reasons()
+        .find(|reason| !matches!(reason, DeathReason::Expired | DeathReason::Unknown))
+        .or_else(|| reasons().find(|reason| *reason != DeathReason::Unknown))
+        .unwrap_or(DeathReason::Unknown)
+}
+
+/// The kinds cannot be added; what a consumer counted says more than what the broker did.
+fn merged_attempts(found: &[Decoded]) -> Option<(u64, AttemptsKind)> {
+    [
+        AttemptsKind::Deliveries,
+        AttemptsKind::Retries,
+        AttemptsKind::Deaths,
+    ]
+    .into_iter()
+    .find_map(|wanted| {
+        found
+            .iter()
+            .filter_map(|one| one.attempts)
+            .find(|(_, kind)| *kind == wanted)
+    })
+}
+
+fn shorten_older_stack_traces(hops: &mut [Hop]) {
+    let traces = hops
+        .iter_mut()
+        .filter_map(|hop| hop.failure.stack_trace.as_mut());
+    for trace in traces.skip(1) {
+        *trace = header_values::cut(trace, LONGEST_OLDER_STACK_TRACE);
+    }
+}

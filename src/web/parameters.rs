@@ -1,0 +1,101 @@
+//! Query strings and form bodies as ordered pairs, and the URLs that carry a page's state.
+
+use url::form_urlencoded;
+
+/// Names and values as they were sent; names may repeat.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Parameters {
+    pairs: Vec<(String, String)>,
+}
+
+/// More pairs than a page of checkboxes needs are dropped.
+const MAX_PAIRS: usize = 5_000;
+
+impl Parameters {
+    pub(crate) fn parse(encoded: &[u8]) -> Self {
+        let pairs = form_urlencoded::parse(encoded).take(MAX_PAIRS);
+        Self {
+            pairs: pairs.into_owned().collect(),
+        }
+    }
+
+    /// The first value of that name that is not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).find(|value| !value.is_empty())
+    }
+
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let matching = self.pairs.iter().filter(move |(key, _)| key == name);
+        matching.map(|(_, value)| value.as_str())
+    }
+
+    /// The same with one value for that name; an empty value removes it.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let others = self.pairs.iter().filter(|(key, _)| key != name);
+        let mut pairs: Vec<_> = others.cloned().collect();
+        if !value.is_empty() {
+            pairs.push((name.to_owned(), value.to_owned()));
+        }
+        Self { pairs }
+    }
+
+    /// `path?a=b`, or the bare path without parameters.
+    pub(crate) fn url(&self, path: &str) -> String {
+        if self.pairs.is_empty() {
+            return path.to_owned();
+        }
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(&self.pairs);
+        format!("{path}?{}", query.finish())
+    }
+}
+
+/// A path of segments, each encoded, so that a virtual host `/` stays one segment.
+pub(crate) fn path<'a>(segments: impl IntoIterator<Item = &'a str>) -> String {
+    let mut path = String::new();
+    for segment in segments {
+        path.push('/');
+        for byte in segment.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || is_inner_dot(segment, byte)
+            {
+                path.push(char::from(byte));
+            } else {
+                path.push_str(&format!("%{byte:02X}"));
+            }
+        }
+    }
+    path
+}
+
+/// A dot is plain, except in the names that a browser would resolve away.
+fn is_inner_dot(segment: &str, byte: u8) -> bool {
+    byte == b'.' && segment != "." && segment != ".."
+}
+
+/// `/dead-letters/list?filter=…`
+pub(crate) fn list_url(filter: &str) -> String {
+    Parameters::default()
+        .with("filter", filter)
+        .url("/dead-letters/list")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_host_stays_one_segment() {
+        assert_eq!(path(["queues", "r", "/", "a b"]), "/queues/r/%2F/a%20b");
+    }
+
+    #[test]
+    fn state_in_a_url_is_replaced_and_removed() {
+        let parameters = Parameters::parse(b"sort=lag&id=1&id=2");
+        assert_eq!(parameters.all("id").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(
+            parameters.with("sort", "-name").url("/x"),
+            "/x?id=1&id=2&sort=-name"
+        );
+        assert_eq!(parameters.with("id", "").url("/x"), "/x?sort=lag");
+    }
+}

@@ -1,0 +1,133 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::listener::BoundedListener;
+use super::problem::Problem;
+use super::security::{
+    AllowedHosts, add_security_headers, refuse_cross_site_changes, refuse_foreign_hosts,
+};
+use super::{AppState, api, assets, events, health, views, visit};
+
+/// No request body is larger, except an edited message.
+const BODY_LIMIT: usize = 2 * 1024 * 1024;
+
+/// An edited message: a whole body in a form's encoding.
+pub(crate) const REVISION_BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The slowest page asks the store for a whole list; a replay's pre-flight asks a broker.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Serves pages and API until `stop`, then finishes the requests that are being answered.
+pub async fn serve(
+    state: AppState,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(BoundedListener::new(listener), service)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
+}
+
+/// All routes with everything that guards them. The layers run from the last to the first.
+pub fn router(state: AppState) -> Router {
+    let hosts = AllowedHosts::new(&state.config.http.hosts);
+    Router::new()
+        .merge(pages())
+        .merge(api::router())
+        .route("/events", get(events::stream))
+        .route("/static/{version}/{*name}", get(assets::serve))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(middleware::from_fn(give_up_in_time))
+        .layer(middleware::from_fn(refuse_cross_site_changes))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(hosts, refuse_foreign_hosts))
+        .layer(middleware::from_fn_with_state(
+            state.clone(),
+            visit::accompany,
+        ))
+        .layer(middleware::from_fn(add_security_headers))
+        .with_state(state)
+}
+
+fn pages() -> Router<AppState> {
+    let revision = DefaultBodyLimit::max(REVISION_BODY_LIMIT);
+    Router::new()
+        .route("/", get(views::overview))
+        .route("/consumers", get(views::consumers))
+        .route("/consumers/{cluster}/{group}", get(views::consumer_group))
+        .route("/queues", get(views::queues))
+        .route("/queues/{cluster}/{vhost}/{queue}", get(views::queue))
+        .route("/dead-letters", get(views::failure_groups))
+        .route("/dead-letters/list", get(views::dead_letter_list))
+        .route("/dead-letters/{id}", get(views::dead_letter))
+        .route(
+            "/dead-letters/{id}/edit",
+            get(views::edit).post(views::review_edit).layer(revision),
+        )
+        .route(
+            "/dead-letters/{id}/revisions",
+            post(views::save_edit).layer(revision),
+        )
+        .route("/replays", get(views::replays))
+        .route("/replays/{job}", get(views::replay_job))
+        .route("/audit", get(views::audit))
+        .route("/status", get(views::status))
+        .route("/theme", post(views::choose_theme))
+}
+
+async fn not_found(request: Request) -> Problem {
+    let path: String = request.uri().path().chars().take(200).collect();
+    Problem::not_found(format!(
+        "there is no page {path}; the rail on the left has all of them"
+    ))
+}
+
+async fn method_not_allowed(request: Request) -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "Not allowed here",
+        format!("this address does not take {}", request.method()),
+    )
+}
+
+async fn give_up_in_time(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+        Ok(response) => response,
+        Err(_elapsed) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "It took too long",
+            "no answer within 30 s; Status says which broker is slow",
+        )
+        .into_response(),
+    }
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without a message");
+    tracing::error!(message, "a request handler panicked");
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "Redrive failed",
+        "a programming error ended this request; Redrive's log has the cause",
+    )
+    .into_response()
+}

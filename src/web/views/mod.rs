@@ -1,0 +1,38 @@
+//! The pages: one file each, with its view struct and its handler. A template holds the content of its
+//! page only.
+
+mod audit;
+mod consumer_group;
+mod consumers;
+mod dead_letter;
+mod dead_letter_list;
+mod edit;
+mod error_page;
+mod failure_groups;
+mod frame;
+mod freshness;
+mod overview;
+mod payload;
+mod queue;
+mod queues;
+mod replay_job;
+mod replays;
+mod status;
+mod theme;
+
+pub(crate) use audit::audit;
+pub(crate) use consumer_group::consumer_group;
+pub(crate) use consumers::consumers;
+pub(crate) use dead_letter::dead_letter;
+pub(crate) use dead_letter_list::dead_letter_list;
+pub(crate) use edit::{edit, review_edit, save_edit};
+pub(crate) use error_page::ErrorPage;
+pub(crate) use failure_groups::failure_groups;
+pub(crate) use frame::{Frame, NavigationEntry};
+pub(crate) use overview::overview;
+pub(crate) use queue::queue;
+pub(crate) use queues::queues;
+pub(crate) use replay_job::replay_job;
+pub(crate) use replays::replays;
+pub(crate) use status::status;
+pub(crate) use theme::choose_theme;
