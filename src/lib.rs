@@ -11,3 +11,4 @@ pub mod metrics;
 pub mod sampling;
 pub mod replay;
 pub mod store;
+pub mod web;
