@@ -12,7 +12,7 @@ use crate::web::escape::{Markup, escaped};
 pub(crate) const SHOWN_BYTES: usize = 256 * 1024;
 
 /// A hex dump needs four characters a byte.
-const HEX_BYTES: usize = 32 * 1024;
+pub(crate) const HEX_BYTES: usize = 32 * 1024;
 
 /// What a body is, found by trying.
 pub(crate) enum Reading {
@@ -72,6 +72,11 @@ pub(crate) fn json_text(text: &str) -> String {
 
 /// Offset, sixteen bytes, and what of them is printable.
 pub(crate) fn hex(body: &[u8]) -> Markup {
+    Safe(escaped(&hex_text(body)))
+}
+
+/// The same as plain text.
+pub(crate) fn hex_text(body: &[u8]) -> String {
     let mut dump = String::new();
     for (row, chunk) in body[..body.len().min(HEX_BYTES)].chunks(16).enumerate() {
         let _ = write!(dump, "{:08x}  ", row * 16);
@@ -93,7 +98,7 @@ pub(crate) fn hex(body: &[u8]) -> Markup {
         }));
         dump.push('\n');
     }
-    Safe(escaped(&dump))
+    dump
 }
 
 fn mark(html: &mut String, class: &str, text: &str) {
