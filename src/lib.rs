@@ -4,6 +4,7 @@
 
 pub mod brokers;
 pub mod config;
+pub mod dead_letters;
 pub mod dialects;
 pub mod domain;
 pub mod lifecycle;
@@ -11,3 +12,10 @@ pub mod metrics;
 pub mod replay;
 pub mod sampling;
 pub mod store;
+pub mod web;
+
+/// An error with its causes, for a log line or a page: "reading failed: connection refused".
+pub(crate) fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

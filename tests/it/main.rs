@@ -2,6 +2,10 @@
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 
+mod alerts;
 mod kafka_clients;
 mod kafka_wire;
+mod metrics;
+mod prometheus;
+mod sampling;
 mod support;

@@ -70,8 +70,9 @@ impl Overview {
         let now = visit.now;
         let snapshot = state.snapshot();
         let first = PageRequest::first(u32::try_from(ROWS).unwrap_or(5));
-        let failures = state.store.failure_groups(&Filter::default(), now, &first);
-        let failures = cards(state, failures.await?.items, now).await?;
+        let every = Filter::default();
+        let failures = state.store.failure_groups(&every, now, &first).await?;
+        let failures = cards(state, failures.items, now).await?;
         let jobs = state.store.replay_jobs(&first).await?.items;
         let depths = state.store.dlq_depths().await?;
         let open: u64 = depths.iter().map(|depth| depth.open).sum();

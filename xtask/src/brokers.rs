@@ -1,0 +1,90 @@
+//! The two brokers that demo and tests share, and the variables by which tests find them.
+
+use anyhow::Result;
+
+use crate::process::Service;
+use crate::rabbitmq::{self, RabbitMqPorts};
+use crate::workspace::Workspace;
+use crate::{kafka, process};
+
+pub(crate) struct Brokers {
+    kafka: u16,
+    rabbitmq: RabbitMqPorts,
+    /// What this command started, as opposed to what it found running.
+    pub(crate) started: Vec<Service>,
+}
+
+impl Brokers {
+    /// Starts what does not run yet and waits until both brokers answer.
+    pub(crate) fn ensure_running(workspace: &Workspace) -> Result<Self> {
+        let _lock = workspace.lock()?;
+        let mut missing = Vec::new();
+        for name in ["kafka", "rabbitmq", "epmd"] {
+            let service = Service::new(workspace, name)?;
+            if !service.is_running() {
+                missing.push(service);
+            }
+        }
+        Ok(Self {
+            kafka: kafka::ensure_running(workspace, &kafka::SHARED)?,
+            rabbitmq: rabbitmq::ensure_running(workspace)?,
+            started: missing,
+        })
+    }
+
+    pub(crate) fn kafka(&self) -> String {
+        format!("127.0.0.1:{}", self.kafka)
+    }
+
+    pub(crate) fn amqp_url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.rabbitmq.amqp)
+    }
+
+    pub(crate) fn management_url(&self) -> String {
+        format!("http://guest:guest@127.0.0.1:{}", self.rabbitmq.management)
+    }
+
+    pub(crate) fn prometheus_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.rabbitmq.prometheus)
+    }
+
+    /// What tests and benches read.
+    pub(crate) fn variables(&self) -> [(&'static str, String); 4] {
+        [
+            ("REDRIVE_TEST_KAFKA", self.kafka()),
+            ("REDRIVE_TEST_AMQP_URL", self.amqp_url()),
+            (
+                "REDRIVE_TEST_RABBITMQ_MANAGEMENT_URL",
+                self.management_url(),
+            ),
+            (
+                "REDRIVE_TEST_RABBITMQ_PROMETHEUS_URL",
+                self.prometheus_url(),
+            ),
+        ]
+    }
+}
+
+/// `cargo xtask brokers`: the lines can be given to a shell's `eval`.
+pub(crate) fn start_and_print(workspace: &Workspace) -> Result<()> {
+    let brokers = Brokers::ensure_running(workspace)?;
+    for (name, value) in brokers.variables() {
+        println!("export {name}={value}");
+    }
+    Ok(())
+}
+
+/// `cargo xtask down`: stops everything of this checkout, or the named parts.
+pub(crate) fn stop(workspace: &Workspace, names: &[String]) -> Result<()> {
+    let _lock = workspace.lock()?;
+    let is_named = |service: &Service| names.is_empty() || names.contains(&service.name);
+    for service in process::all_services(workspace)?
+        .iter()
+        .filter(|service| is_named(service))
+    {
+        if service.stop()? {
+            println!("stopped {}", service.name);
+        }
+    }
+    Ok(())
+}

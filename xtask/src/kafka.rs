@@ -1,0 +1,158 @@
+//! Apache Kafka as one `KRaft` node: fetched from Maven Central, formatted once, started with plain `java`.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::http;
+use crate::ports::Ports;
+use crate::process::{self, Service};
+use crate::provision;
+use crate::workspace::Workspace;
+
+const START_LIMIT: Duration = Duration::from_secs(120);
+
+/// Which of the brokers of a checkout, and how much memory it may take.
+pub(crate) struct KafkaSettings {
+    /// Names the service, its ports and its directory.
+    pub(crate) name: &'static str,
+    pub(crate) heap: &'static str,
+}
+
+/// The broker that the demo and the tests share.
+pub(crate) const SHARED: KafkaSettings = KafkaSettings {
+    name: "kafka",
+    heap: "-Xmx1g",
+};
+
+/// Answers the port of the running broker, starting it first if need be.
+pub(crate) fn ensure_running(workspace: &Workspace, settings: &KafkaSettings) -> Result<u16> {
+    let service = Service::new(workspace, settings.name)?;
+    let mut ports = Ports::load(workspace);
+    if !service.is_running() {
+        let jars = provision::kafka_jars()?;
+        start(workspace, &service, settings, &mut ports, &jars)?;
+    }
+    let port = ports.remembered(settings.name)?;
+    service.wait_until("it answered a request", START_LIMIT, || {
+        has_living_broker(port)
+    })?;
+    Ok(port)
+}
+
+fn start(
+    workspace: &Workspace,
+    service: &Service,
+    settings: &KafkaSettings,
+    ports: &mut Ports,
+    jars: &Path,
+) -> Result<()> {
+    eprintln!("starting {} (usually 7 s)", settings.name);
+    let directory = workspace.state_directory(settings.name)?;
+    let port = ports.reserve(settings.name)?;
+    let controller_port = ports.reserve(&format!("{}-controller", settings.name))?;
+    let properties = directory.join("server.properties");
+    fs::write(
+        &properties,
+        server_properties(port, controller_port, &directory.join("data")),
+    )?;
+    fs::write(directory.join("log4j2.properties"), LOGGING)?;
+    let class_path = format!("{}/*", jars.display());
+    if !directory.join("data/meta.properties").exists() {
+        format_storage(&class_path, &properties)?;
+    }
+    let mut command = Command::new("java");
+    command.arg(settings.heap);
+    command.arg(format!(
+        "-Dlog4j2.configurationFile={}/log4j2.properties",
+        directory.display()
+    ));
+    command
+        .args(["-cp", &class_path, "kafka.Kafka"])
+        .arg(&properties);
+    service.start(&command)
+}
+
+fn format_storage(class_path: &str, properties: &PathBuf) -> Result<()> {
+    let mut command = Command::new("java");
+    command.args(["-cp", class_path, "kafka.tools.StorageTool", "format", "-t"]);
+    command.arg(random_cluster_id()?).arg("-c").arg(properties);
+    let output = command.output().context("cannot run java")?;
+    ensure!(
+        output.status.success(),
+        "`{}` failed: {}",
+        process::shown(&command),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
+
+/// Sixteen bytes in URL-safe base64 take 22 characters, of which the last carries two bits. Letters
+/// and digits alone are random enough, and never look like an option.
+fn random_cluster_id() -> Result<String> {
+    const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut bytes = [0_u8; 21];
+    fs::File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let letter = |byte: &u8| char::from(ALPHABET[usize::from(*byte) % ALPHABET.len()]);
+    Ok(bytes.iter().map(letter).chain(['A']).collect())
+}
+
+/// Topics are made by those who need them: a mistyped name shall fail here as it would in production.
+fn server_properties(port: u16, controller_port: u16, data: &Path) -> String {
+    format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         log.dirs={data}\n\
+         auto.create.topics.enable=false\n\
+         num.partitions=1\n\
+         offsets.topic.replication.factor=1\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.min.isr=1\n\
+         share.coordinator.state.topic.replication.factor=1\n\
+         share.coordinator.state.topic.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\n\
+         log.retention.check.interval.ms=5000\n",
+        data = data.display(),
+    )
+}
+
+const LOGGING: &str = "\
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d{ISO8601} %p %c{1} %m%n
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+";
+
+/// An open port is not enough: a broker that is still fenced names no broker in its metadata.
+fn has_living_broker(port: u16) -> bool {
+    broker_count(port).is_ok_and(|count| count > 0)
+}
+
+/// Asks for the metadata of no topics (version 1, which every broker speaks) and counts the brokers.
+fn broker_count(port: u16) -> Result<i32> {
+    const METADATA_REQUEST: [u8; 18] = [
+        0, 0, 0, 14, // length of what follows
+        0, 3, 0, 1, // metadata, version 1
+        0, 0, 0, 7, // correlation ID
+        255, 255, // no client ID
+        0, 0, 0, 0, // an empty list of topics
+    ];
+    let mut stream = http::connect(port)?;
+    stream.write_all(&METADATA_REQUEST)?;
+    // Length, correlation ID and the number of brokers.
+    let mut head = [0_u8; 12];
+    stream.read_exact(&mut head)?;
+    let [.., a, b, c, d] = head;
+    Ok(i32::from_be_bytes([a, b, c, d]))
+}

@@ -1,0 +1,140 @@
+//! RabbitMQ from Debian's package as a node of its own: own name, name server (epmd), cookie, plugins and
+//! data, so that a broker which the system runs is never disturbed. It runs as whoever runs xtask.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::http;
+use crate::ports::Ports;
+use crate::process::Service;
+use crate::provision;
+use crate::workspace::Workspace;
+
+const START_LIMIT: Duration = Duration::from_secs(120);
+/// Debian's wrapper in `/usr/sbin` insists on the rabbitmq user and the system's directories; this
+/// is the script that it calls.
+const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// `guest:guest`, the user that a new node has.
+const GUEST: &str = "Z3Vlc3Q6Z3Vlc3Q=";
+
+/// The ports of a running node.
+pub(crate) struct RabbitMqPorts {
+    pub(crate) amqp: u16,
+    pub(crate) management: u16,
+    pub(crate) prometheus: u16,
+}
+
+/// The ports by which the node is known to others of its kind.
+struct ErlangPorts {
+    distribution: u16,
+    epmd: u16,
+}
+
+/// Answers the ports of the running node, starting it first if need be.
+pub(crate) fn ensure_running(workspace: &Workspace) -> Result<RabbitMqPorts> {
+    let service = Service::new(workspace, "rabbitmq")?;
+    let mut ports = Ports::load(workspace);
+    if !service.is_running() {
+        provision::debian_packages(&["rabbitmq-server"])?;
+        start(workspace, &service, &mut ports)?;
+    }
+    let node = RabbitMqPorts {
+        amqp: ports.remembered("rabbitmq")?,
+        management: ports.remembered("rabbitmq-management")?,
+        prometheus: ports.remembered("rabbitmq-prometheus")?,
+    };
+    service.wait_until("it was ready", START_LIMIT, || is_ready(&node))?;
+    Ok(node)
+}
+
+fn start(workspace: &Workspace, service: &Service, ports: &mut Ports) -> Result<()> {
+    eprintln!("starting rabbitmq (usually 12 s)");
+    let directory = workspace.state_directory("rabbitmq")?;
+    let node = RabbitMqPorts {
+        amqp: ports.reserve("rabbitmq")?,
+        management: ports.reserve("rabbitmq-management")?,
+        prometheus: ports.reserve("rabbitmq-prometheus")?,
+    };
+    let erlang = ErlangPorts {
+        epmd: ensure_epmd_running(workspace, ports)?,
+        distribution: ports.reserve("rabbitmq-distribution")?,
+    };
+    fs::write(directory.join("rabbitmq.conf"), configuration(&node))?;
+    fs::write(
+        directory.join("enabled_plugins"),
+        "[rabbitmq_management,rabbitmq_prometheus].\n",
+    )?;
+    service.start(&server_command(&directory, &erlang))
+}
+
+fn server_command(directory: &Path, erlang: &ErlangPorts) -> Command {
+    let mut command = Command::new(SERVER);
+    command
+        .current_dir(directory)
+        // The Erlang cookie lies in the home directory.
+        .env("HOME", directory)
+        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+        .env("RABBITMQ_NODENAME", "redrive@localhost")
+        .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
+        .env(
+            "RABBITMQ_ENABLED_PLUGINS_FILE",
+            directory.join("enabled_plugins"),
+        )
+        .env("RABBITMQ_MNESIA_BASE", directory.join("data"))
+        .env("RABBITMQ_LOG_BASE", directory.join("log"))
+        .env("RABBITMQ_PID_FILE", directory.join("node.pid"))
+        .env("RABBITMQ_DIST_PORT", erlang.distribution.to_string())
+        .env("ERL_EPMD_PORT", erlang.epmd.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env(
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+            "-kernel inet_dist_use_interface {127,0,0,1}",
+        );
+    command
+}
+
+/// Erlang would start a name server by itself that nobody stops; this one has a pid file.
+fn ensure_epmd_running(workspace: &Workspace, ports: &mut Ports) -> Result<u16> {
+    let service = Service::new(workspace, "epmd")?;
+    if service.is_running() {
+        return ports.remembered("epmd");
+    }
+    let port = ports.reserve("epmd")?;
+    let mut command = Command::new("epmd");
+    command.args(["-address", "127.0.0.1", "-port", &port.to_string()]);
+    service.start(&command)?;
+    service.wait_until("it listened", START_LIMIT, || http::connect(port).is_ok())?;
+    Ok(port)
+}
+
+fn configuration(node: &RabbitMqPorts) -> String {
+    let RabbitMqPorts {
+        amqp,
+        management,
+        prometheus,
+    } = node;
+    format!(
+        "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
+         management.tcp.ip = 127.0.0.1\n\
+         management.tcp.port = {management}\n\
+         prometheus.tcp.ip = 127.0.0.1\n\
+         prometheus.tcp.port = {prometheus}\n\
+         log.file = false\n\
+         log.console = true\n\
+         log.console.level = warning\n"
+    )
+}
+
+/// The management API says that it is up before it can answer for the node, hence a real question.
+fn is_ready(node: &RabbitMqPorts) -> bool {
+    let answers = |port, path| {
+        http::get(port, path, Some(GUEST)).is_ok_and(|response| response.status == 200)
+    };
+    http::connect(node.amqp).is_ok()
+        && answers(node.management, "/api/overview")
+        && answers(node.prometheus, "/metrics")
+}

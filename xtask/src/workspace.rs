@@ -1,0 +1,80 @@
+//! Where things lie: the repository, the state of this checkout and the cache that checkouts share.
+//!
+//! Everything that belongs to one checkout (ports, pid files, logs, broker data) is under
+//! `target/redrive`, so that `cargo clean` removes it and two checkouts never meet. What is the same
+//! for all (Kafka's jars, cargo-deny) is under `~/.cache/redrive`.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+pub(crate) struct Workspace {
+    root: PathBuf,
+}
+
+impl Workspace {
+    /// Cargo names the package's directory when it runs the binary; otherwise the current directory
+    /// or one above it is the checkout.
+    pub(crate) fn find() -> Result<Self> {
+        let start = match std::env::var_os("CARGO_MANIFEST_DIR") {
+            Some(directory) => PathBuf::from(directory),
+            None => std::env::current_dir().context("the current directory is not readable")?,
+        };
+        let is_checkout = |directory: &&Path| directory.join("xtask/Cargo.toml").is_file();
+        match start.ancestors().find(is_checkout) {
+            Some(root) => Ok(Self {
+                root: root.to_owned(),
+            }),
+            None => bail!("{} is not inside a checkout of Redrive", start.display()),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directory of everything that was started from this checkout.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.root.join("target/redrive")
+    }
+
+    /// A directory below the state directory, made if it is missing.
+    pub(crate) fn state_directory(&self, name: &str) -> Result<PathBuf> {
+        make_directory(self.state().join(name))
+    }
+
+    /// Held while parts are started or stopped, so that two commands at once do not start two of one.
+    pub(crate) fn lock(&self) -> Result<File> {
+        fs::create_dir_all(self.state())?;
+        lock_file(&self.state().join("lock"))
+    }
+}
+
+/// The cache outside the tree: `~/.cache/redrive`.
+pub(crate) fn cache_directory(name: &str) -> Result<PathBuf> {
+    let base = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) if !cache.is_empty() => PathBuf::from(cache),
+        (_, Some(home)) => PathBuf::from(home).join(".cache"),
+        _ => bail!("HOME is not set, so there is no place for the cache"),
+    };
+    make_directory(base.join("redrive").join(name))
+}
+
+/// Waits until nobody else holds the lock; it is released when the file is dropped.
+pub(crate) fn lock_file(path: &Path) -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .with_context(|| format!("cannot open the lock {}", path.display()))?;
+    file.lock()
+        .with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
+}
+
+fn make_directory(path: PathBuf) -> Result<PathBuf> {
+    fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    Ok(path)
+}
