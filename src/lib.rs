@@ -4,10 +4,17 @@
 
 pub mod brokers;
 pub mod config;
+pub mod dead_letters;
 pub mod dialects;
 pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
-pub mod sampling;
 pub mod replay;
+pub mod sampling;
 pub mod store;
+
+/// An error with its causes, for a log line or a page: "reading failed: connection refused".
+pub(crate) fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

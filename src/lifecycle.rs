@@ -45,6 +45,11 @@ impl Lifecycle {
         self.stop.clone()
     }
 
+    /// Tracks tasks that a module starts itself; the process waits for them.
+    pub fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
     /// Starts a task that ends the process when it panics.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let lifecycle = self.clone();

@@ -46,10 +46,14 @@ fn sample_workload() -> Vec<Header> {
 }
 
 fn rejected_at(queue: &str, time: u64) -> Header {
+    died_at(queue, "rejected", time)
+}
+
+fn died_at(queue: &str, reason: &str, time: u64) -> Header {
     let text = AmqpValue::long_string;
     let element = AmqpValue::Table(vec![
         ("queue".into(), text(queue)),
-        ("reason".into(), text("rejected")),
+        ("reason".into(), text(reason)),
         ("count".into(), AmqpValue::I64(1)),
         ("time".into(), AmqpValue::Timestamp(time)),
         ("exchange".into(), text("events")),
@@ -128,6 +132,38 @@ fn a_rejection_after_counted_retries_joins_both_accounts() {
     );
     let dialects: Vec<_> = found.hops.iter().map(|hop| hop.dialect.as_str()).collect();
     assert_eq!(dialects, [x_death::NAME, x_error::NAME]);
+}
+
+#[test]
+fn a_message_that_its_consumer_parked_died_of_the_error_and_not_of_the_retry() {
+    let headers = vec![
+        died_at("orders.retry.3", "expired", 1_700_000_000),
+        Header::amqp(c::ERROR_CLASS, AmqpValue::long_string("StockMissing")),
+    ];
+    let found = decode(&rabbitmq(), &message(headers));
+    assert_eq!(found.reason, DeathReason::Exception);
+    assert_eq!(found.origin.destination, None);
+}
+
+#[test]
+fn times_tell_which_account_of_a_rabbitmq_message_is_the_latest() {
+    let order = |rejected_at_second: u64| {
+        let headers = vec![
+            rejected_at("orders.queue", rejected_at_second),
+            Header::amqp(c::ERROR_CLASS, AmqpValue::long_string("StockMissing")),
+            Header::amqp(c::FAILED_AT, AmqpValue::long_string("1970-01-01T00:01:40Z")),
+        ];
+        let found = decode(&rabbitmq(), &message(headers));
+        (found.hops[0].dialect.clone(), found.reason)
+    };
+    assert_eq!(
+        order(99),
+        (x_error::NAME.to_owned(), DeathReason::Exception)
+    );
+    assert_eq!(
+        order(101),
+        (x_death::NAME.to_owned(), DeathReason::Rejected)
+    );
 }
 
 #[test]

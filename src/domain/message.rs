@@ -35,11 +35,16 @@ impl Message {
     /// Key, body, header names and values together, in bytes.
     pub fn size(&self) -> usize {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let headers = self
+        length(&self.key) + length(&self.body) + self.headers_size()
+    }
+
+    /// Header names and values together, in bytes.
+    pub fn headers_size(&self) -> usize {
+        let sizes = self
             .headers
             .iter()
             .map(|header| header.name.len() + header.value.size());
-        length(&self.key) + length(&self.body) + headers.sum::<usize>()
+        sizes.sum()
     }
 }
 
@@ -64,6 +69,11 @@ impl Header {
             name: Bytes::copy_from_slice(name.as_bytes()),
             value: HeaderValue::Amqp(value),
         }
+    }
+
+    /// The name as text, if it is text.
+    pub fn name_utf8(&self) -> Option<&str> {
+        std::str::from_utf8(&self.name).ok()
     }
 
     /// The name for display, with what is not UTF-8 replaced.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::text::{Family, Labels, SeriesBudget, bounded, families};
-use super::{Metrics, lock};
+use super::{MERGED_SOURCES, Metrics, lock};
 use crate::domain::{ClusterName, DeathReason, ReplayStateName, System};
 
 /// Sources and reasons of one DLQ; further sources are counted as [`OTHER_SOURCES`]. The source comes
@@ -32,7 +32,7 @@ impl Metrics {
     ) {
         let key = dlq_key(cluster, system, dlq);
         let merged = lock(&self.dead_letters).add(key, source, reason, count);
-        self.count_dropped("dead_letter_sources", merged);
+        self.count_dropped(MERGED_SOURCES, merged);
     }
 
     /// Counts one dead letter that intake saw for the first time. It is exposed once

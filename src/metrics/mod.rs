@@ -44,6 +44,10 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// 150,000.
 const SERIES_LIMIT: usize = 500_000;
 
+/// Why series are dropped: the label `reason`.
+const DROPPED_AT_LIMIT: &str = "limit";
+const MERGED_SOURCES: &str = "dead_letter_sources";
+
 /// Which part of a sample took the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SamplePhase {
@@ -84,6 +88,10 @@ impl Metrics {
             .build_info
             .with_label_values(&[version])
             .set(1.0);
+        for reason in [DROPPED_AT_LIMIT, MERGED_SOURCES] {
+            let dropped = &live.sampling.series_dropped;
+            dropped.with_label_values(&[reason]).inc_by(0);
+        }
         Self {
             stale_after: sampling_interval * 3,
             live,
@@ -121,7 +129,7 @@ impl Metrics {
             }
         }
         drop(processing);
-        self.count_dropped("limit", budget.dropped());
+        self.count_dropped(DROPPED_AT_LIMIT, budget.dropped());
         let families = [
             health.into_families(),
             events.into_families(),

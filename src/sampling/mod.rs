@@ -19,9 +19,10 @@ mod task;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::domain::{ClusterName, Snapshot, System, Timestamp};
@@ -31,13 +32,13 @@ pub use history::{HistoryPoint, Series, SeriesKey};
 use kafka_cluster::KafkaCluster;
 use task::ClusterTask;
 
-/// Starts one task for each configured cluster; they end when `stop` is cancelled. All clusters are in
-/// the snapshot from the beginning, without numbers until they were sampled once.
+/// Hands one task for each configured cluster to `spawn`; they end when `stop` is cancelled. All
+/// clusters are in the snapshot from the beginning, without numbers until they were sampled once.
 pub fn start(
     config: &Config,
     metrics: Arc<Metrics>,
-    tracker: &TaskTracker,
-    stop: CancellationToken,
+    stop: &CancellationToken,
+    mut spawn: impl FnMut(BoxFuture<'static, ()>),
 ) -> SamplingHandle {
     let settings = &config.sampling;
     let kafka = config
@@ -53,7 +54,7 @@ pub fn start(
     for kafka in &config.kafka {
         let sampler = KafkaCluster::new(kafka, *settings.request_timeout);
         let task = ClusterTask::new(&kafka.name, System::Kafka, settings);
-        tracker.spawn(task.run(sampler, Arc::clone(&board), stop.clone()));
+        spawn(task.run(sampler, Arc::clone(&board), stop.clone()).boxed());
     }
     SamplingHandle { board }
 }

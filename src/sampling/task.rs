@@ -43,7 +43,7 @@ impl ClusterTask {
     /// Samples until told to stop. Nothing a broker does ends it.
     pub(super) async fn run(
         self,
-        mut sampler: impl ClusterSampler,
+        mut sampler: impl ClusterSampler + Send,
         board: Arc<Board>,
         stop: CancellationToken,
     ) {

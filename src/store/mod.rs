@@ -32,7 +32,7 @@ use sqlx::sqlite::{
 
 pub use audit::{AuditEntry, NewAuditEntry};
 pub use error::StoreError;
-pub use failure_groups::FailureGroup;
+pub use failure_groups::{FailureGroup, NewestMember};
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
 pub use overview::{DeadLetterTotal, DlqDepth};
 pub use page::{Page, PageRequest};

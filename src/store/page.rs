@@ -42,6 +42,14 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
+    /// A list without items.
+    pub const fn empty() -> Self {
+        Self {
+            items: Vec::new(),
+            next_cursor: None,
+        }
+    }
+
     /// Makes a page of what was read for [`PageRequest::rows`].
     pub(super) fn of(mut items: Vec<T>, request: &PageRequest, key: impl Fn(&T) -> i64) -> Self {
         let limit = usize::try_from(request.rows() - 1).unwrap_or(usize::MAX);

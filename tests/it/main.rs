@@ -4,4 +4,8 @@
 
 mod kafka_clients;
 mod kafka_wire;
+mod alerts;
+mod metrics;
+mod prometheus;
+mod sampling;
 mod support;

@@ -33,7 +33,7 @@ fn exception(stack_trace: Option<&str>) -> Vec<Header> {
     headers
 }
 
-fn message(parts: Vec<Vec<Header>>) -> Message {
+fn message(parts: &[Vec<Header>]) -> Message {
     Message {
         headers: parts.concat(),
         ..Message::default()
@@ -48,10 +48,7 @@ fn decoded(message: &Message) -> Decoded {
 
 #[test]
 fn one_hop_gives_everything_it_says() {
-    let found = decoded(&message(vec![
-        originals("orders", 2, 4711),
-        exception(None),
-    ]));
+    let found = decoded(&message(&[originals("orders", 2, 4711), exception(None)]));
     let expected = Origin {
         destination: Some("orders".into()),
         partition: Some(Partition(2)),
@@ -79,7 +76,7 @@ fn the_root_cause_of_the_stack_trace_wins_over_the_class_headers() {
         \tat org.springframework.kafka.X.y(X.java:1)\nCaused by: com.acme.PaymentFailed: no\n\
         \tat com.acme.A.b(A.java:1)\nCaused by: java.net.SocketTimeoutException: Read timed out\n\
         \tat java.base/java.net.Socket.read(Socket.java:1)\n\t... 3 more\n";
-    let failure = decoded(&message(vec![
+    let failure = decoded(&message(&[
         originals("orders", 0, 1),
         exception(Some(stack)),
     ]))
@@ -98,7 +95,7 @@ fn the_root_cause_of_the_stack_trace_wins_over_the_class_headers() {
 
 #[test]
 fn appended_originals_are_hops_with_the_latest_last_on_the_wire() {
-    let found = decoded(&message(vec![
+    let found = decoded(&message(&[
         originals("orders", 1, 10),
         originals("orders-retry-2", 0, 20),
         originals("orders-dlt", 0, 30),
@@ -121,7 +118,7 @@ fn appended_originals_are_hops_with_the_latest_last_on_the_wire() {
 
 #[test]
 fn two_work_topics_name_the_later_one() {
-    let found = decoded(&message(vec![
+    let found = decoded(&message(&[
         originals("orders", 1, 10),
         originals("invoices", 0, 20),
     ]));
@@ -132,7 +129,7 @@ fn two_work_topics_name_the_later_one() {
 fn a_hop_without_a_group_keeps_its_own_headers_together() {
     let mut first = originals("orders", 1, 10);
     first.truncate(2);
-    let found = decoded(&message(vec![first, originals("invoices", 0, 20)]));
+    let found = decoded(&message(&[first, originals("invoices", 0, 20)]));
     assert_eq!(found.hops[1].origin.offset, None);
     assert_eq!(found.hops[1].origin.consumer, None);
     assert_eq!(found.hops[0].origin.offset, Some(Offset(20)));
@@ -140,7 +137,7 @@ fn a_hop_without_a_group_keeps_its_own_headers_together() {
 
 #[test]
 fn a_key_that_could_not_be_read_is_a_failure_too() {
-    let found = decoded(&message(vec![
+    let found = decoded(&message(&[
         originals("orders", 0, 1),
         vec![
             Header::text(
@@ -166,7 +163,7 @@ fn numbers_as_digits_are_read_and_broken_ones_are_none() {
             binary(ORIGINAL_PARTITION, partition),
             binary(ORIGINAL_OFFSET, offset),
         ];
-        let origin = decoded(&message(vec![headers])).origin;
+        let origin = decoded(&message(&[headers])).origin;
         (origin.partition.map(|p| p.0), origin.offset.map(|o| o.0))
     };
     assert_eq!(with(b"1234", b"12345678"), (Some(1234), Some(12_345_678)));
@@ -177,10 +174,10 @@ fn numbers_as_digits_are_read_and_broken_ones_are_none() {
 
 #[test]
 fn thousands_of_hops_are_cut_to_the_latest() {
-    let many = (0..3_000)
+    let many: Vec<_> = (0..3_000)
         .map(|offset| originals("orders", 0, offset))
         .collect();
-    let found = decoded(&message(many));
+    let found = decoded(&message(&many));
     assert_eq!(found.hops.len(), crate::dialects::MOST_HOPS);
     assert_eq!(found.origin.offset, Some(Offset(2_999)));
     assert!(decode(&Message::default()).is_none());

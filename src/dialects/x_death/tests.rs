@@ -87,6 +87,16 @@ fn the_origin_is_the_queue_that_a_consumer_read() {
             "delivery_limit",
         ),
         (
+            "rejected by a reader of the DLQ and routed back to it",
+            vec![
+                death("orders.dlq", "rejected", 1, 9),
+                death("orders.queue", "rejected", 1, 1),
+            ],
+            "orders.queue",
+            Some("orders.queue"),
+            "rejected",
+        ),
+        (
             "expired while nobody read",
             vec![death("orders.queue", "expired", 1, 9)],
             "orders.queue",
@@ -130,6 +140,52 @@ fn the_origin_is_the_queue_that_a_consumer_read() {
         assert_eq!(found.origin.destination.as_deref(), destination, "{what}");
         assert_eq!(found.reason.as_str(), reason, "{what}");
     }
+}
+
+/// Recorded on 3.10.8: a consumer republished a message, with the headers it had, to two retry queues
+/// in turn and then rejected it. The expiries are not in the order of their times.
+#[test]
+fn the_history_that_a_real_broker_wrote_is_understood() {
+    let retried = |queue: &str, time| {
+        AmqpValue::Table(vec![
+            ("count".into(), AmqpValue::I64(1)),
+            ("exchange".into(), text("")),
+            ("queue".into(), text(queue)),
+            ("reason".into(), text("expired")),
+            ("routing-keys".into(), AmqpValue::Array(vec![text(queue)])),
+            ("time".into(), AmqpValue::Timestamp(time)),
+        ])
+    };
+    let recorded = message(
+        vec![
+            death("orders.queue", "rejected", 1, 1_795_488_508),
+            retried("orders.retry.1", 1_795_488_507),
+            retried("orders.retry.2", 1_795_488_508),
+        ],
+        &[
+            ("x-first-death-exchange", ""),
+            ("x-first-death-queue", "orders.retry.1"),
+            ("x-first-death-reason", "expired"),
+            ("x-original-routing-key", "order.created"),
+        ],
+    );
+    let found = decoded(&recorded);
+    assert_eq!(found.origin.destination.as_deref(), Some("orders.queue"));
+    assert_eq!(found.origin.exchange, Some("events".into()));
+    assert_eq!(found.origin.routing_keys, ["order.created"]);
+    assert_eq!(found.reason, DeathReason::Rejected);
+    assert_eq!(
+        found.first_failed_at,
+        Some(Timestamp::from_seconds(1_795_488_507))
+    );
+    let queues = found
+        .hops
+        .iter()
+        .filter_map(|hop| hop.origin.destination.as_deref());
+    assert_eq!(
+        queues.collect::<Vec<_>>(),
+        ["orders.queue", "orders.retry.2", "orders.retry.1"]
+    );
 }
 
 #[test]

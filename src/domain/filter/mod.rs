@@ -73,7 +73,7 @@ pub enum FilterCondition {
     Is(String),
     /// Equal to a pattern in which `*` stands for any text; everything else is literal.
     Matches(String),
-    /// Contains the text, case ignored.
+    /// Contains the text; the case of ASCII letters is ignored.
     Contains(String),
     OlderThan(Duration),
     YoungerThan(Duration),

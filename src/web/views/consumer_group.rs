@@ -6,7 +6,7 @@ use super::consumers::{drain, verdict};
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use crate::domain::{
-    ClusterName, ClusterSnapshot, ConsumerGroup, GroupMember, GroupPartitionStatus, GroupStatus,
+    ClusterName, ClusterSnapshot, ConsumerGroup, FilterField, GroupMember, GroupPartitionStatus, GroupStatus,
     GroupTopicStatus, GroupVerdict,
 };
 use crate::web::AppState;
@@ -195,17 +195,8 @@ fn topic_panel(topic: &GroupTopicStatus, members: &[GroupMember]) -> TopicPanel 
             .map(|partition| partition_row(topic, partition, members))
             .collect(),
         hidden: topic.partitions.len().saturating_sub(PARTITIONS),
-        letters: list_url(&format!("source:{}", quoted(topic.topic.as_str()))),
+        letters: list_url(&FilterField::Source.term(topic.topic.as_str())),
     }
-}
-
-/// A value of the filter language, quoted where it needs to be.
-pub(super) fn quoted(value: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "-_./:".contains(c);
-    if !value.is_empty() && value.chars().all(is_plain) {
-        return value.to_owned();
-    }
-    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 fn partition_row(

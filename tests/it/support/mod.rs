@@ -1,5 +1,10 @@
 //! What the tests share: where the brokers are, unique names, and waiting for a condition.
 
+pub(crate) mod exposition;
+pub(crate) mod prometheus;
+pub(crate) mod promql;
+
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use redrive::config::{KafkaConfig, RabbitMqConfig, Secret};

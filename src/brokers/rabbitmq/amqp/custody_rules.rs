@@ -1,0 +1,278 @@
+//! Which queues may be looked at or taken over, and how messages are given back: broker-facts C.3 and
+//! rabbitmq4.md 1 and 3. Pure.
+
+use crate::domain::{DeliveryLimit, QueueSample, QueueType};
+
+/// How a window of messages returns to its queue at its old place and uncounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GiveBack {
+    /// Cancel, then `basic.nack` of everything: classic queues, and quorum queues since 4.3.
+    Nack,
+    /// Cancel, then close the channel: quorum queues before 4.3, which append what is nacked to their
+    /// tail when they have no delivery limit.
+    Close,
+}
+
+/// Whether a queue may be looked at without harm; the error says why not and what would help.
+pub fn observe_rule(queue: &QueueSample, version: &str) -> Result<GiveBack, String> {
+    if queue.consumers.is_none_or(|consumers| consumers > 0) {
+        return Err(
+            "another consumer reads this queue; it would get its messages late and out of \
+                    order"
+                .to_owned(),
+        );
+    }
+    if queue.exclusive {
+        return Err("the queue is exclusive to its own connection".to_owned());
+    }
+    if queue.single_active_consumer {
+        return Err(
+            "the queue has a single active consumer, which a look would displace".to_owned(),
+        );
+    }
+    if queue.message_ttl.is_some() {
+        return Err(
+            "the queue has a message TTL: a message that expires while it is held is lost \
+                    the moment it is given back"
+                .to_owned(),
+        );
+    }
+    let limited = queue.max_length.is_some() || queue.max_length_bytes.is_some();
+    let rejects = queue
+        .overflow
+        .as_deref()
+        .is_some_and(|kind| kind.starts_with("reject-publish"));
+    if limited && !rejects {
+        return Err(
+            "the queue has a length limit with overflow drop-head: what is given back may be \
+                    dropped; set overflow to reject-publish"
+                .to_owned(),
+        );
+    }
+    match queue.queue_type {
+        QueueType::Classic => Ok(GiveBack::Nack),
+        QueueType::Quorum => quorum_rule(queue, version),
+        QueueType::Stream => Err("streams are not read yet".to_owned()),
+        QueueType::Other => Err("this type of queue is not known".to_owned()),
+    }
+}
+
+fn quorum_rule(queue: &QueueSample, version: &str) -> Result<GiveBack, String> {
+    let unlimited = match queue.delivery_limit {
+        Some(DeliveryLimit::Unlimited) => true,
+        Some(DeliveryLimit::Limited(_)) => false,
+        // Without a word about it there is no limit before 4.0 and one of 20 since.
+        None => Version::parse(version).is_before(4, 0),
+    };
+    if !unlimited {
+        return Err(limit_refusal(queue));
+    }
+    if Version::parse(version).is_before(4, 3) {
+        Ok(GiveBack::Close)
+    } else {
+        Ok(GiveBack::Nack)
+    }
+}
+
+fn limit_refusal(queue: &QueueSample) -> String {
+    let limit = match queue.delivery_limit {
+        Some(DeliveryLimit::Limited(limit)) => limit,
+        Some(DeliveryLimit::Unlimited) | None => 20,
+    };
+    let name = queue.queue.as_str();
+    format!(
+        "the quorum queue has a delivery limit of {limit}, and a look counts as a delivery: after \
+         enough looks its messages are destroyed; lift it with rabbitmqctl set_policy -p '{}' \
+         redrive-{name} '^{name}$' '{{\"delivery-limit\": -1}}' --apply-to queues",
+        queue.vhost,
+    )
+}
+
+/// Why a queue must not be taken into custody, if so. `own_consumers` are ours.
+pub fn managed_refusal(queue: &QueueSample, version: &str, own_consumers: u64) -> Option<String> {
+    if queue
+        .consumers
+        .is_some_and(|consumers| consumers > own_consumers)
+    {
+        return Some(
+            "another consumer reads this queue; stop it, or set custody = \"observe\"".to_owned(),
+        );
+    }
+    if matches!(queue.queue_type, QueueType::Stream | QueueType::Other) {
+        return Some("only classic and quorum queues can be managed".to_owned());
+    }
+    let carries_counts =
+        queue.queue_type == QueueType::Quorum && !Version::parse(version).is_before(4, 3);
+    if carries_counts && queue.delivery_limit != Some(DeliveryLimit::Unlimited) {
+        return Some(limit_refusal(queue));
+    }
+    None
+}
+
+/// Major and minor version; an unreadable one counts as the newest, whose rules are the strictest.
+struct Version(u32, u32);
+
+impl Version {
+    fn parse(text: &str) -> Self {
+        let mut parts = text.split('.').map(|part| part.parse().ok());
+        match (parts.next().flatten(), parts.next().flatten()) {
+            (Some(major), Some(minor)) => Self(major, minor),
+            _ => Self(u32::MAX, 0),
+        }
+    }
+
+    fn is_before(&self, major: u32, minor: u32) -> bool {
+        (self.0, self.1) < (major, minor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn queue(queue_type: QueueType) -> QueueSample {
+        QueueSample {
+            vhost: "/".into(),
+            queue: "q.dlq".into(),
+            queue_type,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            dead_letter: None,
+            message_ttl: None,
+            expires: None,
+            max_length: None,
+            max_length_bytes: None,
+            overflow: None,
+            single_active_consumer: false,
+            delivery_limit: None,
+            messages: Some(1),
+            ready: Some(1),
+            unacked: Some(0),
+            bytes: None,
+            consumers: Some(0),
+            counters: None,
+        }
+    }
+
+    fn check(queue: &QueueSample, version: &str, expected: Result<GiveBack, &str>) {
+        match (observe_rule(queue, version), expected) {
+            (Ok(way), Ok(expected)) => assert_eq!(way, expected, "{version}"),
+            (Err(reason), Err(expected)) => assert!(reason.contains(expected), "{reason}"),
+            (result, expected) => panic!("{version}: {result:?} instead of {expected:?}"),
+        }
+    }
+
+    #[test]
+    fn a_classic_queue_is_given_back_by_nack() {
+        for version in ["3.10.8", "4.0.5", "4.3.6"] {
+            check(&queue(QueueType::Classic), version, Ok(GiveBack::Nack));
+        }
+    }
+
+    #[test]
+    fn a_quorum_queue_depends_on_its_limit_and_the_version() {
+        let with = |limit| QueueSample {
+            delivery_limit: limit,
+            ..queue(QueueType::Quorum)
+        };
+        check(&with(None), "3.10.8", Ok(GiveBack::Close));
+        check(
+            &with(Some(DeliveryLimit::Limited(5))),
+            "3.10.8",
+            Err("limit of 5"),
+        );
+        check(&with(None), "4.0.5", Err("limit of 20"));
+        check(
+            &with(Some(DeliveryLimit::Unlimited)),
+            "4.0.5",
+            Ok(GiveBack::Close),
+        );
+        check(
+            &with(Some(DeliveryLimit::Limited(20))),
+            "4.3.6",
+            Err("set_policy"),
+        );
+        check(
+            &with(Some(DeliveryLimit::Unlimited)),
+            "4.3.6",
+            Ok(GiveBack::Nack),
+        );
+        check(
+            &with(Some(DeliveryLimit::Unlimited)),
+            "unreadable",
+            Ok(GiveBack::Nack),
+        );
+    }
+
+    #[test]
+    fn what_a_look_could_harm_is_refused() {
+        let classic = || queue(QueueType::Classic);
+        let ttl = Some(Duration::from_secs(1));
+        check(
+            &QueueSample {
+                message_ttl: ttl,
+                ..classic()
+            },
+            "3.10.8",
+            Err("TTL"),
+        );
+        check(
+            &QueueSample {
+                max_length: Some(5),
+                ..classic()
+            },
+            "3.10.8",
+            Err("drop-head"),
+        );
+        let reject = Some("reject-publish".to_owned());
+        let rejecting = QueueSample {
+            max_length: Some(5),
+            overflow: reject,
+            ..classic()
+        };
+        check(&rejecting, "3.10.8", Ok(GiveBack::Nack));
+        let single = QueueSample {
+            single_active_consumer: true,
+            ..classic()
+        };
+        check(&single, "3.10.8", Err("single active consumer"));
+        check(
+            &QueueSample {
+                consumers: Some(1),
+                ..classic()
+            },
+            "3.10.8",
+            Err("another consumer"),
+        );
+        check(
+            &QueueSample {
+                consumers: None,
+                ..classic()
+            },
+            "3.10.8",
+            Err("another consumer"),
+        );
+        check(&queue(QueueType::Stream), "3.10.8", Err("streams"));
+    }
+
+    #[test]
+    fn custody_is_refused_where_a_crash_could_destroy_messages() {
+        let quorum = queue(QueueType::Quorum);
+        assert_eq!(managed_refusal(&quorum, "3.10.8", 0), None);
+        assert!(managed_refusal(&quorum, "4.3.6", 0).is_some());
+        let lifted = QueueSample {
+            delivery_limit: Some(DeliveryLimit::Unlimited),
+            ..quorum.clone()
+        };
+        assert_eq!(managed_refusal(&lifted, "4.3.6", 0), None);
+        let read = QueueSample {
+            consumers: Some(1),
+            ..queue(QueueType::Classic)
+        };
+        assert!(managed_refusal(&read, "3.10.8", 0).is_some());
+        assert_eq!(managed_refusal(&read, "3.10.8", 1), None);
+    }
+}

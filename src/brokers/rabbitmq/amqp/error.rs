@@ -1,0 +1,37 @@
+use std::time::Duration;
+
+use thiserror::Error;
+
+/// Why something over AMQP failed.
+#[derive(Debug, Error)]
+pub enum AmqpError {
+    #[error("rabbitmq.amqp_url of {cluster} cannot be used for virtual host {vhost}: {reason}")]
+    Url {
+        cluster: String,
+        vhost: String,
+        reason: String,
+    },
+    #[error(
+        "cannot connect to RabbitMQ {cluster}, virtual host {vhost}; is it running, and may the user of amqp_url enter it?"
+    )]
+    Connect {
+        cluster: String,
+        vhost: String,
+        source: lapin::Error,
+    },
+    #[error("RabbitMQ {cluster} did not answer within {after:?}")]
+    Timeout { cluster: String, after: Duration },
+    #[error("RabbitMQ refused {action}")]
+    Refused {
+        action: String,
+        source: lapin::Error,
+    },
+    #[error(
+        "the consumer of {queue} was cancelled by RabbitMQ; what it held went back to the queue"
+    )]
+    ConsumerCancelled { queue: String },
+    #[error("{name:?} is longer than the 255 bytes that AMQP allows")]
+    NameTooLong { name: String },
+    #[error("the message cannot be sent: {0}")]
+    Message(String),
+}

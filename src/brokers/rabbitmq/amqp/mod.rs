@@ -1,0 +1,24 @@
+//! Messages over AMQP 0-9-1.
+//!
+//! lapin's auto-recovery is off: it hides that unacknowledged messages went back and declares again
+//! what somebody deleted. Any error drops the connection; whoever holds it opens a new one and goes on
+//! from what the store knows. Publishing and consuming use separate connections, because a broker that
+//! throttles publishers would hold back acknowledgements too (broker-facts D.4, E.1).
+
+mod channel;
+mod connect;
+mod convert;
+mod custody_rules;
+mod error;
+mod fingerprint;
+mod managed;
+mod observe;
+mod publisher;
+
+pub use channel::{AmqpChannel, AmqpDelivery, QueueConsumer};
+pub use custody_rules::{GiveBack, managed_refusal, observe_rule};
+pub use error::AmqpError;
+pub use fingerprint::fingerprint;
+pub use managed::{ManagedConsumer, TakenMessage};
+pub use observe::{Window, look_at_window};
+pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};

@@ -1,0 +1,73 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::{ClusterName, Timestamp};
+
+/// What an intake does right now, for the status page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IntakeState {
+    /// Waits for the first sample, or for the queue or topic to appear.
+    Waiting(String),
+    Reading,
+    /// It must not read; the reason says what to change.
+    Refused(String),
+    /// The last attempt failed and is tried again.
+    Failing(String),
+}
+
+/// One intake with its state.
+#[derive(Clone, Debug)]
+pub struct IntakeStatus {
+    pub cluster: ClusterName,
+    /// "DLQ topics", or the queue.
+    pub source: String,
+    pub state: IntakeState,
+    pub since: Timestamp,
+    /// Dead letters indexed since Redrive started.
+    pub indexed: u64,
+    pub last_indexed: Option<Timestamp>,
+}
+
+/// Where every intake notes what it does. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct IntakeBoard {
+    entries: Arc<Mutex<BTreeMap<(ClusterName, String), IntakeStatus>>>,
+}
+
+impl IntakeBoard {
+    pub fn statuses(&self) -> Vec<IntakeStatus> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.values().cloned().collect()
+    }
+
+    pub(super) fn set(&self, cluster: &ClusterName, source: &str, state: IntakeState) {
+        self.update(cluster, source, |status| {
+            if status.state != state {
+                status.state = state;
+                status.since = Timestamp::now();
+            }
+        });
+    }
+
+    pub(super) fn add_indexed(&self, cluster: &ClusterName, source: &str, count: usize) {
+        self.update(cluster, source, |status| {
+            status.indexed += count as u64;
+            status.last_indexed = Some(Timestamp::now());
+        });
+    }
+
+    fn update(&self, cluster: &ClusterName, source: &str, change: impl FnOnce(&mut IntakeStatus)) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = entries
+            .entry((cluster.clone(), source.to_owned()))
+            .or_insert_with(|| IntakeStatus {
+                cluster: cluster.clone(),
+                source: source.to_owned(),
+                state: IntakeState::Waiting("for the first sample".to_owned()),
+                since: Timestamp::now(),
+                indexed: 0,
+                last_indexed: None,
+            });
+        change(entry);
+    }
+}

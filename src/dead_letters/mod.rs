@@ -1,0 +1,58 @@
+//! Finds DLQs, reads them into the store, and groups what failed.
+//!
+//! Kafka: every partition of every DLQ topic is read from the cursor in the store; rows and cursor are
+//! one transaction, so a record is indexed exactly once whatever crashes. RabbitMQ: a *managed* queue
+//! is emptied into the store, each message acknowledged only after its row is on disk; an *observed*
+//! queue is looked at when a person asks, and given back.
+//!
+//! Which topics and queues are DLQs comes from the snapshot, so finding them costs no request.
+//! A new broker needs a file like `kafka_intake`, which turns its records into
+//! [`NewDeadLetter`](crate::domain::NewDeadLetter)s with [`letters`].
+
+mod classify;
+mod depth;
+mod discovery;
+mod identity;
+mod intake_metrics;
+mod intake_status;
+mod kafka_intake;
+mod kafka_plan;
+mod letters;
+mod parameterise;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+
+pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
+
+use crate::config::Config;
+use crate::domain::Snapshot;
+use crate::metrics::Metrics;
+use crate::store::Store;
+use tokio_util::sync::CancellationToken;
+
+/// What every intake task needs.
+#[derive(Clone)]
+pub struct IntakeContext {
+    pub config: Arc<Config>,
+    pub store: Store,
+    pub metrics: Arc<Metrics>,
+    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub board: IntakeBoard,
+    pub stop: CancellationToken,
+}
+
+/// The intake tasks of all clusters, for the caller to spawn: a name for the log and the task.
+pub fn tasks(context: &IntakeContext) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+    let mut tasks: Vec<(&'static str, BoxFuture<'static, ()>)> = vec![(
+        "dead letter depth",
+        Box::pin(depth::publish_depths(context.clone())),
+    )];
+    for kafka in &context.config.kafka {
+        let task = kafka_intake::run(context.clone(), kafka.clone());
+        tasks.push(("kafka dead letter intake", Box::pin(task)));
+    }
+    tasks
+}

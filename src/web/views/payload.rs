@@ -1,0 +1,231 @@
+//! A message body for people: JSON re-indented without touching a character of its values, text, or a
+//! hex dump.
+
+use std::fmt::Write as _;
+
+use askama::filters::Safe;
+use serde::de::IgnoredAny;
+
+use crate::web::escape::{Markup, escaped};
+
+/// A page shows so much of a body; the download has all of it.
+pub(crate) const SHOWN_BYTES: usize = 256 * 1024;
+
+/// A hex dump needs four characters a byte.
+const HEX_BYTES: usize = 32 * 1024;
+
+/// What a body is, found by trying.
+pub(crate) enum Reading {
+    /// Well-formed JSON.
+    Json,
+    /// UTF-8, with why it is no JSON.
+    Text(String),
+    /// Not UTF-8 from this byte on.
+    Binary(usize),
+}
+
+pub(crate) fn read(body: &[u8]) -> Reading {
+    match std::str::from_utf8(body) {
+        Err(error) => Reading::Binary(error.valid_up_to()),
+        Ok(text) => match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => Reading::Json,
+            Err(error) => Reading::Text(error.to_string()),
+        },
+    }
+}
+
+/// JSON with a line a value, keys and values marked for the stylesheet. Numbers, key order and escapes
+/// stay as they are written.
+pub(crate) fn json(text: &str) -> Markup {
+    let mut html = String::with_capacity(text.len() * 2);
+    for token in tokens(text) {
+        match token {
+            Token::Plain(text) => html.push_str(&escaped(text)),
+            Token::Line(depth) => {
+                html.push('\n');
+                html.extend(std::iter::repeat_n("  ", depth));
+            }
+            Token::Key(text) => mark(&mut html, "k", text),
+            Token::String(text) => mark(&mut html, "s", text),
+            Token::Word(text) => mark(&mut html, "w", text),
+        }
+    }
+    Safe(html)
+}
+
+/// The same as plain text, for the diff and the editor.
+pub(crate) fn json_text(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len() * 2);
+    for token in tokens(text) {
+        match token {
+            Token::Line(depth) => {
+                plain.push('\n');
+                plain.extend(std::iter::repeat_n("  ", depth));
+            }
+            Token::Plain(text) | Token::Key(text) | Token::String(text) | Token::Word(text) => {
+                plain.push_str(text);
+            }
+        }
+    }
+    plain
+}
+
+/// Offset, sixteen bytes, and what of them is printable.
+pub(crate) fn hex(body: &[u8]) -> Markup {
+    let mut dump = String::new();
+    for (row, chunk) in body[..body.len().min(HEX_BYTES)].chunks(16).enumerate() {
+        let _ = write!(dump, "{:08x}  ", row * 16);
+        for index in 0..16 {
+            match chunk.get(index) {
+                Some(byte) => {
+                    let _ = write!(dump, "{byte:02x} ");
+                }
+                None => dump.push_str("   "),
+            }
+            if index == 7 {
+                dump.push(' ');
+            }
+        }
+        dump.push(' ');
+        dump.extend(chunk.iter().map(|byte| match byte {
+            0x20..0x7f => char::from(*byte),
+            _ => '.',
+        }));
+        dump.push('\n');
+    }
+    Safe(escaped(&dump))
+}
+
+fn mark(html: &mut String, class: &str, text: &str) {
+    let _ = write!(html, "<span class=\"{class}\">{}</span>", escaped(text));
+}
+
+enum Token<'a> {
+    /// Punctuation.
+    Plain(&'a str),
+    /// A line break and the depth of what follows.
+    Line(usize),
+    Key(&'a str),
+    String(&'a str),
+    /// A number, true, false or null.
+    Word(&'a str),
+}
+
+/// Splits well-formed JSON; its nesting is bounded by the parser that accepted it.
+fn tokens(text: &str) -> Vec<Token<'_>> {
+    let bytes = text.as_bytes();
+    let mut tokens = Vec::new();
+    let mut depth: usize = 0;
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = match bytes[at] {
+            b'"' => string_end(bytes, at),
+            byte if is_word(byte) => word_end(bytes, at),
+            _ => at + 1,
+        };
+        let part = &text[at..end];
+        match bytes[at] {
+            b'"' if is_key(bytes, end) => tokens.push(Token::Key(part)),
+            b'"' => tokens.push(Token::String(part)),
+            b'{' | b'[' => {
+                tokens.push(Token::Plain(part));
+                if !closes(bytes, end) {
+                    depth += 1;
+                    tokens.push(Token::Line(depth));
+                }
+            }
+            b'}' | b']' => {
+                if !opened(bytes, at) {
+                    depth = depth.saturating_sub(1);
+                    tokens.push(Token::Line(depth));
+                }
+                tokens.push(Token::Plain(part));
+            }
+            b',' => tokens.extend([Token::Plain(part), Token::Line(depth)]),
+            b':' => tokens.push(Token::Plain(": ")),
+            byte if byte.is_ascii_whitespace() => {}
+            _ => tokens.push(Token::Word(part)),
+        }
+        at = end;
+    }
+    tokens
+}
+
+/// Bytes of numbers and literals; everything that is not ASCII counts in, so that no cut splits a
+/// character.
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.') || byte >= 0x80
+}
+
+fn word_end(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes[from..].iter();
+    from + rest.take_while(|byte| is_word(**byte)).count()
+}
+
+fn string_end(bytes: &[u8], from: usize) -> usize {
+    let mut at = from + 1;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'\\' => at += 2,
+            b'"' => return at + 1,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+fn next_visible(bytes: &[u8], from: usize) -> Option<u8> {
+    let mut rest = bytes[from..].iter();
+    rest.find(|byte| !byte.is_ascii_whitespace()).copied()
+}
+
+fn is_key(bytes: &[u8], end: usize) -> bool {
+    next_visible(bytes, end) == Some(b':')
+}
+
+fn closes(bytes: &[u8], end: usize) -> bool {
+    matches!(next_visible(bytes, end), Some(b'}' | b']'))
+}
+
+fn opened(bytes: &[u8], at: usize) -> bool {
+    let mut before = bytes[..at].iter().rev();
+    let visible = before.find(|byte| !byte.is_ascii_whitespace());
+    matches!(visible, Some(b'{' | b'['))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stay_as_they_are_written() {
+        let check = |json: &str, expected: &str| assert_eq!(json_text(json), expected);
+        check(
+            r#"{"b":1.10,"a":[12345678901234567890,{}],"c":[]}"#,
+            "{\n  \"b\": 1.10,\n  \"a\": [\n    12345678901234567890,\n    {}\n  ],\n  \"c\": []\n}",
+        );
+        check(r#"{"k\"{":"v\\","ü":"[,]"}"#, "{\n  \"k\\\"{\": \"v\\\\\",\n  \"ü\": \"[,]\"\n}");
+        check("  42 ", "42");
+        check("[ ]", "[]");
+    }
+
+    #[test]
+    fn a_body_cannot_leave_its_place() {
+        let html = json(r#"{"<b>":"</pre><script>"}"#).0;
+        assert!(!html.contains("<b>") && !html.contains("<script"), "{html}");
+    }
+
+    #[test]
+    fn a_body_is_what_it_can_be_read_as() {
+        assert!(matches!(read(b"{}"), Reading::Json));
+        assert!(matches!(read(b"{"), Reading::Text(_)));
+        assert!(matches!(read(b"ab\xff"), Reading::Binary(2)));
+    }
+
+    #[test]
+    fn a_hex_dump_shows_offset_bytes_and_text() {
+        let dump = hex(b"hello \x00\xffworld 12345").0;
+        assert!(dump.starts_with("00000000  68 65 6c 6c 6f 20 00 ff  77 6f 72"), "{dump}");
+        assert!(dump.contains(" hello ..world 12\n00000010  33 34 35"), "{dump}");
+    }
+}

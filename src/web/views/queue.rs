@@ -1,0 +1,247 @@
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::Response;
+
+use super::consumer_group::draw;
+use super::frame::NavigationEntry;
+use super::freshness::{StaleNotice, is_stale, stale_notices};
+use super::queues::{QueueLink, dead_letter_links, queue_path, role_badge, warning};
+use crate::config::QueueCustody;
+use crate::domain::{
+    BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
+    QueueRole, QueueStatus, RabbitMqDetail, VhostName,
+};
+use crate::web::AppState;
+use crate::web::chart::Unit;
+use crate::web::escape::Markup;
+use crate::web::markup;
+use crate::web::parameters::list_url;
+use crate::web::problem::Problem;
+use crate::web::state::Series;
+use crate::web::visit::Visit;
+
+struct Binding {
+    exchange: String,
+    key: String,
+}
+
+struct Setting {
+    name: &'static str,
+    value: String,
+}
+
+/// One queue: its role and why, where its dead letters go, and a way to look into it.
+#[derive(Template)]
+#[template(path = "queue.html")]
+pub(crate) struct QueuePage {
+    cluster: String,
+    vhost: String,
+    queue: String,
+    role: Markup,
+    role_means: &'static str,
+    warning: Markup,
+    stale: Vec<StaleNotice>,
+    is_stale: bool,
+    ready: Markup,
+    unacked: Markup,
+    consumers: Markup,
+    size: String,
+    publish: Markup,
+    settle: Markup,
+    redeliver: Markup,
+    depth_chart: Markup,
+    rate_chart: Markup,
+    settings: Vec<Setting>,
+    bindings: Vec<Binding>,
+    dead_letters_to: Vec<QueueLink>,
+    dead_letters_from: Vec<QueueLink>,
+    letters: String,
+    observe: Option<Observe>,
+    custody: &'static str,
+}
+
+/// The form that takes a look at the head of an observed queue.
+struct Observe {
+    action: String,
+    csrf: String,
+    window: u16,
+}
+
+pub(crate) async fn queue(
+    State(state): State<AppState>,
+    Path((cluster, vhost, queue)): Path<(String, String, String)>,
+    visit: Visit,
+) -> Result<Response, Problem> {
+    let snapshot = state.snapshot();
+    let (cluster, vhost) = (ClusterName::new(cluster), VhostName::new(vhost));
+    let queue = QueueName::new(queue);
+    let found = snapshot.queues().find(|(c, q)| {
+        c.name == cluster && q.sample.vhost == vhost && q.sample.queue == queue
+    });
+    let Some((cluster, status)) = found else {
+        return Err(Problem::not_found(format!(
+            "no queue {:?} is known on {cluster}; it may have been deleted",
+            markup::cut_end(queue.as_str(), 100)
+        )));
+    };
+    let content = QueuePage::of(&state, &visit, cluster, status);
+    visit.page(&state, NavigationEntry::Queues, queue.as_str(), &content)
+}
+
+impl QueuePage {
+    fn of(state: &AppState, visit: &Visit, cluster: &ClusterSnapshot, queue: &QueueStatus) -> Self {
+        let sample = &queue.sample;
+        let names = || (sample.vhost.clone(), sample.queue.clone());
+        let series = |series: fn(VhostName, QueueName) -> Series| {
+            let (vhost, queue) = names();
+            state.history(&cluster.name, series(vhost, queue))
+        };
+        let not_given = "the broker's statistics do not give it";
+        Self {
+            cluster: cluster.name.to_string(),
+            vhost: sample.vhost.to_string(),
+            queue: sample.queue.to_string(),
+            role: role_badge(queue.role),
+            role_means: role_means(queue.role),
+            warning: warning(queue),
+            stale: stale_notices(state, std::iter::once(cluster), visit.now),
+            is_stale: is_stale(state, cluster, visit.now),
+            ready: markup::optional_count(sample.ready, not_given),
+            unacked: markup::optional_count(sample.unacked, not_given),
+            consumers: markup::optional_count(sample.consumers, not_given),
+            size: sample.bytes.map_or_else(|| "–".to_owned(), markup::bytes),
+            publish: markup::rate(queue.rates.publish),
+            settle: markup::rate(queue.rates.settle),
+            redeliver: markup::rate(queue.rates.redeliver),
+            depth_chart: draw("Messages in the queue", Unit::Count, &series(Series::QueueDepth)),
+            rate_chart: draw("Settled per second", Unit::PerSecond, &series(Series::QueueSettleRate)),
+            settings: settings(queue),
+            bindings: cluster.rabbitmq().map(|detail| bindings(detail, queue)).unwrap_or_default(),
+            dead_letters_to: dead_letter_links(cluster, queue),
+            dead_letters_from: dead_letters_from(cluster, queue),
+            letters: list_url(&FilterField::Dlq.term(sample.queue.as_str())),
+            observe: observe_form(state, visit, cluster, queue),
+            custody: custody(state, cluster, queue),
+        }
+    }
+}
+
+const fn role_means(role: QueueRole) -> &'static str {
+    match role {
+        QueueRole::Work => "An application's own queue. Redrive never reads it.",
+        QueueRole::Retry => {
+            "Messages wait here for their time to live and go back to work. Redrive never reads it."
+        }
+        QueueRole::Dlq => "Dead letters of a work queue arrive here and nobody consumes them.",
+        QueueRole::Parking => "Messages that people set aside, as the configuration says.",
+    }
+}
+
+fn configured_custody(
+    state: &AppState,
+    cluster: &ClusterSnapshot,
+    queue: &QueueStatus,
+) -> Option<QueueCustody> {
+    let sample = &queue.sample;
+    let brokers = state.config.rabbitmq.iter();
+    let broker = brokers.into_iter().find(|broker| broker.name == cluster.name)?;
+    broker.queue(&sample.vhost, &sample.queue)?.custody
+}
+
+fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> &'static str {
+    match (queue.role, configured_custody(state, cluster, queue)) {
+        (_, Some(QueueCustody::Managed)) => {
+            "Managed: Redrive moves the messages into its store as they arrive; the store is the record."
+        }
+        (QueueRole::Dlq, _) => {
+            "Observed: messages stay in the queue. A look reads the first ones and gives them back. To \
+             search and replay at any size, set custody = \"managed\" for this queue."
+        }
+        _ => "",
+    }
+}
+
+fn observe_form(
+    state: &AppState,
+    visit: &Visit,
+    cluster: &ClusterSnapshot,
+    queue: &QueueStatus,
+) -> Option<Observe> {
+    let is_managed = configured_custody(state, cluster, queue) == Some(QueueCustody::Managed);
+    (queue.role == QueueRole::Dlq && !is_managed).then(|| Observe {
+        action: format!("{}/observe", visit.path),
+        csrf: visit.csrf.clone(),
+        window: state.config.dead_letters.observe_window,
+    })
+}
+
+fn bindings(detail: &RabbitMqDetail, queue: &QueueStatus) -> Vec<Binding> {
+    let leads_here = |binding: &&crate::domain::BindingSample| {
+        binding.vhost == queue.sample.vhost
+            && binding.destination == BindingDestination::Queue(queue.sample.queue.clone())
+    };
+    let named = detail.bindings.iter().filter(leads_here);
+    let binding = |binding: &crate::domain::BindingSample| Binding {
+        exchange: match binding.exchange.as_str() {
+            "" => "(default exchange)".to_owned(),
+            name => name.to_owned(),
+        },
+        key: binding.routing_key.clone(),
+    };
+    named.map(binding).take(200).collect()
+}
+
+fn dead_letters_from(cluster: &ClusterSnapshot, queue: &QueueStatus) -> Vec<QueueLink> {
+    let others = cluster.rabbitmq().into_iter().flat_map(|detail| &detail.queues);
+    let sources = others.filter(|other| {
+        other.sample.vhost == queue.sample.vhost
+            && other.dead_letters_to.contains(&queue.sample.queue)
+    });
+    let link = |source: &QueueStatus| QueueLink {
+        name: source.sample.queue.to_string(),
+        href: queue_path(cluster, source.sample.vhost.as_str(), source.sample.queue.as_str()),
+    };
+    sources.map(link).take(200).collect()
+}
+
+/// The effective settings, only those that are set.
+fn settings(queue: &QueueStatus) -> Vec<Setting> {
+    let sample = &queue.sample;
+    let dead_letter = sample.dead_letter.as_ref().map(|target| {
+        let exchange = match target.exchange.as_str() {
+            "" => "default exchange",
+            name => name,
+        };
+        match &target.routing_key {
+            Some(key) => format!("{exchange}, key {key}"),
+            None => format!("{exchange}, the message's own key"),
+        }
+    });
+    let flags = [
+        (sample.durable, "durable"),
+        (sample.exclusive, "exclusive"),
+        (sample.auto_delete, "auto-delete"),
+        (sample.single_active_consumer, "single active consumer"),
+    ];
+    let flags: Vec<_> = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+    let settings = [
+        ("Type", Some(sample.queue_type.as_str().to_owned())),
+        ("Flags", (!flags.is_empty()).then(|| flags.join(", "))),
+        ("Dead-letter exchange", dead_letter),
+        ("Time to live", sample.message_ttl.map(markup::duration)),
+        ("Deleted when unused for", sample.expires.map(markup::duration)),
+        ("Most messages", sample.max_length.map(markup::thousands)),
+        ("Most bytes", sample.max_length_bytes.map(markup::bytes)),
+        ("When full", sample.overflow.clone()),
+        ("Delivery limit", sample.delivery_limit.map(delivery_limit)),
+    ];
+    let set = settings.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    set.map(|(name, value)| Setting { name, value }).collect()
+}
+
+fn delivery_limit(limit: DeliveryLimit) -> String {
+    match limit {
+        DeliveryLimit::Unlimited => "unlimited".to_owned(),
+        DeliveryLimit::Limited(limit) => limit.to_string(),
+    }
+}

@@ -1,0 +1,162 @@
+//! A real Prometheus scrapes, and every expression that is shipped finds data.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::exposition::{self, MovingMetrics};
+use crate::support::prometheus::{Prometheus, root};
+use crate::support::promql::{Expression, expressions_of_dashboard, selectors};
+
+/// A metric that may have no series, why, and an expression that must have data to prove it.
+pub(crate) struct LegitimatelyEmpty {
+    metric: &'static str,
+    because: &'static str,
+    proof: &'static str,
+}
+
+/// What has no series while the sample workload runs as it should.
+pub(crate) const EMPTY_ON_THE_DEMO: [LegitimatelyEmpty; 2] = [
+    LegitimatelyEmpty {
+        metric: "redrive_rabbitmq_queue_dead_letter_unroutable",
+        because: "every dead-letter key of the sample workload routes somewhere",
+        proof: "redrive_rabbitmq_queue_info{role=\"dlq\"}",
+    },
+    LegitimatelyEmpty {
+        metric: "redrive_rabbitmq_dead_lettered_total",
+        because: "only RabbitMQ's prometheus plugin tells it",
+        proof: "redrive_rabbitmq_queue_info unless on () redrive_rabbitmq_dead_lettered_total",
+    },
+];
+
+/// Metrics of the process as a whole, which belong to no cluster.
+const WITHOUT_CLUSTER: [&str; 5] = [
+    "redrive_build_info",
+    "redrive_series_dropped_total",
+    "redrive_http_",
+    "redrive_store_",
+    "process_",
+];
+
+/// Runs every expression of every panel, variable and rule of what is shipped against a Prometheus
+/// that scrapes a dashboard: a panel's whole, a rule's selectors (its condition is false when all is
+/// well). Each must return data or be legitimately empty.
+pub(crate) async fn every_expression_finds_data(
+    prometheus: &Prometheus,
+    legitimately_empty: &[LegitimatelyEmpty],
+) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let failures = failures(prometheus, legitimately_empty).await;
+        if failures.is_empty() {
+            return;
+        }
+        let failures = failures.join("\n");
+        assert!(Instant::now() < deadline, "without data:\n{failures}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+async fn failures(prometheus: &Prometheus, empty: &[LegitimatelyEmpty]) -> Vec<String> {
+    let mut failures = Vec::new();
+    for Expression { origin, promql } in shipped_expressions(prometheus).await {
+        let found = prometheus.query(&promql).await;
+        if found.as_ref().is_ok_and(|found| !found.is_empty()) {
+            continue;
+        }
+        if found.is_ok() && is_legitimately_empty(prometheus, &promql, empty).await {
+            continue;
+        }
+        failures.push(format!("{origin}: {promql} ({:?})", found.err()));
+    }
+    failures
+}
+
+async fn is_legitimately_empty(
+    prometheus: &Prometheus,
+    promql: &str,
+    empty: &[LegitimatelyEmpty],
+) -> bool {
+    let selectors = selectors(promql);
+    for LegitimatelyEmpty {
+        metric,
+        because,
+        proof,
+    } in empty
+    {
+        let concerned = selectors.iter().any(|s| name_of(s) == *metric);
+        if concerned && prometheus.query(proof).await.is_ok_and(|p| !p.is_empty()) {
+            eprintln!("{promql} is empty: {because}");
+            return true;
+        }
+    }
+    false
+}
+
+async fn shipped_expressions(prometheus: &Prometheus) -> Vec<Expression> {
+    let mut expressions = dashboard_expressions();
+    for (alert, query) in prometheus.rules().await {
+        expressions.extend(selectors(&query).into_iter().map(|promql| Expression {
+            origin: format!("alert {alert}"),
+            promql,
+        }));
+    }
+    expressions
+}
+
+fn dashboard_expressions() -> Vec<Expression> {
+    let path = root().join("grafana/redrive-overview.json");
+    let text = std::fs::read_to_string(path).expect("the dashboard is there");
+    let dashboard: Value = serde_json::from_str(&text).expect("the dashboard is JSON");
+    expressions_of_dashboard(&dashboard)
+}
+
+fn name_of(selector: &str) -> &str {
+    selector.split('{').next().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn every_shipped_expression_finds_data_in_a_real_prometheus() {
+    let address = exposition::serve(Arc::new(MovingMetrics::new())).await;
+    let prometheus = Prometheus::scraping(&address.to_string()).await;
+    every_expression_finds_data(&prometheus, &[]).await;
+    assert_eq!(prometheus.scrape_error().await, "");
+    let doubled = "prometheus_target_scrapes_sample_duplicate_timestamp_total";
+    assert!(
+        prometheus.own_metric(doubled).await.abs() < 0.5,
+        "{doubled}"
+    );
+}
+
+#[tokio::test]
+async fn every_shipped_expression_selects_a_cluster() {
+    let address = exposition::serve(Arc::new(MovingMetrics::new())).await;
+    let prometheus = Prometheus::scraping(&address.to_string()).await;
+    assert!(
+        prometheus.rules().await.len() >= 20,
+        "all rule files are loaded"
+    );
+    for Expression { origin, promql } in shipped_expressions(&prometheus).await {
+        for selector in selectors(&promql) {
+            let exempt = WITHOUT_CLUSTER
+                .iter()
+                .any(|name| selector.starts_with(name));
+            assert!(
+                exempt || selector.contains("cluster!=\"\""),
+                "{origin}: {selector}"
+            );
+        }
+    }
+}
+
+/// Set `REDRIVE_TEST_DASHBOARD=127.0.0.1:8750` to check a dashboard that runs beside the sample
+/// workload.
+#[tokio::test]
+async fn every_shipped_expression_finds_data_on_a_running_dashboard() {
+    let Ok(dashboard) = std::env::var("REDRIVE_TEST_DASHBOARD") else {
+        return;
+    };
+    let prometheus = Prometheus::scraping(&dashboard).await;
+    every_expression_finds_data(&prometheus, &EMPTY_ON_THE_DEMO).await;
+}

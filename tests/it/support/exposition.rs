@@ -1,0 +1,261 @@
+//! A dashboard's `/metrics` without a dashboard: real metrics of clusters that are made up and move on
+//! with every scrape.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use redrive::domain::{
+    BrokerHealth, ClusterDetail, ClusterName, ClusterSnapshot, DeadLetteredCounter, DeathReason,
+    GroupKind, GroupPartitionStatus, GroupStatus, GroupTopicStatus, GroupVerdict, KafkaDetail,
+    Offset, Partition, PartitionSample, QueueCounters, QueueRates, QueueRole, QueueSample,
+    QueueStatus, QueueType, RabbitMqDetail, ReplayStateName, SampleCost, Snapshot, System, TimeLag,
+    Timestamp, TopicStatus,
+};
+use redrive::metrics::{CONTENT_TYPE, Metrics, SamplePhase};
+
+/// Metrics that have seen everything once.
+pub(crate) struct MovingMetrics {
+    metrics: Metrics,
+    ticks: AtomicU64,
+    turn: Mutex<()>,
+}
+
+impl MovingMetrics {
+    pub(crate) fn new() -> Self {
+        let moving = Self {
+            metrics: Metrics::new(Duration::from_secs(10)),
+            ticks: AtomicU64::new(0),
+            turn: Mutex::new(()),
+        };
+        let (kafka, rabbitmq) = (ClusterName::new("k"), ClusterName::new("r"));
+        let died = DeathReason::Exception;
+        moving.metrics.dead_letters_stored(
+            (&kafka, System::Kafka, "orders.dlq"),
+            "orders",
+            died,
+            5,
+        );
+        let died = DeathReason::Rejected;
+        let dlq = (&rabbitmq, System::RabbitMq, "orders.dead");
+        moving
+            .metrics
+            .dead_letters_stored(dlq, "orders.queue", died, 5);
+        for (cluster, system, dlq) in [(&kafka, System::Kafka, "orders.dlq"), dlq] {
+            moving.metrics.dlq_backlog_read(cluster, system, dlq);
+        }
+        moving.advance();
+        moving
+    }
+
+    /// One sampling interval later.
+    pub(crate) fn advance(&self) {
+        let _turn = self.turn.lock();
+        let tick = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
+        let metrics = &self.metrics;
+        let (kafka, rabbitmq) = (ClusterName::new("k"), ClusterName::new("r"));
+        let age = Some(Duration::from_secs(90_000));
+        metrics.set_dlq_depth(&kafka, System::Kafka, "orders.dlq", tick, age);
+        metrics.set_dlq_depth(&rabbitmq, System::RabbitMq, "orders.dead", tick, age);
+        let died = DeathReason::Exception;
+        metrics.dead_letter_seen(&kafka, System::Kafka, "orders", "orders.dlq", died);
+        metrics.failure_group_new(&kafka, System::Kafka, "orders.dlq");
+        let died_again = ReplayStateName::DiedAgain;
+        metrics.replay_outcome(&kafka, System::Kafka, "orders.dlq", died_again);
+        let took = Duration::from_millis(20);
+        metrics.http_request("GET", "/consumers", 200, took);
+        metrics.store_batch_written(3, took);
+        metrics.set_store_size(4096 * tick);
+        for (cluster, system) in [(&kafka, System::Kafka), (&rabbitmq, System::RabbitMq)] {
+            metrics.sample_phase(cluster, system, SamplePhase::Read, took);
+            metrics.sample_phase(cluster, system, SamplePhase::Derive, took);
+            let cost = SampleCost {
+                requests_by_api: vec![("Metadata".to_owned(), 1)],
+                ..SampleCost::default()
+            };
+            metrics.sample_cost(cluster, system, &cost);
+        }
+        let durations = [(Duration::from_secs(15), 9), (Duration::from_secs(70), 1)];
+        metrics.publish_to_commit(&kafka, &"payments".into(), &"orders".into(), &durations);
+        metrics.observe_snapshot(&snapshot(tick));
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.metrics.render().to_vec()).expect("the exposition is text")
+    }
+}
+
+/// Serves the metrics on a free loopback port until the test ends.
+pub(crate) async fn serve(metrics: Arc<MovingMetrics>) -> SocketAddr {
+    let router = Router::new()
+        .route("/metrics", get(scrape))
+        .with_state(metrics);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a loopback port is free");
+    let address = listener.local_addr().expect("the listener is bound");
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    address
+}
+
+async fn scrape(State(metrics): State<Arc<MovingMetrics>>, headers: HeaderMap) -> Response {
+    metrics.advance();
+    let accepted = headers.get(header::ACCEPT_ENCODING);
+    let gzip = accepted.is_some_and(|value| value.as_bytes().starts_with(b"gzip"));
+    let content_type = (header::CONTENT_TYPE, CONTENT_TYPE);
+    if gzip {
+        let encoding = (header::CONTENT_ENCODING, "gzip");
+        ([content_type, encoding], metrics.metrics.render_gzip()).into_response()
+    } else {
+        ([content_type], metrics.metrics.render()).into_response()
+    }
+}
+
+fn snapshot(tick: u64) -> Snapshot {
+    let health = BrokerHealth {
+        up: true,
+        last_success: Some(Timestamp::now()),
+        ..BrokerHealth::default()
+    };
+    let cluster = |name: &str, system, detail| {
+        Arc::new(ClusterSnapshot {
+            name: name.into(),
+            system,
+            health: health.clone(),
+            detail: Some(detail),
+        })
+    };
+    Snapshot {
+        taken_at: Timestamp::now(),
+        clusters: vec![
+            cluster("k", System::Kafka, ClusterDetail::Kafka(kafka(tick))),
+            cluster(
+                "r",
+                System::RabbitMq,
+                ClusterDetail::RabbitMq(rabbitmq(tick)),
+            ),
+        ],
+    }
+}
+
+fn kafka(tick: u64) -> KafkaDetail {
+    let committed = Offset(i64::try_from(100 + 10 * tick).expect("a short test"));
+    let end = Offset(committed.0 + 40);
+    let partition = Partition(0);
+    let lagging = GroupPartitionStatus {
+        partition,
+        committed,
+        log_start: Some(Offset(50)),
+        log_end: Some(end),
+        lag: Some(40),
+        time_lag: Some(TimeLag::Exactly(Duration::from_secs(7))),
+        retention_headroom: Some(0.75),
+    };
+    KafkaDetail {
+        topics: vec![TopicStatus {
+            topic: "orders".into(),
+            topic_id: None,
+            internal: false,
+            partitions: vec![PartitionSample {
+                partition,
+                log_start: Some(Offset(50)),
+                high_watermark: Some(end),
+                last_stable: Some(end),
+                replicas: 1,
+                in_sync_replicas: 1,
+            }],
+            produce_rate: Some(1.0),
+            produced_total: 20 * tick,
+        }],
+        groups: vec![
+            group("payments", tick, lagging.clone()),
+            group(HOSTILE, tick, lagging),
+        ],
+    }
+}
+
+/// What somebody may name a group, which must neither end a label nor a line.
+pub(crate) const HOSTILE: &str = "a\"} 1\nevil_metric{x=\"\\\u{0}\u{1b}[31m ä";
+
+fn group(name: &str, tick: u64, lagging: GroupPartitionStatus) -> GroupStatus {
+    GroupStatus {
+        group: name.into(),
+        kind: GroupKind::Classic,
+        state: "Stable".to_owned(),
+        members: Vec::new(),
+        verdict: GroupVerdict::Ok,
+        topics: vec![GroupTopicStatus {
+            topic: "orders".into(),
+            lag: 40,
+            processed_total: 10 * tick,
+            lost_total: tick,
+            partitions: vec![lagging],
+        }],
+        lag: 40,
+        time_lag: None,
+        consume_rate: Some(1.0),
+        produce_rate: Some(1.0),
+        lost_total: tick,
+    }
+}
+
+fn rabbitmq(tick: u64) -> RabbitMqDetail {
+    RabbitMqDetail {
+        version: "3.10.8".to_owned(),
+        queues: vec![
+            queue("/", "orders.queue", QueueRole::Work, tick),
+            queue("staging", "orders.queue", QueueRole::Work, tick),
+            queue("/", "orders.dead", QueueRole::Dlq, tick),
+        ],
+        exchanges: Vec::new(),
+        bindings: Vec::new(),
+        dead_lettered: vec![DeadLetteredCounter {
+            queue_type: "classic".to_owned(),
+            strategy: "disabled".to_owned(),
+            reason: "rejected".to_owned(),
+            count: tick,
+        }],
+    }
+}
+
+fn queue(vhost: &str, name: &str, role: QueueRole, tick: u64) -> QueueStatus {
+    let totals = QueueCounters {
+        published: 20 * tick,
+        settled: 10 * tick,
+        redelivered: tick,
+    };
+    QueueStatus {
+        sample: QueueSample {
+            vhost: vhost.into(),
+            queue: name.into(),
+            queue_type: QueueType::Classic,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            dead_letter: None,
+            message_ttl: None,
+            expires: None,
+            max_length: None,
+            max_length_bytes: None,
+            overflow: None,
+            single_active_consumer: false,
+            delivery_limit: None,
+            messages: Some(3),
+            ready: Some(2),
+            unacked: Some(1),
+            bytes: Some(300),
+            consumers: Some(1),
+            counters: Some(totals),
+        },
+        role,
+        dead_letters_to: Vec::new(),
+        dead_letters_unroutable: vhost == "staging",
+        rates: QueueRates::default(),
+        totals,
+    }
+}
