@@ -160,10 +160,12 @@ impl RabbitMqEngine {
             return unknown("the connection was closed");
         };
         let limit = *self.context.settings.rabbitmq_confirm_timeout + STALLED_PUBLISH;
-        let published = tokio::time::timeout(limit, publisher.publish_batch(outgoing)).await;
-        let outcomes = published
-            .unwrap_or_else(|_| unknown("RabbitMQ took no messages in time; is it out of memory or disk?"));
-        let is_unknown = |outcome: &PublishOutcome| matches!(outcome, PublishOutcome::Unknown { .. });
+        let answered = tokio::time::timeout(limit, publisher.publish_batch(outgoing)).await;
+        let outcomes = answered.unwrap_or_else(|_| {
+            unknown("RabbitMQ took no messages in time; is it out of memory or disk?")
+        });
+        let is_unknown =
+            |outcome: &PublishOutcome| matches!(outcome, PublishOutcome::Unknown { .. });
         if outcomes.iter().any(is_unknown) {
             self.close_publisher().await;
         }
@@ -189,7 +191,11 @@ impl RabbitMqEngine {
     }
 
     async fn open_publisher(&mut self, vhost: &VhostName) -> Result<(), EngineError> {
-        if self.publisher.as_ref().is_some_and(|(open, _)| open == vhost) {
+        if self
+            .publisher
+            .as_ref()
+            .is_some_and(|(open, _)| open == vhost)
+        {
             return Ok(());
         }
         self.close_publisher().await;
@@ -208,7 +214,10 @@ impl RabbitMqEngine {
 
 /// The first replays that go to the same place, in order.
 fn take_batch(planned: &mut Vec<PlannedReplay>) -> Vec<PlannedReplay> {
-    let Some(first) = planned.first().map(|first| first.replay.destination.clone()) else {
+    let Some(first) = planned
+        .first()
+        .map(|first| first.replay.destination.clone())
+    else {
         return Vec::new();
     };
     let mut batch = Vec::new();
@@ -233,7 +242,11 @@ const fn vhost_of(planned: &PlannedReplay) -> Option<&VhostName> {
 
 fn addressed(planned: &PlannedReplay, message: Message) -> Option<OutgoingMessage> {
     match &planned.replay.destination {
-        Destination::RabbitMq { exchange, routing_key, .. } => Some(OutgoingMessage {
+        Destination::RabbitMq {
+            exchange,
+            routing_key,
+            ..
+        } => Some(OutgoingMessage {
             replay: planned.replay.id,
             exchange: exchange.clone(),
             routing_key: routing_key.clone(),
@@ -252,5 +265,7 @@ fn user_of(config: &RabbitMqConfig) -> String {
     }
     let pair = format!("user={}", encoded.replace('+', "%2b"));
     let mut decoded = url::form_urlencoded::parse(pair.as_bytes());
-    decoded.next().map_or_else(|| encoded.to_owned(), |(_, user)| user.into_owned())
+    decoded
+        .next()
+        .map_or_else(|| encoded.to_owned(), |(_, user)| user.into_owned())
 }
