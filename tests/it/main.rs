@@ -7,5 +7,6 @@ mod kafka_clients;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
+mod replay_kafka;
 mod sampling;
 mod support;
