@@ -16,7 +16,7 @@ use crate::web::chart::{self, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
+use crate::sampling::Series;
 use crate::web::visit::Visit;
 use crate::web::AppState;
 
