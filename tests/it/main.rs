@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 
+mod browser;
 mod alerts;
 mod kafka_clients;
 mod kafka_wire;

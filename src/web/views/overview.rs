@@ -17,7 +17,7 @@ use crate::web::chart::{self, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
+use crate::sampling::Series;
 use crate::web::visit::Visit;
 
 /// Rows of each list; the pages behind them have all.

@@ -17,7 +17,7 @@ use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
+use crate::sampling::Series;
 use crate::web::visit::Visit;
 
 struct Binding {

@@ -13,7 +13,7 @@ use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
 use crate::web::parameters::path;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
+use crate::sampling::Series;
 use crate::web::table::{Column, Head, Sort, by_number};
 use crate::web::visit::Visit;
 
