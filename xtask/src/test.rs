@@ -54,7 +54,7 @@ fn check_dependencies(workspace: &Workspace, report: &mut Report) {
         let deny = |arguments: &[&str]| tool(workspace, &program, arguments);
         report.command(&mut deny(&["check", "bans", "licenses", "sources"]));
         if is_advisory_database_fetched(workspace, &program) {
-            report.command(&mut deny(&["check", "--disable-fetch", "advisories"]));
+            report.command(&mut deny(&["--offline", "check", "advisories"]));
         } else {
             report.note("advisory database not reachable: advisories were not checked");
         }
