@@ -12,6 +12,7 @@ pub mod metrics;
 pub mod replay;
 pub mod sampling;
 pub mod store;
+pub mod web;
 
 /// An error with its causes, for a log line or a page: "reading failed: connection refused".
 pub(crate) fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {

@@ -18,7 +18,9 @@ mod intake_status;
 mod kafka_intake;
 mod kafka_plan;
 mod letters;
+mod observe;
 mod parameterise;
+mod rabbitmq_intake;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
+pub use observe::{LookError, LookResult, Observer};
 
 use crate::config::Config;
 use crate::domain::Snapshot;
@@ -53,6 +56,12 @@ pub fn tasks(context: &IntakeContext) -> Vec<(&'static str, BoxFuture<'static, (
     for kafka in &context.config.kafka {
         let task = kafka_intake::run(context.clone(), kafka.clone());
         tasks.push(("kafka dead letter intake", Box::pin(task)));
+    }
+    for rabbitmq in &context.config.rabbitmq {
+        for queue in rabbitmq_intake::managed_queues(rabbitmq) {
+            let task = rabbitmq_intake::run(context.clone(), rabbitmq.clone(), queue.clone());
+            tasks.push(("rabbitmq dead letter intake", Box::pin(task)));
+        }
     }
     tasks
 }

@@ -271,3 +271,6 @@ fn forget_vanished(processing: &mut ProcessingDurations, snapshot: &Snapshot) {
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

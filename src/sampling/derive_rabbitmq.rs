@@ -3,17 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::{
-    DeadLetteredCounter, QueueCounters, QueueName, QueueRates, QueueRole, QueueSample, QueueStatus,
-    RabbitMqDetail, RabbitMqSample, Timestamp, VhostName,
+    DeadLetteredCounter, QueueCounters, QueueName, QueueRates, QueueSample, QueueStatus,
+    QueueTopology, RabbitMqDetail, RabbitMqSample, Timestamp, TopologyOverrides, VhostName,
+    classify_queues,
 };
-
-/// What the topology says about one queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct QueueRouting {
-    pub(super) role: QueueRole,
-    pub(super) dead_letters_to: Vec<QueueName>,
-    pub(super) dead_letters_unroutable: bool,
-}
 
 /// What is remembered from one sample to the next.
 #[derive(Debug, Default)]
@@ -36,20 +29,25 @@ struct CounterState {
 }
 
 impl RabbitMqState {
-    /// `routing` has one entry for each queue of the sample, in its order.
     pub(super) fn derive(
         &mut self,
         mut sample: RabbitMqSample,
-        routing: Vec<QueueRouting>,
+        overrides: &TopologyOverrides,
     ) -> RabbitMqDetail {
+        let topology = classify_queues(
+            &sample.queues,
+            &sample.exchanges,
+            &sample.bindings,
+            overrides,
+        );
         let taken_at = sample.taken_at;
         let queues = std::mem::take(&mut sample.queues);
         let mut seen = HashSet::new();
         let queues: Vec<QueueStatus> = queues
             .into_iter()
-            .zip(routing)
+            .zip(topology)
             .filter(|(queue, _)| seen.insert((queue.vhost.clone(), queue.queue.clone())))
-            .map(|(queue, routing)| self.queue(queue, routing, taken_at))
+            .map(|(queue, topology)| self.queue(queue, topology, taken_at))
             .collect();
         self.queues.retain(|name, _| seen.contains(name));
         RabbitMqDetail {
@@ -61,28 +59,29 @@ impl RabbitMqState {
         }
     }
 
-    fn queue(&mut self, sample: QueueSample, routing: QueueRouting, at: Timestamp) -> QueueStatus {
+    fn queue(
+        &mut self,
+        sample: QueueSample,
+        topology: QueueTopology,
+        at: Timestamp,
+    ) -> QueueStatus {
         let key = (sample.vhost.clone(), sample.queue.clone());
-        let (rates, totals) = match sample.counters {
-            Some(counters) => self
-                .queues
-                .entry(key)
-                .or_insert(QueueState {
-                    last: counters,
-                    at,
-                    totals: QueueCounters::default(),
-                })
-                .advance(counters, at),
-            None => {
-                let totals = self.queues.get(&key).map(|state| state.totals);
-                (QueueRates::default(), totals.unwrap_or_default())
-            }
+        let (rates, totals) = if let Some(counters) = sample.counters {
+            let state = self.queues.entry(key).or_insert(QueueState {
+                last: counters,
+                at,
+                totals: QueueCounters::default(),
+            });
+            state.advance(counters, at)
+        } else {
+            let totals = self.queues.get(&key).map(|state| state.totals);
+            (QueueRates::default(), totals.unwrap_or_default())
         };
         QueueStatus {
             sample,
-            role: routing.role,
-            dead_letters_to: routing.dead_letters_to,
-            dead_letters_unroutable: routing.dead_letters_unroutable,
+            role: topology.role,
+            dead_letters_to: topology.dead_letters_to,
+            dead_letters_unroutable: topology.unroutable,
             rates,
             totals,
         }
@@ -196,12 +195,6 @@ mod tests {
         queues: Vec<QueueSample>,
         dead_lettered: &[(&str, u64)],
     ) -> RabbitMqDetail {
-        let work = QueueRouting {
-            role: QueueRole::Work,
-            dead_letters_to: Vec::new(),
-            dead_letters_unroutable: false,
-        };
-        let routing = vec![work; queues.len()];
         let counter = |(reason, count): &(&str, u64)| DeadLetteredCounter {
             queue_type: "classic".to_owned(),
             strategy: "disabled".to_owned(),
@@ -214,7 +207,7 @@ mod tests {
             dead_lettered: dead_lettered.iter().map(counter).collect(),
             ..RabbitMqSample::default()
         };
-        state.derive(sample, routing)
+        state.derive(sample, &TopologyOverrides::default())
     }
 
     #[test]

@@ -2,10 +2,11 @@ use std::time::{Duration, Instant};
 
 use super::board::Observation;
 use super::derive_kafka::{KafkaDerivation, KafkaState};
-use super::task::{ClusterSampler, with_causes};
+use super::task::ClusterSampler;
 use crate::brokers::kafka::wire::KafkaSampler;
 use crate::config::KafkaConfig;
 use crate::domain::{ClusterDetail, KafkaSample};
+use crate::error_chain;
 
 /// Looks at one Kafka cluster.
 pub(super) struct KafkaCluster {
@@ -52,7 +53,7 @@ impl ClusterSampler for KafkaCluster {
         let sample = self.sampler.sample().await;
         sample
             .map(|sample| self.derive(sample))
-            .map_err(|error| with_causes(&error))
+            .map_err(|error| error_chain(&error))
     }
 
     fn reconnect(&mut self) {

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use crate::domain::digest_of_fields;
 
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/static/"]
+#[folder = "static/"]
 struct Assets;
 
 static VERSION: LazyLock<String> = LazyLock::new(|| {

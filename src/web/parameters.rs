@@ -13,15 +13,17 @@ const MAX_PAIRS: usize = 5_000;
 
 impl Parameters {
     pub(crate) fn parse(encoded: &[u8]) -> Self {
-        let pairs = form_urlencoded::parse(encoded).take(MAX_PAIRS);
+        let pairs = form_urlencoded::parse(encoded).into_owned();
         Self {
-            pairs: pairs.into_owned().collect(),
+            pairs: pairs.take(MAX_PAIRS).collect(),
         }
     }
 
     /// The first value of that name that is not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.all(name).find(|value| !value.is_empty())
+        let mut pairs = self.pairs.iter();
+        let found = pairs.find(|(key, value)| key == name && !value.is_empty());
+        found.map(|(_, value)| value.as_str())
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {

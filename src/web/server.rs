@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -11,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::listener::BoundedListener;
+use super::listener::{BoundedListener, Peer};
 use super::problem::Problem;
 use super::security::{
     AllowedHosts, add_security_headers, refuse_cross_site_changes, refuse_foreign_hosts,
@@ -33,7 +32,7 @@ pub async fn serve(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> std::io::Result<()> {
-    let service = router(state).into_make_service_with_connect_info::<SocketAddr>();
+    let service = router(state).into_make_service_with_connect_info::<Peer>();
     axum::serve(BoundedListener::new(listener), service)
         .with_graceful_shutdown(stop.cancelled_owned())
         .await
@@ -75,6 +74,7 @@ fn pages() -> Router<AppState> {
         .route("/dead-letters", get(views::failure_groups))
         .route("/dead-letters/list", get(views::dead_letter_list))
         .route("/dead-letters/{id}", get(views::dead_letter))
+        .route("/dead-letters/{id}/payload", get(views::download_payload))
         .route(
             "/dead-letters/{id}/edit",
             get(views::edit).post(views::review_edit).layer(revision),

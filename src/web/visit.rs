@@ -1,8 +1,6 @@
 //! One visit of one browser: what every page needs to know about its request, and the middleware that
 //! finds it out and dresses failures as a page or as problem+json.
 
-use std::net::SocketAddr;
-
 use askama::Template;
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request, State};
@@ -14,11 +12,15 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::AppState;
+use super::listener::Peer;
 use super::parameters::Parameters;
 use super::problem::Problem;
 use super::security::proofs_match;
 use super::views::{self, NavigationEntry};
 use crate::domain::Timestamp;
+
+/// Who acts while nobody has to log in.
+pub(crate) const ANONYMOUS: &str = "anonymous";
 
 const CSRF_COOKIE: &str = "redrive_csrf";
 pub(crate) const THEME_COOKIE: &str = "redrive_theme";
@@ -69,12 +71,14 @@ impl Visit {
     fn of(request: &Request) -> Self {
         let headers = request.headers();
         let known = cookie(headers, CSRF_COOKIE).filter(|token| Uuid::try_parse(token).is_ok());
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let peer = request.extensions().get::<ConnectInfo<Peer>>();
         Self {
             now: Timestamp::now(),
             path: request.uri().path().to_owned(),
             query: Parameters::parse(request.uri().query().unwrap_or("").as_bytes()),
-            address: peer.map(|peer| peer.0.ip().to_string()).unwrap_or_default(),
+            address: peer
+                .map(|peer| peer.0.0.ip().to_string())
+                .unwrap_or_default(),
             csrf_is_new: known.is_none(),
             csrf: known.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned),
             theme: cookie(headers, THEME_COOKIE).and_then(Theme::parse),
@@ -105,7 +109,10 @@ impl Visit {
     }
 
     fn give_csrf_cookie(&self, response: &mut Response) {
-        let cookie = format!("{CSRF_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", self.csrf);
+        let cookie = format!(
+            "{CSRF_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax",
+            self.csrf
+        );
         if let Ok(value) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }
@@ -144,7 +151,11 @@ impl<S: Send + Sync> FromRequest<S> for CheckedForm {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| {
-                Problem::new(rejection.status(), "The form is too large", rejection.body_text())
+                Problem::new(
+                    rejection.status(),
+                    "The form is too large",
+                    rejection.body_text(),
+                )
             })?;
         let fields = Parameters::parse(&body);
         let sent = fields.get("csrf").unwrap_or("");

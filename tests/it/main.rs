@@ -2,9 +2,9 @@
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 
+mod alerts;
 mod kafka_clients;
 mod kafka_wire;
-mod alerts;
 mod metrics;
 mod prometheus;
 mod sampling;

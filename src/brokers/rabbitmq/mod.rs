@@ -1,6 +1,25 @@
-//! RabbitMQ: the only place that names lapin and the management API.
+//! Everything that talks to RabbitMQ; the only place that names lapin and the management API.
 //!
-//! [`amqp`] moves messages: it takes them into custody, looks at them and gives them back, and
-//! publishes replays.
+//! - [`RabbitMqSampler`] reads one sample for the pages and metrics.
+//! - [`ManagementClient`] answers single questions before something is touched.
+//! - [`amqp`] moves messages: it takes them into custody, looks at them and gives them back, and
+//!   publishes replays.
+//!
+//! What a broker says is hostile: answers are bounded in size and time, and what cannot be understood
+//! costs only itself.
 
 pub mod amqp;
+mod effective;
+mod error;
+mod http;
+mod management;
+mod prometheus;
+mod sampler;
+
+pub use effective::BrokerVersion;
+pub use error::RabbitMqError;
+pub use management::{ManagementClient, Overview, QueueDetails};
+pub use sampler::RabbitMqSampler;
+
+const MANAGEMENT_KEY: &str = "rabbitmq.management_url";
+const PROMETHEUS_KEY: &str = "rabbitmq.prometheus_url";

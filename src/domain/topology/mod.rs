@@ -9,6 +9,7 @@
 mod routes;
 #[cfg(test)]
 mod tests;
+mod topic_pattern;
 
 use std::collections::{HashMap, HashSet};
 

@@ -97,7 +97,9 @@ impl Consumers {
             search: visit.query.get("q").unwrap_or("").to_owned(),
             sort: visit.query.get("sort").unwrap_or("").to_owned(),
             heads: sort.heads(visit, &COLUMNS),
-            rows: rows.map(|(c, g)| GroupRow::of(state, c, g, visit.now)).collect(),
+            rows: rows
+                .map(|(c, g)| GroupRow::of(state, c, g, visit.now))
+                .collect(),
             hidden: groups.len().saturating_sub(ROWS),
             has_kafka: kafka().next().is_some(),
             shows_clusters: kafka().count() > 1,

@@ -12,7 +12,7 @@ use crate::web::escape::{Markup, escaped};
 pub(crate) const SHOWN_BYTES: usize = 256 * 1024;
 
 /// A hex dump needs four characters a byte.
-const HEX_BYTES: usize = 32 * 1024;
+pub(crate) const HEX_BYTES: usize = 32 * 1024;
 
 /// What a body is, found by trying.
 pub(crate) enum Reading {
@@ -72,6 +72,11 @@ pub(crate) fn json_text(text: &str) -> String {
 
 /// Offset, sixteen bytes, and what of them is printable.
 pub(crate) fn hex(body: &[u8]) -> Markup {
+    Safe(escaped(&hex_text(body)))
+}
+
+/// The same as plain text.
+pub(crate) fn hex_text(body: &[u8]) -> String {
     let mut dump = String::new();
     for (row, chunk) in body[..body.len().min(HEX_BYTES)].chunks(16).enumerate() {
         let _ = write!(dump, "{:08x}  ", row * 16);
@@ -93,7 +98,7 @@ pub(crate) fn hex(body: &[u8]) -> Markup {
         }));
         dump.push('\n');
     }
-    Safe(escaped(&dump))
+    dump
 }
 
 fn mark(html: &mut String, class: &str, text: &str) {
@@ -204,7 +209,10 @@ mod tests {
             r#"{"b":1.10,"a":[12345678901234567890,{}],"c":[]}"#,
             "{\n  \"b\": 1.10,\n  \"a\": [\n    12345678901234567890,\n    {}\n  ],\n  \"c\": []\n}",
         );
-        check(r#"{"k\"{":"v\\","ü":"[,]"}"#, "{\n  \"k\\\"{\": \"v\\\\\",\n  \"ü\": \"[,]\"\n}");
+        check(
+            r#"{"k\"{":"v\\","ü":"[,]"}"#,
+            "{\n  \"k\\\"{\": \"v\\\\\",\n  \"ü\": \"[,]\"\n}",
+        );
         check("  42 ", "42");
         check("[ ]", "[]");
     }
@@ -225,7 +233,13 @@ mod tests {
     #[test]
     fn a_hex_dump_shows_offset_bytes_and_text() {
         let dump = hex(b"hello \x00\xffworld 12345").0;
-        assert!(dump.starts_with("00000000  68 65 6c 6c 6f 20 00 ff  77 6f 72"), "{dump}");
-        assert!(dump.contains(" hello ..world 12\n00000010  33 34 35"), "{dump}");
+        assert!(
+            dump.starts_with("00000000  68 65 6c 6c 6f 20 00 ff  77 6f 72"),
+            "{dump}"
+        );
+        assert!(
+            dump.contains(" hello ..world 12\n00000010  33 34 35"),
+            "{dump}"
+        );
     }
 }

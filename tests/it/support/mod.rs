@@ -4,7 +4,6 @@ pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use redrive::config::{KafkaConfig, RabbitMqConfig, Secret};

@@ -1,0 +1,262 @@
+//! What the management API sends. Fields are read leniently: versions differ, statistics come late, and
+//! one odd field must not cost the rest.
+
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::super::effective::{
+    BrokerVersion, Settings, Sources, delivery_limit_from, integer, queue_type_from,
+};
+use super::Policies;
+use crate::domain::{
+    BindingDestination, BindingSample, ExchangeName, ExchangeSample, QueueCounters, QueueName,
+    QueueSample, QueueType, VhostName,
+};
+
+#[derive(Debug, Deserialize)]
+pub(super) struct OverviewRow {
+    #[serde(rename = "rabbitmq_version")]
+    pub(super) version: String,
+    #[serde(default)]
+    pub(super) disable_stats: Flag,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct NameRow {
+    pub(super) name: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct QueueRow {
+    #[serde(default)]
+    vhost: String,
+    name: String,
+    #[serde(default, rename = "type")]
+    kind: Value,
+    #[serde(default)]
+    durable: Flag,
+    #[serde(default)]
+    exclusive: Flag,
+    #[serde(default)]
+    auto_delete: Flag,
+    #[serde(default, deserialize_with = "object_or_nothing")]
+    arguments: Option<Settings>,
+    #[serde(default)]
+    policy: Value,
+    #[serde(default, deserialize_with = "object_or_nothing")]
+    effective_policy_definition: Option<Settings>,
+    #[serde(default)]
+    delivery_limit: Value,
+    #[serde(default)]
+    messages: Value,
+    #[serde(default)]
+    messages_ready: Value,
+    #[serde(default)]
+    messages_unacknowledged: Value,
+    #[serde(default)]
+    message_bytes: Value,
+    #[serde(default)]
+    consumers: Value,
+    #[serde(default)]
+    message_stats: Value,
+}
+
+impl QueueRow {
+    pub(super) fn key(&self) -> (String, String) {
+        (self.vhost.clone(), self.name.clone())
+    }
+
+    pub(super) fn names_its_policies(&self) -> bool {
+        self.effective_policy_definition.is_some()
+    }
+
+    /// Without statistics only the answer without statistics names the policy.
+    pub(super) fn take_policy_of(&mut self, identity: Option<Self>) {
+        if let Some(identity) = identity {
+            self.policy = identity.policy;
+        }
+    }
+
+    pub(super) fn sources<'a>(&'a self, policies: &'a Policies) -> Sources<'a> {
+        static NOTHING: std::sync::LazyLock<Settings> = std::sync::LazyLock::new(Settings::new);
+        Sources {
+            arguments: self.arguments.as_ref().unwrap_or(&NOTHING),
+            policies: match &self.effective_policy_definition {
+                Some(effective) => vec![effective],
+                None => policies.that_may_apply(&self.vhost, self.policy.as_str()),
+            },
+        }
+    }
+
+    pub(super) fn into_sample(self, policies: &Policies, version: &BrokerVersion) -> QueueSample {
+        let sources = self.sources(policies);
+        let kind = self.kind.as_str().or_else(|| sources.queue_type());
+        let queue_type = kind.map_or(QueueType::Classic, queue_type_from);
+        let delivery_limit = (queue_type == QueueType::Quorum).then(|| {
+            delivery_limit_from(&self.delivery_limit)
+                .unwrap_or_else(|| sources.delivery_limit(version))
+        });
+        let sample = QueueSample {
+            vhost: VhostName::default(),
+            queue: QueueName::default(),
+            queue_type,
+            durable: self.durable.is_true(),
+            exclusive: self.exclusive.is_true(),
+            auto_delete: self.auto_delete.is_true(),
+            dead_letter: sources.dead_letter(),
+            message_ttl: sources.message_ttl(),
+            expires: sources.expires(),
+            max_length: sources.max_length(),
+            max_length_bytes: sources.max_length_bytes(),
+            overflow: sources.overflow(),
+            single_active_consumer: sources.single_active_consumer(),
+            delivery_limit,
+            messages: count(&self.messages),
+            ready: count(&self.messages_ready),
+            unacked: count(&self.messages_unacknowledged),
+            bytes: count(&self.message_bytes),
+            consumers: count(&self.consumers),
+            counters: self.counters(),
+        };
+        QueueSample {
+            vhost: VhostName::new(self.vhost),
+            queue: QueueName::new(self.name),
+            ..sample
+        }
+    }
+
+    /// A queue that has statistics and never saw a message has no `message_stats`.
+    fn counters(&self) -> Option<QueueCounters> {
+        let stats = &self.message_stats;
+        let total = |name: &str| stats.get(name).and_then(count).unwrap_or(0);
+        (stats.is_object() || count(&self.messages).is_some()).then(|| QueueCounters {
+            published: total("publish"),
+            settled: total("ack")
+                .saturating_add(total("deliver_no_ack"))
+                .saturating_add(total("get_no_ack")),
+            redelivered: total("redeliver"),
+        })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ExchangeRow {
+    #[serde(default)]
+    vhost: String,
+    name: String,
+    #[serde(default, rename = "type")]
+    kind: Value,
+    #[serde(default, deserialize_with = "object_or_nothing")]
+    arguments: Option<Settings>,
+    #[serde(default)]
+    policy: Value,
+}
+
+impl ExchangeRow {
+    pub(super) fn into_sample(self, policies: &Policies) -> ExchangeSample {
+        let arguments = self.arguments.unwrap_or_default();
+        let by_policy = policies
+            .policy(&self.vhost, self.policy.as_str())
+            .and_then(|definition| definition.get("alternate-exchange"));
+        let alternate = arguments
+            .get("alternate-exchange")
+            .or(by_policy)
+            .and_then(Value::as_str);
+        ExchangeSample {
+            alternate_exchange: alternate.map(ExchangeName::from),
+            kind: self.kind.as_str().unwrap_or_default().to_owned(),
+            vhost: VhostName::new(self.vhost),
+            exchange: ExchangeName::new(self.name),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct BindingRow {
+    #[serde(default)]
+    vhost: String,
+    #[serde(default)]
+    source: String,
+    destination: String,
+    destination_type: String,
+    #[serde(default)]
+    routing_key: String,
+    #[serde(default, deserialize_with = "object_or_nothing")]
+    arguments: Option<Settings>,
+}
+
+impl BindingRow {
+    pub(super) fn into_sample(self) -> BindingSample {
+        BindingSample {
+            vhost: VhostName::new(self.vhost),
+            exchange: ExchangeName::new(self.source),
+            destination: if self.destination_type == "exchange" {
+                BindingDestination::Exchange(ExchangeName::new(self.destination))
+            } else {
+                BindingDestination::Queue(QueueName::new(self.destination))
+            },
+            routing_key: self.routing_key,
+            has_arguments: self
+                .arguments
+                .is_some_and(|arguments| !arguments.is_empty()),
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct PolicyRow {
+    #[serde(default)]
+    vhost: String,
+    name: String,
+    #[serde(default, deserialize_with = "object_or_nothing")]
+    definition: Option<Settings>,
+}
+
+impl Policies {
+    fn policy(&self, vhost: &str, name: Option<&str>) -> Option<&Settings> {
+        let name = name?;
+        self.policies
+            .iter()
+            .find(|policy| policy.vhost == vhost && policy.name == name)
+            .and_then(|policy| policy.definition.as_ref())
+    }
+
+    /// The policy of that name, and every operator policy of the virtual host.
+    fn that_may_apply(&self, vhost: &str, name: Option<&str>) -> Vec<&Settings> {
+        let operators = self
+            .operator_policies
+            .iter()
+            .filter(|policy| policy.vhost == vhost)
+            .filter_map(|policy| policy.definition.as_ref());
+        self.policy(vhost, name)
+            .into_iter()
+            .chain(operators)
+            .collect()
+    }
+}
+
+/// A boolean that may be null or missing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Flag(Value);
+
+impl Flag {
+    pub(super) fn is_true(&self) -> bool {
+        self.0 == Value::Bool(true)
+    }
+}
+
+fn count(value: &Value) -> Option<u64> {
+    integer(value).and_then(|number| u64::try_from(number).ok())
+}
+
+/// Some versions write an empty object as `[]`.
+fn object_or_nothing<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Settings>, D::Error> {
+    Ok(match Value::deserialize(deserializer)? {
+        Value::Object(settings) => Some(settings),
+        Value::Array(empty) if empty.is_empty() => Some(Settings::new()),
+        _ => None,
+    })
+}

@@ -1,0 +1,166 @@
+use thiserror::Error;
+
+use super::IntakeContext;
+use super::intake_metrics;
+use super::letters::{Found, dead_letter};
+use crate::brokers::rabbitmq::amqp::{AmqpError, fingerprint, look_at_window, observe_rule};
+use crate::config::{QueueCustody, RabbitMqConfig};
+use crate::domain::{
+    ClusterName, Custody, Message, NewDeadLetter, Position, QueueName, QueueRole, System,
+    Timestamp, VhostName,
+};
+use crate::store::StoreError;
+
+/// Looks at observed queues when a person asks. Cheap to clone.
+#[derive(Clone)]
+pub struct Observer {
+    context: IntakeContext,
+}
+
+/// What a look brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookResult {
+    /// Messages in the window.
+    pub seen: usize,
+    /// Those that were not indexed before.
+    pub new: usize,
+}
+
+/// Why nothing was looked at, or what failed.
+#[derive(Debug, Error)]
+pub enum LookError {
+    #[error("there is no RabbitMQ cluster {0} in the configuration")]
+    NoSuchCluster(ClusterName),
+    #[error("there is no queue {0} in the last sample")]
+    NoSuchQueue(QueueName),
+    #[error("{queue} was not looked at: {reason}")]
+    Refused { queue: QueueName, reason: String },
+    #[error(transparent)]
+    Amqp(#[from] AmqpError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Observer {
+    pub fn new(context: IntakeContext) -> Self {
+        Self { context }
+    }
+
+    /// Why a queue may not be looked at, for the button's explanation.
+    pub fn refusal(
+        &self,
+        cluster: &ClusterName,
+        vhost: &VhostName,
+        queue: &QueueName,
+    ) -> Option<String> {
+        self.give_back(cluster, vhost, queue)
+            .err()
+            .map(|error| error.to_string())
+    }
+
+    /// Takes a window from the head of the queue, gives it back, and replaces what the store knew of
+    /// the window before.
+    pub async fn look(
+        &self,
+        cluster: &ClusterName,
+        vhost: &VhostName,
+        queue: &QueueName,
+    ) -> Result<LookResult, LookError> {
+        let (config, give_back) = self.give_back(cluster, vhost, queue)?;
+        let limit = self.context.config.dead_letters.observe_window;
+        let window = look_at_window(&config, (vhost, queue), limit, give_back).await?;
+        let now = Timestamp::now();
+        let letter = |message| self.letter(cluster, vhost, queue, message, now);
+        let letters: Vec<NewDeadLetter> = window.messages.into_iter().map(letter).collect();
+        let store = &self.context.store;
+        let indexed = store
+            .replace_window(cluster, (vhost, queue), &letters, now)
+            .await?;
+        let metrics = &self.context.metrics;
+        intake_metrics::count(metrics, &letters, &indexed);
+        metrics.dlq_backlog_read(cluster, System::RabbitMq, queue.as_str());
+        Ok(LookResult {
+            seen: letters.len(),
+            new: indexed.len(),
+        })
+    }
+
+    fn give_back(
+        &self,
+        cluster: &ClusterName,
+        vhost: &VhostName,
+        queue: &QueueName,
+    ) -> Result<(RabbitMqConfig, crate::brokers::rabbitmq::amqp::GiveBack), LookError> {
+        let config = self
+            .context
+            .config
+            .rabbitmq
+            .iter()
+            .find(|config| config.name == *cluster);
+        let config = config.ok_or_else(|| LookError::NoSuchCluster(cluster.clone()))?;
+        let refused = |reason: String| LookError::Refused {
+            queue: queue.clone(),
+            reason,
+        };
+        let snapshot = self.context.snapshots.borrow().clone();
+        let detail = snapshot
+            .cluster(cluster)
+            .and_then(|cluster| cluster.rabbitmq());
+        let detail = detail.ok_or_else(|| refused("RabbitMQ was not sampled yet".to_owned()))?;
+        let is_it = |status: &&crate::domain::QueueStatus| {
+            status.sample.vhost == *vhost && status.sample.queue == *queue
+        };
+        let status = detail.queues.iter().find(is_it);
+        let status = status.ok_or_else(|| LookError::NoSuchQueue(queue.clone()))?;
+        if config.read_only {
+            return Err(refused("rabbitmq.read_only is set".to_owned()));
+        }
+        let configured = config.queue(vhost, queue).and_then(|queue| queue.custody);
+        match configured {
+            Some(QueueCustody::Managed) => {
+                return Err(refused(
+                    "it is managed: its messages are in the store".to_owned(),
+                ));
+            }
+            Some(QueueCustody::Observe) => {}
+            None if status.role == QueueRole::Dlq => {}
+            None => {
+                let reason = format!(
+                    "its role is {}, and a queue that is no DLQ is never read without configuration; \
+                     set custody = \"observe\" for it in [[rabbitmq.queues]]",
+                    status.role.as_str()
+                );
+                return Err(refused(reason));
+            }
+        }
+        let give_back = observe_rule(&status.sample, &detail.version).map_err(refused)?;
+        Ok((config.clone(), give_back))
+    }
+
+    fn letter(
+        &self,
+        cluster: &ClusterName,
+        vhost: &VhostName,
+        queue: &QueueName,
+        message: Message,
+        now: Timestamp,
+    ) -> NewDeadLetter {
+        let found = Found {
+            cluster: cluster.clone(),
+            position: Position::RabbitMq {
+                vhost: vhost.clone(),
+                queue: queue.clone(),
+                fingerprint: fingerprint(vhost, queue, &message),
+            },
+            message,
+            arrived_at: None,
+            custody: Custody::Broker,
+            redelivered: false,
+        };
+        dead_letter(
+            found,
+            self.context.config.dead_letters.body_limit_bytes,
+            now,
+        )
+    }
+}

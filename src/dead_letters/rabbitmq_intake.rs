@@ -1,0 +1,168 @@
+use std::time::Duration;
+
+use super::intake_status::IntakeState;
+use super::letters::{Found, dead_letter};
+use super::{IntakeContext, intake_metrics};
+use crate::brokers::rabbitmq::amqp::{
+    AmqpError, ManagedConsumer, TakenMessage, fingerprint, managed_refusal,
+};
+use crate::config::{QueueConfig, QueueCustody, RabbitMqConfig};
+use crate::domain::{Custody, NewDeadLetter, Position, QueueStatus, System, Timestamp};
+use crate::store::StoreError;
+
+/// Messages of one transaction, and of one acknowledgement.
+const BATCH_MESSAGES: usize = 200;
+const PREFETCH: u16 = 400;
+const BATCH_WAIT: Duration = Duration::from_millis(500);
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
+#[derive(Debug, thiserror::Error)]
+enum IntakeError {
+    #[error(transparent)]
+    Amqp(#[from] AmqpError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The queues that the configuration gives into custody.
+pub(super) fn managed_queues(config: &RabbitMqConfig) -> impl Iterator<Item = &QueueConfig> {
+    let managed = |queue: &&QueueConfig| queue.custody == Some(QueueCustody::Managed);
+    config.queues.iter().filter(managed)
+}
+
+/// Empties one queue into the store until it is stopped.
+pub(super) async fn run(context: IntakeContext, config: RabbitMqConfig, queue: QueueConfig) {
+    let intake = RabbitMqIntake {
+        source: source_of(&queue),
+        context,
+        config,
+        queue,
+    };
+    loop {
+        match intake.may_start() {
+            Ok(()) => intake.read_and_report().await,
+            Err(state) => intake.note(state),
+        }
+        tokio::select! {
+            () = intake.context.stop.cancelled() => return,
+            () = tokio::time::sleep(RETRY_AFTER) => {}
+        }
+    }
+}
+
+/// The name of this intake on the status page.
+fn source_of(queue: &QueueConfig) -> String {
+    if queue.vhost.as_str() == "/" {
+        return format!("queue {}", queue.name);
+    }
+    format!("queue {} in {}", queue.name, queue.vhost)
+}
+
+struct RabbitMqIntake {
+    context: IntakeContext,
+    config: RabbitMqConfig,
+    queue: QueueConfig,
+    source: String,
+}
+
+impl RabbitMqIntake {
+    fn note(&self, state: IntakeState) {
+        self.context
+            .board
+            .set(&self.config.name, &self.source, state);
+    }
+
+    /// Whether the queue is there and may be taken over by what the last sample says.
+    fn may_start(&self) -> Result<(), IntakeState> {
+        if self.config.read_only {
+            let reason = "rabbitmq.read_only is set: nothing is taken from this cluster";
+            return Err(IntakeState::Refused(reason.to_owned()));
+        }
+        let snapshot = self.context.snapshots.borrow().clone();
+        let cluster = snapshot
+            .cluster(&self.config.name)
+            .filter(|cluster| cluster.health.up);
+        let waiting = |what: &str| IntakeState::Waiting(what.to_owned());
+        let cluster = cluster.ok_or_else(|| waiting("for RabbitMQ"))?;
+        let detail = cluster
+            .rabbitmq()
+            .ok_or_else(|| waiting("for the first sample"))?;
+        let found = detail.queues.iter().find(|status| self.is_it(status));
+        let found = found.ok_or_else(|| waiting("for the queue, which does not exist"))?;
+        match managed_refusal(&found.sample, &detail.version, 0) {
+            Some(reason) => Err(IntakeState::Refused(reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn is_it(&self, status: &QueueStatus) -> bool {
+        status.sample.vhost == self.queue.vhost && status.sample.queue == self.queue.name
+    }
+
+    async fn read_and_report(&self) {
+        if let Err(error) = self.read_until_stopped().await {
+            let error = crate::error_chain(&error);
+            tracing::warn!(cluster = %self.config.name, queue = %self.queue.name, error,
+                "taking dead letters from the queue failed; trying again");
+            self.note(IntakeState::Failing(error));
+        }
+    }
+
+    async fn read_until_stopped(&self) -> Result<(), IntakeError> {
+        let (vhost, name) = (&self.queue.vhost, &self.queue.name);
+        let mut consumer = ManagedConsumer::open(&self.config, vhost, name, PREFETCH).await?;
+        self.note(IntakeState::Reading);
+        loop {
+            let batch = tokio::select! {
+                () = self.context.stop.cancelled() => break,
+                batch = consumer.next_batch(BATCH_MESSAGES, BATCH_WAIT) => batch?,
+            };
+            let Some(last) = batch.last().map(|taken| taken.delivery_tag) else {
+                // Nothing more lies there: what was found at the start is no news to any alert.
+                let metrics = &self.context.metrics;
+                metrics.dlq_backlog_read(&self.config.name, System::RabbitMq, name.as_str());
+                continue;
+            };
+            self.take(batch).await?;
+            // The rows are on disk; only now may the queue forget the messages.
+            consumer.acknowledge_through(last).await?;
+        }
+        consumer.close().await;
+        Ok(())
+    }
+
+    async fn take(&self, batch: Vec<TakenMessage>) -> Result<(), IntakeError> {
+        let now = Timestamp::now();
+        let letters: Vec<NewDeadLetter> = batch
+            .into_iter()
+            .map(|taken| self.letter(taken, now))
+            .collect();
+        let indexed = self.context.store.take_custody(&letters, now).await?;
+        intake_metrics::count(&self.context.metrics, &letters, &indexed);
+        self.context
+            .board
+            .add_indexed(&self.config.name, &self.source, indexed.len());
+        Ok(())
+    }
+
+    fn letter(&self, taken: TakenMessage, now: Timestamp) -> NewDeadLetter {
+        let (vhost, queue) = (&self.queue.vhost, &self.queue.name);
+        let found = Found {
+            cluster: self.config.name.clone(),
+            position: Position::RabbitMq {
+                vhost: vhost.clone(),
+                queue: queue.clone(),
+                fingerprint: fingerprint(vhost, queue, &taken.message),
+            },
+            message: taken.message,
+            arrived_at: None,
+            custody: Custody::Store,
+            redelivered: taken.redelivered,
+        };
+        dead_letter(
+            found,
+            self.context.config.dead_letters.body_limit_bytes,
+            now,
+        )
+    }
+}

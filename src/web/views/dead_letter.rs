@@ -1,0 +1,434 @@
+use askama::Template;
+use askama::filters::Safe;
+use axum::extract::{Path, State};
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse as _, Response};
+
+use super::dead_letter_list::{letter_status, list_of, parse_filter};
+use super::frame::NavigationEntry;
+use super::headers_view::{HeaderRow, header_rows, property_rows};
+use super::history_view::{Happening, happenings};
+use super::payload::{self, Reading};
+use super::stack_view::{FrameLine, frame_lines};
+use crate::domain::{
+    AttemptsKind, DeadLetter, DeadLetterId, DeadLetterStatus, FilterField, Message, Position,
+    RevisionNumber,
+};
+use crate::web::AppState;
+use crate::web::escape::{Markup, escaped};
+use crate::web::markup::{self, Status};
+use crate::web::parameters::{Parameters, list_url, path};
+use crate::web::problem::Problem;
+use crate::web::visit::Visit;
+
+/// A line of the summary.
+struct Fact {
+    name: &'static str,
+    value: Markup,
+}
+
+struct Tab {
+    label: &'static str,
+    href: String,
+    is_current: bool,
+}
+
+/// The body as one of its three forms.
+struct Payload {
+    /// "JSON, 412 B", or each decoder that was tried and why it failed.
+    reading: String,
+    size: String,
+    forms: Vec<Tab>,
+    text: Markup,
+    is_cut: bool,
+    is_null: bool,
+    key: Option<String>,
+    omitted: String,
+    download: String,
+}
+
+struct ErrorView {
+    class: String,
+    wrapper: String,
+    message: String,
+    reason: &'static str,
+    group: String,
+    group_href: String,
+    explanation: String,
+    frames: Vec<FrameLine>,
+}
+
+enum Shown {
+    Payload(Box<Payload>),
+    Error(Box<ErrorView>),
+    Headers {
+        headers: Vec<HeaderRow>,
+        properties: Vec<HeaderRow>,
+    },
+    History(Vec<Happening>),
+}
+
+/// One dead letter.
+#[derive(Template)]
+#[template(path = "dead_letter.html")]
+pub(crate) struct DeadLetterPage {
+    id: i64,
+    title: String,
+    status: Markup,
+    marks: Vec<Markup>,
+    error: String,
+    facts: Vec<Fact>,
+    tabs: Vec<Tab>,
+    shown: Shown,
+    newer: String,
+    older: String,
+    list: String,
+    edit: String,
+    replay: String,
+    /// Why it cannot be replayed now; empty if it can.
+    blocked: &'static str,
+    saved: bool,
+}
+
+pub(crate) async fn dead_letter(
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    visit: Visit,
+) -> Result<Response, Problem> {
+    let content = DeadLetterPage::load(&state, &visit, DeadLetterId(id)).await?;
+    let title = format!("Dead letter {id}");
+    visit.page(&state, NavigationEntry::DeadLetters, &title, &content)
+}
+
+/// The whole body as a file; never shown by the browser itself, whatever it holds.
+pub(crate) async fn download_payload(
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+) -> Result<Response, Problem> {
+    let message = state
+        .store
+        .message(DeadLetterId(id), RevisionNumber(0))
+        .await?;
+    let mut response = message.body.unwrap_or_default().into_response();
+    let disposition = format!("attachment; filename=\"dead-letter-{id}.bin\"");
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
+    if let Ok(disposition) = HeaderValue::from_str(&disposition) {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    Ok(response)
+}
+
+impl DeadLetterPage {
+    async fn load(state: &AppState, visit: &Visit, id: DeadLetterId) -> Result<Self, Problem> {
+        let letter = state.store.dead_letter(id).await?;
+        let filter = parse_filter(visit).0.unwrap_or_default();
+        let (newer, older) = state.store.neighbours(id, &filter, visit.now).await?;
+        let text = visit.query.get("filter").unwrap_or("");
+        let within = |id: Option<DeadLetterId>| {
+            let page = |id| {
+                visit
+                    .query
+                    .with("saved", "")
+                    .url(&format!("/dead-letters/{id}"))
+            };
+            id.map(page).unwrap_or_default()
+        };
+        let summary = &letter.summary;
+        let (status, word) = letter_status(summary.status);
+        let event = summary.event.event_type.clone();
+        Ok(Self {
+            id: id.0,
+            title: event.unwrap_or_else(|| format!("Dead letter {id}")),
+            status: markup::status(status, word),
+            marks: marks(&letter),
+            error: headline(&letter),
+            facts: facts(&letter, visit),
+            tabs: tabs(visit),
+            shown: shown(state, visit, &letter).await?,
+            newer: within(newer),
+            older: within(older),
+            list: list_url(text),
+            edit: Parameters::default()
+                .with("filter", text)
+                .url(&format!("/dead-letters/{id}/edit")),
+            replay: format!("/replays/new?id={id}"),
+            blocked: blocked(summary.status),
+            saved: visit.query.get("saved").is_some(),
+        })
+    }
+}
+
+/// What is in the tab that the URL names.
+async fn shown(state: &AppState, visit: &Visit, letter: &DeadLetter) -> Result<Shown, Problem> {
+    Ok(match visit.query.get("tab") {
+        Some("error") => Shown::Error(Box::new(error_view(letter))),
+        Some("headers") => Shown::Headers {
+            headers: header_rows(letter.summary.position.system(), &letter.message),
+            properties: property_rows(&letter.message),
+        },
+        Some("history") => Shown::History(happenings(state, letter, visit.now).await?),
+        _ => Shown::Payload(Box::new(payload(visit, letter))),
+    })
+}
+
+const fn blocked(status: DeadLetterStatus) -> &'static str {
+    match status {
+        DeadLetterStatus::Open | DeadLetterStatus::Replayed => "",
+        DeadLetterStatus::Replaying => "a replay of it is still active",
+        DeadLetterStatus::Gone => "it has left its queue",
+    }
+}
+
+fn headline(letter: &DeadLetter) -> String {
+    let failure = &letter.decoded.failure;
+    let message = markup::cut_end(failure.message.as_deref().unwrap_or(""), 300);
+    match (&failure.class, message.is_empty()) {
+        (Some(class), false) => format!("{class}: {message}"),
+        (Some(class), true) => class.clone(),
+        (None, false) => message,
+        (None, true) => reason_means(letter.decoded.reason).to_owned(),
+    }
+}
+
+pub(super) const fn reason_means(reason: crate::domain::DeathReason) -> &'static str {
+    use crate::domain::DeathReason as R;
+    match reason {
+        R::Exception => "its consumer failed and published it to the DLQ",
+        R::Rejected => "its consumer rejected it",
+        R::Expired => "it expired before it was consumed",
+        R::MaxLength => "its queue was full",
+        R::DeliveryLimit => "it was delivered too often",
+        R::Unrouted => "no queue took it",
+        R::Unknown => "its headers do not tell why it died",
+    }
+}
+
+fn marks(letter: &DeadLetter) -> Vec<Markup> {
+    let summary = &letter.summary;
+    let mut marks = Vec::new();
+    if summary.latest_revision > RevisionNumber(0) {
+        let word = format!("edited, revision {}", summary.latest_revision);
+        marks.push(markup::badge(Status::Idle, &word));
+    }
+    if summary.died_from_replay.is_some() {
+        marks.push(markup::badge(Status::Warning, "died again"));
+    }
+    marks
+}
+
+fn facts(letter: &DeadLetter, visit: &Visit) -> Vec<Fact> {
+    let summary = &letter.summary;
+    let mut facts = vec![
+        Fact {
+            name: "Lies in",
+            value: place(letter),
+        },
+        Fact {
+            name: "Came from",
+            value: came_from(letter),
+        },
+    ];
+    let mut link = |name, field: FilterField, value: Option<&str>| {
+        if let Some(value) = value {
+            let value = markup::linked_identifier(value, &list_of(field, value));
+            facts.push(Fact { name, value });
+        }
+    };
+    let event = &summary.event;
+    let consumer = summary
+        .consumer
+        .as_ref()
+        .map(crate::domain::ConsumerGroup::as_str);
+    link("Failed in", FilterField::Consumer, consumer);
+    link("Event ID", FilterField::Event, event.event_id.as_deref());
+    link(
+        "Correlation",
+        FilterField::Correlation,
+        event.correlation_id.as_deref(),
+    );
+    link(
+        "Aggregate",
+        FilterField::Aggregate,
+        event.aggregate_id.as_deref(),
+    );
+    facts.push(Fact {
+        name: "Died",
+        value: markup::ago(summary.dead_at, visit.now),
+    });
+    if let Some((count, kind)) = summary.attempts {
+        let word = match kind {
+            AttemptsKind::Deliveries => "deliveries",
+            AttemptsKind::Retries => "retries",
+            AttemptsKind::Deaths => "deaths",
+        };
+        let value = Safe(format!("{} {word}", markup::thousands(count)));
+        facts.push(Fact {
+            name: "Tried",
+            value,
+        });
+    }
+    if let Some(first) = summary.possible_duplicate_of {
+        let href = format!("/dead-letters/{first}");
+        let value = markup::linked_identifier(&first.to_string(), &href);
+        facts.push(Fact {
+            name: "May repeat",
+            value,
+        });
+    }
+    facts
+}
+
+fn place(letter: &DeadLetter) -> Markup {
+    let cluster = letter.summary.cluster.as_str();
+    match &letter.summary.position {
+        Position::Kafka {
+            topic,
+            partition,
+            offset,
+            ..
+        } => Safe(format!(
+            "{}, partition {partition}, offset {offset} <span class=\"meta\">{}</span>",
+            escaped(topic.as_str()),
+            escaped(cluster)
+        )),
+        Position::RabbitMq { vhost, queue, .. } => Safe(format!(
+            "<a href=\"{}\">{}</a> <span class=\"meta\">{}</span>",
+            escaped(&path(["queues", cluster, vhost.as_str(), queue.as_str()])),
+            escaped(queue.as_str()),
+            escaped(cluster)
+        )),
+    }
+}
+
+fn came_from(letter: &DeadLetter) -> Markup {
+    let origin = &letter.decoded.origin;
+    let Some(destination) = &origin.destination else {
+        return markup::absent("its headers do not tell");
+    };
+    let mut text = destination.clone();
+    if let Some(partition) = origin.partition {
+        text.push_str(&format!(", partition {partition}"));
+    }
+    if let Some(offset) = origin.offset {
+        text.push_str(&format!(", offset {offset}"));
+    }
+    if let Some(exchange) = origin
+        .exchange
+        .as_ref()
+        .filter(|name| !name.as_str().is_empty())
+    {
+        text.push_str(&format!(", exchange {exchange}"));
+    }
+    if !origin.routing_keys.is_empty() {
+        text.push_str(&format!(", key {}", origin.routing_keys.join(", ")));
+    }
+    Safe(format!(
+        "<a href=\"{}\">{}</a>",
+        escaped(&list_of(FilterField::Source, destination)),
+        escaped(&text)
+    ))
+}
+
+fn tabs(visit: &Visit) -> Vec<Tab> {
+    let current = visit.query.get("tab").unwrap_or("");
+    let known = [
+        ("Payload", ""),
+        ("Error", "error"),
+        ("Headers", "headers"),
+        ("History", "history"),
+    ];
+    let tab = |(label, name): (&'static str, &str)| Tab {
+        label,
+        href: visit
+            .query
+            .with("saved", "")
+            .with("form", "")
+            .with("tab", name)
+            .url(&visit.path),
+        is_current: current == name || (name.is_empty() && !known.iter().any(|k| k.1 == current)),
+    };
+    known.into_iter().map(tab).collect()
+}
+
+fn payload(visit: &Visit, letter: &DeadLetter) -> Payload {
+    let body = letter.message.body.as_deref().unwrap_or_default();
+    let reading = payload::read(body);
+    let form = match (visit.query.get("form"), &reading) {
+        (Some("hex"), _) | (None, Reading::Binary(_)) => "hex",
+        (Some("raw"), _) | (_, Reading::Text(_) | Reading::Binary(_)) => "raw",
+        (_, Reading::Json) => "pretty",
+    };
+    let cut = &body[..body.len().min(payload::SHOWN_BYTES)];
+    let text = match form {
+        "hex" => payload::hex(cut),
+        // A cut JSON is re-indented as well as it goes: the tokens before the cut are whole.
+        "pretty" => payload::json(&String::from_utf8_lossy(cut)),
+        _ => Safe(escaped(&String::from_utf8_lossy(cut))),
+    };
+    Payload {
+        reading: reading_words(&reading),
+        size: markup::bytes(body.len() as u64),
+        forms: forms(visit, form, &reading),
+        text,
+        is_cut: cut.len() < body.len() || (form == "hex" && body.len() > payload::HEX_BYTES),
+        is_null: letter.message.body.is_none(),
+        key: key_words(&letter.message),
+        omitted: letter.body_omitted.clone().unwrap_or_default(),
+        download: format!("/dead-letters/{}/payload", letter.summary.id),
+    }
+}
+
+fn key_words(message: &Message) -> Option<String> {
+    let key = message.key.as_deref()?;
+    Some(match std::str::from_utf8(key) {
+        Ok("") => "(empty)".to_owned(),
+        Ok(text) => markup::cut_end(text, 500),
+        Err(_) => format!("{} that are no text", markup::bytes(key.len() as u64)),
+    })
+}
+
+fn reading_words(reading: &Reading) -> String {
+    match reading {
+        Reading::Json => "JSON".to_owned(),
+        Reading::Text(why) => format!("text; it is no JSON: {why}"),
+        Reading::Binary(at) => {
+            format!("binary; it is no text: byte {at} is not UTF-8")
+        }
+    }
+}
+
+fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
+    let known: &[(&'static str, &str)] = match reading {
+        Reading::Json => &[("Pretty", "pretty"), ("Raw", "raw"), ("Hex", "hex")],
+        _ => &[("Raw", "raw"), ("Hex", "hex")],
+    };
+    let tab = |(label, name): &(&'static str, &str)| Tab {
+        label,
+        href: visit
+            .query
+            .with("saved", "")
+            .with("form", name)
+            .url(&visit.path),
+        is_current: *name == current,
+    };
+    known.iter().map(tab).collect()
+}
+
+fn error_view(letter: &DeadLetter) -> ErrorView {
+    let failure = &letter.decoded.failure;
+    let group = &letter.summary.group;
+    ErrorView {
+        class: failure.class.clone().unwrap_or_default(),
+        wrapper: failure.wrapper_class.clone().unwrap_or_default(),
+        message: failure.message.clone().unwrap_or_default(),
+        reason: reason_means(letter.decoded.reason),
+        group: letter.group_title.clone(),
+        group_href: list_of(FilterField::Group, group.as_str()),
+        explanation: letter.group_explanation.clone(),
+        frames: frame_lines(failure.stack_trace.as_deref().unwrap_or("")),
+    }
+}

@@ -1,0 +1,136 @@
+//! What happened to a dead letter, oldest first: its deaths, its arrival, edits, replays and outcomes.
+
+use super::dead_letter::reason_means;
+use super::replays::{evidence, state_status};
+use crate::domain::{DeadLetter, Hop, Replay, Revision, Timestamp};
+use crate::web::AppState;
+use crate::web::escape::Markup;
+use crate::web::markup::{self, Status};
+use crate::web::problem::Problem;
+
+/// One entry of the history.
+pub(super) struct Happening {
+    /// Sorts the entries; entries without a time come first.
+    at: Option<Timestamp>,
+    pub(super) status: &'static str,
+    pub(super) when: Markup,
+    pub(super) what: String,
+    pub(super) detail: String,
+    pub(super) href: String,
+    pub(super) link: &'static str,
+}
+
+pub(super) async fn happenings(
+    state: &AppState,
+    letter: &DeadLetter,
+    now: Timestamp,
+) -> Result<Vec<Happening>, Problem> {
+    let id = letter.summary.id;
+    let mut all: Vec<_> = letter
+        .decoded
+        .hops
+        .iter()
+        .map(|hop| death(hop, now))
+        .collect();
+    all.reverse();
+    all.push(arrival(letter, now));
+    if let Some(replay) = letter.summary.died_from_replay {
+        all.extend(predecessor(state, replay, letter.summary.dead_at, now).await);
+    }
+    let revisions = state.store.revisions(id).await?;
+    all.extend(revisions.iter().map(|revision| edit(revision, now)));
+    let replays = state.store.replays_of(id).await?;
+    all.extend(replays.iter().map(|replay| replayed(replay, now)));
+    all.sort_by_key(|happening| happening.at);
+    Ok(all)
+}
+
+fn entry(at: Option<Timestamp>, now: Timestamp, status: Status, what: String) -> Happening {
+    Happening {
+        at,
+        status: status.class(),
+        when: markup::optional_ago(at, now, "the headers give no time"),
+        what,
+        detail: String::new(),
+        href: String::new(),
+        link: "",
+    }
+}
+
+fn death(hop: &Hop, now: Timestamp) -> Happening {
+    let at = hop.last_failed_at.or(hop.first_failed_at);
+    let place = hop
+        .origin
+        .destination
+        .as_deref()
+        .unwrap_or("an unknown place");
+    let times = match hop.attempts {
+        Some((count, _)) if count > 1 => format!(", {count} times"),
+        _ => String::new(),
+    };
+    let mut happening = entry(at, now, Status::Critical, format!("Died in {place}{times}"));
+    let failure = &hop.failure;
+    happening.detail = match (&failure.class, &failure.message) {
+        (Some(class), Some(message)) => format!("{class}: {}", markup::cut_end(message, 300)),
+        (Some(text), None) | (None, Some(text)) => markup::cut_end(text, 300),
+        (None, None) => reason_means(hop.reason).to_owned(),
+    };
+    happening
+}
+
+fn arrival(letter: &DeadLetter, now: Timestamp) -> Happening {
+    let summary = &letter.summary;
+    let what = format!("Arrived in {}", summary.position.dlq());
+    let mut happening = entry(Some(summary.indexed_at), now, Status::Idle, what);
+    happening.detail = match summary.custody {
+        crate::domain::Custody::Broker => "indexed; the broker keeps the message".to_owned(),
+        crate::domain::Custody::Store => {
+            "taken from the queue; the store keeps the message".to_owned()
+        }
+    };
+    happening
+}
+
+async fn predecessor(
+    state: &AppState,
+    replay: crate::domain::ReplayId,
+    dead_at: Timestamp,
+    now: Timestamp,
+) -> Option<Happening> {
+    let first = state.store.replay(replay).await.ok()?;
+    let what = format!("Is the replay of dead letter {}", first.dead_letter);
+    let mut happening = entry(Some(dead_at), now, Status::Warning, what);
+    happening.detail = "it was sent again and died again".to_owned();
+    happening.href = format!("/dead-letters/{}?tab=history", first.dead_letter);
+    happening.link = "Its predecessor";
+    Some(happening)
+}
+
+fn edit(revision: &Revision, now: Timestamp) -> Happening {
+    let what = format!(
+        "Edited by {}: revision {}",
+        revision.author, revision.number
+    );
+    let mut happening = entry(Some(revision.created_at), now, Status::Idle, what);
+    happening.detail = revision.note.clone().unwrap_or_default();
+    happening.href = format!("/dead-letters/{}/edit", revision.dead_letter);
+    happening.link = "Open in the editor";
+    happening
+}
+
+fn replayed(replay: &Replay, now: Timestamp) -> Happening {
+    let (status, word) = state_status(replay.state.name());
+    let edited = match replay.revision.0 {
+        0 => "unedited".to_owned(),
+        number => format!("revision {number}"),
+    };
+    let what = format!(
+        "Replay {} ({edited}) to {}: {word}",
+        replay.attempt, replay.destination
+    );
+    let mut happening = entry(Some(replay.updated_at), now, status, what);
+    happening.detail = evidence(replay, now);
+    happening.href = format!("/replays/{}", replay.job);
+    happening.link = "The replay";
+    happening
+}

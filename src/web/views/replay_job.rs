@@ -1,0 +1,220 @@
+use std::collections::HashMap;
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+
+use super::frame::NavigationEntry;
+use super::replays::{evidence, state_counts, state_status};
+use crate::domain::{
+    DeadLetterId, DeadLetterSummary, Replay, ReplayJobId, ReplayState, ReplayStateName, Timestamp,
+};
+use crate::web::AppState;
+use crate::web::escape::Markup;
+use crate::web::markup;
+use crate::web::problem::Problem;
+use crate::web::visit::Visit;
+
+/// Events of a job that its page shows.
+const EVENTS: u32 = 500;
+
+struct EventRow {
+    id: String,
+    letter: i64,
+    letter_href: String,
+    event: String,
+    status: Markup,
+    destination: String,
+    revision: u32,
+    evidence: String,
+    again: String,
+    is_unknown: bool,
+}
+
+/// The bar above the events: shares of the states.
+struct Share {
+    class: &'static str,
+    x: f64,
+    width: f64,
+}
+
+/// One job: live progress, and each event's outcome with the evidence for it.
+#[derive(Template)]
+#[template(path = "replay_job.html")]
+pub(crate) struct ReplayJobPage {
+    id: Markup,
+    selection: String,
+    created: Markup,
+    created_by: String,
+    states: Vec<Markup>,
+    bar: Vec<Share>,
+    events: Vec<EventRow>,
+    hidden: u64,
+    planned: u64,
+    unknown: u64,
+    csrf: String,
+    cancel: String,
+    resolve: String,
+    reached: Vec<Step>,
+    refused: u64,
+}
+
+/// A step of the way that a replay goes, and how many events got there.
+struct Step {
+    label: &'static str,
+    count: u64,
+    status: &'static str,
+}
+
+pub(crate) async fn replay_job(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    visit: Visit,
+) -> Result<Response, Problem> {
+    let Ok(id) = id.parse::<ReplayJobId>() else {
+        return Ok(Redirect::to("/replays").into_response());
+    };
+    let content = ReplayJobPage::load(&state, &visit, id).await?;
+    visit.page(&state, NavigationEntry::Replays, "Replay", &content)
+}
+
+impl ReplayJobPage {
+    async fn load(state: &AppState, visit: &Visit, id: ReplayJobId) -> Result<Self, Problem> {
+        let job = state.store.replay_job(id).await?;
+        let job = job.ok_or_else(|| Problem::not_found(format!("there is no replay job {id}")))?;
+        let replays = state.store.replays_of_job(id, EVENTS).await?;
+        let mut letters = HashMap::new();
+        for replay in &replays {
+            let summary = state.store.dead_letter_summary(replay.dead_letter).await?;
+            letters.insert(replay.dead_letter, summary);
+        }
+        let count = |wanted: &[ReplayStateName]| -> u64 {
+            let counts = job
+                .counts
+                .iter()
+                .filter(|(state, _)| wanted.contains(state));
+            counts.map(|(_, count)| count).sum()
+        };
+        let refused = visit
+            .query
+            .get("refused")
+            .and_then(|text| text.parse().ok());
+        Ok(Self {
+            id: markup::identifier(&id.to_string()),
+            created: markup::ago(job.created_at, visit.now),
+            states: state_counts(&job),
+            bar: shares(&job.counts, job.total()),
+            events: replays
+                .iter()
+                .map(|r| EventRow::of(r, &letters, visit.now))
+                .collect(),
+            hidden: job.total().saturating_sub(replays.len() as u64),
+            planned: count(&[ReplayStateName::Planned]),
+            unknown: count(&[ReplayStateName::Unknown]),
+            csrf: visit.csrf.clone(),
+            cancel: format!("/replays/{id}/cancel"),
+            resolve: format!("/replays/{id}/resolve"),
+            reached: steps(&count, job.total()),
+            refused: refused.unwrap_or(0),
+            selection: job.selection,
+            created_by: job.created_by,
+        })
+    }
+}
+
+/// Planned → sent → passed → consumed, each with those that went on as well.
+fn steps(count: &impl Fn(&[ReplayStateName]) -> u64, total: u64) -> Vec<Step> {
+    use ReplayStateName as S;
+    let consumed = count(&[S::Consumed]);
+    let passed = consumed + count(&[S::Passed]);
+    let sent = passed + count(&[S::Sent, S::NotSeenAgain, S::DiedAgain]);
+    let step = |label, count, status| Step {
+        label,
+        count,
+        status,
+    };
+    let mut steps = vec![
+        step("planned", total, "idle"),
+        step("sent", sent, "idle"),
+        step("passed", passed, "ok"),
+        step("consumed", consumed, "ok"),
+    ];
+    let ends = [
+        (S::DiedAgain, "died again", "critical"),
+        (S::Failed, "failed", "critical"),
+        (S::Unknown, "unknown", "unknown"),
+        (S::NotSeenAgain, "not seen again", "unknown"),
+        (S::Cancelled, "cancelled", "idle"),
+    ];
+    let reached = ends
+        .into_iter()
+        .map(|(state, label, status)| step(label, count(&[state]), status));
+    steps.extend(reached.filter(|step| step.count > 0));
+    steps
+}
+
+/// The shares of a hundred, from left to right.
+fn shares(counts: &[(ReplayStateName, u64)], total: u64) -> Vec<Share> {
+    use ReplayStateName as S;
+    let order = [
+        S::Consumed,
+        S::Passed,
+        S::Sent,
+        S::NotSeenAgain,
+        S::Unknown,
+        S::DiedAgain,
+        S::Failed,
+        S::Sending,
+        S::Cancelled,
+        S::Planned,
+    ];
+    let mut x = 0.0;
+    let mut shares = Vec::new();
+    for state in order {
+        let known = counts.iter().find(|(known, _)| *known == state);
+        let Some((_, count)) = known.filter(|(_, count)| *count > 0) else {
+            continue;
+        };
+        let width = 100.0 * *count as f64 / total.max(1) as f64;
+        let class = match state {
+            S::Consumed => "consumed",
+            S::Passed => "passed",
+            S::Sent | S::Sending => "sent",
+            S::NotSeenAgain | S::Unknown => "unknown",
+            S::DiedAgain | S::Failed => "critical",
+            S::Cancelled | S::Planned => "idle",
+        };
+        shares.push(Share { class, x, width });
+        x += width;
+    }
+    shares
+}
+
+impl EventRow {
+    fn of(
+        replay: &Replay,
+        letters: &HashMap<DeadLetterId, DeadLetterSummary>,
+        now: Timestamp,
+    ) -> Self {
+        let (status, word) = state_status(replay.state.name());
+        let letter = letters.get(&replay.dead_letter);
+        let event = letter.and_then(|letter| letter.event.event_type.clone());
+        Self {
+            id: replay.id.to_string(),
+            letter: replay.dead_letter.0,
+            letter_href: format!("/dead-letters/{}?tab=history", replay.dead_letter),
+            event: event.unwrap_or_default(),
+            status: markup::status(status, word),
+            destination: replay.destination.to_string(),
+            revision: replay.revision.0,
+            evidence: evidence(replay, now),
+            again: match &replay.state {
+                ReplayState::DiedAgain { dead_letter, .. } => {
+                    format!("/dead-letters/{dead_letter}")
+                }
+                _ => String::new(),
+            },
+            is_unknown: replay.state.name() == ReplayStateName::Unknown,
+        }
+    }
+}

@@ -1,0 +1,191 @@
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::frame::NavigationEntry;
+use crate::domain::{
+    Landing, PassedBy, Replay, ReplayJob, ReplayState, ReplayStateName, Timestamp,
+};
+use crate::store::PageRequest;
+use crate::web::AppState;
+use crate::web::escape::Markup;
+use crate::web::markup::{self, Status};
+use crate::web::problem::Problem;
+use crate::web::visit::Visit;
+
+/// Jobs of one page.
+const ROWS: u32 = 50;
+
+/// One job in a list.
+pub(crate) struct JobRow {
+    pub(crate) id: String,
+    pub(crate) href: String,
+    pub(crate) selection: String,
+    pub(crate) total: Markup,
+    /// "3 consumed", "1 died again".
+    pub(crate) states: Vec<Markup>,
+    pub(crate) created: Markup,
+    pub(crate) created_by: String,
+}
+
+/// Every replay job, the newest first.
+#[derive(Template)]
+#[template(path = "replays.html")]
+pub(crate) struct Replays {
+    sentence: String,
+    unknown: u64,
+    jobs: Vec<JobRow>,
+    older: String,
+}
+
+pub(crate) async fn replays(
+    State(state): State<AppState>,
+    visit: Visit,
+) -> Result<Response, Problem> {
+    let content = Replays::load(&state, &visit).await?;
+    visit.page(&state, NavigationEntry::Replays, "Replays", &content)
+}
+
+impl Replays {
+    async fn load(state: &AppState, visit: &Visit) -> Result<Self, Problem> {
+        let request = PageRequest {
+            limit: ROWS,
+            cursor: visit.query.get("cursor").map(str::to_owned),
+        };
+        let page = state.store.replay_jobs(&request).await?;
+        let in_state = |wanted: &[ReplayStateName]| -> u64 {
+            let counts = page.items.iter().flat_map(|job| &job.counts);
+            counts
+                .filter(|(state, _)| wanted.contains(state))
+                .map(|(_, count)| count)
+                .sum()
+        };
+        use ReplayStateName as S;
+        let running = in_state(&[S::Planned, S::Sending]);
+        let awaiting = in_state(&[S::Sent, S::Passed]);
+        let unknown = in_state(&[S::Unknown]);
+        let older = page
+            .next_cursor
+            .map(|cursor| visit.url_with("cursor", &cursor));
+        Ok(Self {
+            sentence: format!(
+                "{} being sent, {} awaiting their outcome, {} unknown.",
+                markup::thousands(running),
+                markup::thousands(awaiting),
+                markup::thousands(unknown)
+            ),
+            unknown,
+            jobs: job_rows(page.items, visit.now),
+            older: older.unwrap_or_default(),
+        })
+    }
+}
+
+pub(crate) fn job_rows(jobs: Vec<ReplayJob>, now: Timestamp) -> Vec<JobRow> {
+    let row = |job: ReplayJob| JobRow {
+        id: job.id.to_string(),
+        href: format!("/replays/{}", job.id),
+        total: markup::count(job.total()),
+        states: state_counts(&job),
+        created: markup::ago(job.created_at, now),
+        selection: job.selection,
+        created_by: job.created_by,
+    };
+    jobs.into_iter().map(row).collect()
+}
+
+/// The counts of a job in the order in which a replay goes through the states.
+pub(crate) fn state_counts(job: &ReplayJob) -> Vec<Markup> {
+    let count = |state: ReplayStateName| {
+        let known = job.counts.iter().find(|(known, _)| *known == state);
+        let (_, count) = known.filter(|(_, count)| *count > 0)?;
+        let (status, word) = state_status(state);
+        Some(markup::status(
+            status,
+            &format!("{} {word}", markup::thousands(*count)),
+        ))
+    };
+    ReplayStateName::ALL.into_iter().filter_map(count).collect()
+}
+
+/// A replay's state as status and words. Only evidence is green.
+pub(crate) const fn state_status(state: ReplayStateName) -> (Status, &'static str) {
+    match state {
+        ReplayStateName::Planned => (Status::Idle, "planned"),
+        ReplayStateName::Sending => (Status::Warning, "sending"),
+        ReplayStateName::Sent => (Status::Idle, "sent"),
+        ReplayStateName::Passed => (Status::Ok, "passed"),
+        ReplayStateName::Consumed => (Status::Ok, "consumed"),
+        ReplayStateName::DiedAgain => (Status::Critical, "died again"),
+        ReplayStateName::NotSeenAgain => (Status::Unknown, "not seen again"),
+        ReplayStateName::Failed => (Status::Critical, "failed"),
+        ReplayStateName::Unknown => (Status::Unknown, "unknown"),
+        ReplayStateName::Cancelled => (Status::Idle, "cancelled"),
+    }
+}
+
+/// What is known about a replay and how, in a sentence.
+pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
+    let ago = |at: Timestamp| markup::ago_text(at, now);
+    match &replay.state {
+        ReplayState::Planned => "waits for its turn".to_owned(),
+        ReplayState::Sending { started_at, .. } => {
+            format!("handed to the broker {}", ago(*started_at))
+        }
+        ReplayState::Sent { at, landing } => format!(
+            "the broker confirmed it {}{}; no consumer was seen to go beyond it yet",
+            ago(*at),
+            landed(*landing)
+        ),
+        ReplayState::Passed { landing, by, .. } => format!(
+            "{} committed beyond it{}; it counts as consumed once the DLQ was read without finding it",
+            groups(by, now),
+            landed(Some(*landing))
+        ),
+        ReplayState::Consumed {
+            landing, by, at, ..
+        } => format!(
+            "{} committed beyond it{}, and {} the DLQ had been read beyond that without finding it",
+            groups(by, now),
+            landed(Some(*landing)),
+            ago(*at)
+        ),
+        ReplayState::DiedAgain { at, dead_letter } => {
+            format!("came back {} as dead letter {dead_letter}", ago(*at))
+        }
+        ReplayState::NotSeenAgain {
+            sent_at,
+            landing,
+            at,
+        } => format!(
+            "sent {}{}; until {} neither a commit beyond it nor a death was seen, which is no success",
+            ago(*sent_at),
+            landed(*landing),
+            ago(*at)
+        ),
+        ReplayState::Failed { at, reason } => format!("failed {}: {reason}", ago(*at)),
+        ReplayState::Unknown { at, reason } => {
+            format!(
+                "since {} nobody can tell whether it was sent: {reason}",
+                ago(*at)
+            )
+        }
+        ReplayState::Cancelled { at } => format!("cancelled {} before it was sent", ago(*at)),
+    }
+}
+
+fn landed(landing: Option<Landing>) -> String {
+    landing.map_or_else(String::new, |landing| {
+        format!(
+            " at partition {}, offset {}",
+            landing.partition, landing.offset
+        )
+    })
+}
+
+fn groups(by: &[PassedBy], now: Timestamp) -> String {
+    let named = by
+        .iter()
+        .map(|passed| format!("{} ({})", passed.group, markup::ago_text(passed.at, now)));
+    named.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,208 @@
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+use super::frame::NavigationEntry;
+use super::freshness::health_of;
+use crate::domain::{ClusterDetail, ClusterSnapshot, Timestamp};
+use crate::store::{DlqDepth, Gap, GapKind};
+use crate::web::AppState;
+use crate::web::escape::Markup;
+use crate::web::markup;
+use crate::web::parameters::list_url;
+use crate::web::problem::Problem;
+use crate::web::visit::Visit;
+
+/// Gaps that the page shows.
+const GAPS: u32 = 100;
+
+struct Fact {
+    name: String,
+    value: String,
+}
+
+struct BrokerPanel {
+    name: String,
+    system: &'static str,
+    status: Markup,
+    error: String,
+    age: Markup,
+    facts: Vec<Fact>,
+    problems: Vec<String>,
+    sees: String,
+    cost: String,
+    requests: Vec<Fact>,
+    read_only: bool,
+}
+
+struct DlqRow {
+    dlq: String,
+    cluster: String,
+    vhost: String,
+    open: Markup,
+    oldest: Markup,
+    href: String,
+}
+
+struct GapRow {
+    cluster: String,
+    place: String,
+    range: String,
+    why: &'static str,
+    found: Markup,
+}
+
+/// What Redrive can and cannot do with these brokers, and what it costs them.
+#[derive(Template)]
+#[template(path = "status.html")]
+pub(crate) struct StatusPage {
+    sentence: String,
+    version: &'static str,
+    interval: String,
+    store_size: String,
+    store_url: String,
+    brokers: Vec<BrokerPanel>,
+    patterns: String,
+    dlqs: Vec<DlqRow>,
+    gaps: Vec<GapRow>,
+}
+
+pub(crate) async fn status(
+    State(state): State<AppState>,
+    visit: Visit,
+) -> Result<Response, Problem> {
+    let content = StatusPage::load(&state, &visit).await?;
+    visit.page(&state, NavigationEntry::Status, "Status", &content)
+}
+
+impl StatusPage {
+    async fn load(state: &AppState, visit: &Visit) -> Result<Self, Problem> {
+        let snapshot = state.snapshot();
+        let now = visit.now;
+        let up = snapshot
+            .clusters
+            .iter()
+            .filter(|cluster| cluster.health.up)
+            .count();
+        let depths = state.store.dlq_depths().await?;
+        let gaps = state.store.gaps(GAPS).await?;
+        Ok(Self {
+            sentence: format!(
+                "{up} of {} up, {} found.",
+                markup::counted(snapshot.clusters.len() as u64, "broker", "brokers"),
+                markup::counted(depths.len() as u64, "DLQ", "DLQs"),
+            ),
+            version: env!("CARGO_PKG_VERSION"),
+            interval: markup::duration(*state.config.sampling.interval),
+            store_size: markup::bytes(state.store.size_bytes().await?),
+            store_url: state.config.store.url.clone(),
+            brokers: snapshot
+                .clusters
+                .iter()
+                .map(|c| broker_panel(state, c, now))
+                .collect(),
+            patterns: state.config.dead_letters.kafka_topics.join(", "),
+            dlqs: depths
+                .into_iter()
+                .map(|depth| dlq_row(depth, now))
+                .collect(),
+            gaps: gaps
+                .into_iter()
+                .map(|(c, gap, at)| gap_row(&c, &gap, at, now))
+                .collect(),
+        })
+    }
+}
+
+fn broker_panel(state: &AppState, cluster: &ClusterSnapshot, now: Timestamp) -> BrokerPanel {
+    let health = &cluster.health;
+    let (status, word) = health_of(state, cluster, now);
+    let fact = |(name, value): &(String, String)| Fact {
+        name: name.clone(),
+        value: value.clone(),
+    };
+    let requests = health.cost.requests_by_api.iter();
+    let kafka = state.config.kafka.iter().map(|k| (&k.name, k.read_only));
+    let rabbitmq = state.config.rabbitmq.iter().map(|r| (&r.name, r.read_only));
+    BrokerPanel {
+        name: cluster.name.to_string(),
+        system: cluster.system.as_str(),
+        status: markup::status(status, word),
+        error: health.error.clone().unwrap_or_default(),
+        age: markup::optional_ago(health.last_success, now, "no sample yet"),
+        facts: health.facts.iter().map(fact).collect(),
+        problems: health.problems.clone(),
+        sees: sees(cluster),
+        cost: format!(
+            "{} in {}",
+            markup::counted(health.cost.requests, "request", "requests"),
+            markup::duration(health.cost.duration)
+        ),
+        requests: requests
+            .map(|(api, count)| Fact {
+                name: api.clone(),
+                value: count.to_string(),
+            })
+            .collect(),
+        read_only: kafka
+            .chain(rabbitmq)
+            .any(|(name, read_only)| *name == cluster.name && read_only),
+    }
+}
+
+fn sees(cluster: &ClusterSnapshot) -> String {
+    match &cluster.detail {
+        None => "nothing yet".to_owned(),
+        Some(ClusterDetail::Kafka(kafka)) => {
+            let partitions: usize = kafka
+                .topics
+                .iter()
+                .map(|topic| topic.partitions.len())
+                .sum();
+            format!(
+                "{}, {}, {}",
+                markup::counted(kafka.topics.len() as u64, "topic", "topics"),
+                markup::counted(partitions as u64, "partition", "partitions"),
+                markup::counted(kafka.groups.len() as u64, "group", "groups"),
+            )
+        }
+        Some(ClusterDetail::RabbitMq(rabbitmq)) => format!(
+            "{}, {}, {}",
+            markup::counted(rabbitmq.queues.len() as u64, "queue", "queues"),
+            markup::counted(rabbitmq.exchanges.len() as u64, "exchange", "exchanges"),
+            markup::counted(rabbitmq.bindings.len() as u64, "binding", "bindings"),
+        ),
+    }
+}
+
+fn dlq_row(depth: DlqDepth, now: Timestamp) -> DlqRow {
+    let dlq = crate::domain::FilterField::Dlq.term(&depth.dlq);
+    let cluster = crate::domain::FilterField::Cluster.term(depth.cluster.as_str());
+    DlqRow {
+        href: list_url(&format!("{dlq} {cluster}")),
+        open: markup::count(depth.open),
+        oldest: markup::optional_ago(depth.oldest, now, "nothing is open"),
+        dlq: depth.dlq,
+        cluster: depth.cluster.to_string(),
+        vhost: depth.vhost,
+    }
+}
+
+fn gap_row(
+    cluster: &crate::domain::ClusterName,
+    gap: &Gap,
+    at: Timestamp,
+    now: Timestamp,
+) -> GapRow {
+    GapRow {
+        cluster: cluster.to_string(),
+        place: format!("{}, partition {}", gap.topic, gap.partition),
+        range: format!("offsets {} to {}", gap.from, gap.to),
+        why: match gap.kind {
+            GapKind::Retention => "retention or compaction removed them before they were read",
+            GapKind::Recreated => "the topic was deleted and created anew",
+            GapKind::Truncated => "the log was truncated or restored",
+        },
+        found: markup::ago(at, now),
+    }
+}

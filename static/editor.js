@@ -1,0 +1,50 @@
+// In the editor: whether the payload is JSON while it is typed, and rows for more headers.
+
+export function startEditor() {
+  const form = document.querySelector("[data-editor]");
+  if (!form) return;
+  checkJson(form);
+  growHeaders(form);
+}
+
+function checkJson(form) {
+  const body = form.querySelector("[data-body]");
+  const written = form.querySelector("[data-body-form]");
+  const output = form.querySelector("[data-json-check]");
+  const check = () => {
+    if (written.value !== "text") {
+      output.textContent = "";
+      return;
+    }
+    try {
+      JSON.parse(body.value);
+      output.className = "status ok";
+      output.textContent = "well-formed JSON";
+    } catch (error) {
+      output.className = "status warning";
+      output.textContent = `no JSON: ${error.message}`;
+    }
+  };
+  body.addEventListener("input", check);
+  written.addEventListener("change", check);
+  check();
+}
+
+// When something is typed into the last row, an empty one follows.
+function growHeaders(form) {
+  const rows = form.querySelector("[data-headers] tbody");
+  const count = form.querySelector("[data-header-count]");
+  rows.addEventListener("input", (event) => {
+    const row = event.target.closest("tr");
+    if (row !== rows.lastElementChild || !event.target.value) return;
+    const index = Number(count.value);
+    const next = row.cloneNode(true);
+    for (const field of next.querySelectorAll("[name]")) {
+      field.name = field.name.replace(/^h\d+-/, `h${index}-`);
+      if (field.type === "checkbox") field.checked = false;
+      else if (field.tagName !== "SELECT") field.value = "";
+    }
+    rows.append(next);
+    count.value = String(index + 1);
+  });
+}
