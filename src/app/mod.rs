@@ -63,13 +63,22 @@ fn start_parts(
     for (name, task) in dead_letters::tasks(&intake) {
         lifecycle.spawn(name, task);
     }
-    let (_replay, task) =
-        replay::start(config, store, metrics, sampling.subscribe(), stop.clone())?;
-    lifecycle.spawn("replay", task);
+    let replay = replay::start(
+        config,
+        store,
+        metrics,
+        sampling.subscribe(),
+        &stop,
+        |task| {
+            lifecycle.spawn("replay", task);
+        },
+    )?;
     Ok(AppState {
         config: Arc::clone(config),
         store: store.clone(),
-        snapshots: sampling.subscribe(),
+        sampling,
+        metrics: Arc::clone(metrics),
+        intake: intake.board,
         stop,
     })
 }

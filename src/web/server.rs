@@ -105,7 +105,9 @@ async fn count(State(state): State<AppState>, request: Request, next: Next) -> R
         "other"
     };
     let status = response.status().as_u16();
-    state.metrics.http_request(method, route, status, started.elapsed());
+    state
+        .metrics
+        .http_request(method, route, status, started.elapsed());
     response
 }
 
