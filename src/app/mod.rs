@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::dead_letters::{self, IntakeBoard, IntakeContext, Observer};
+use crate::dead_letters::{self, IntakeBoard, IntakeContext};
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
@@ -20,14 +20,14 @@ use crate::{replay, sampling};
 pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     let config = Arc::new(config);
     let listen = config.http.listen;
-    let listener = TcpListener::bind(listen)
-        .await
-        .with_context(|| format!("cannot listen on {listen}; is http.listen taken by another process?"))?;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}; is http.listen taken by another process?")
+    })?;
     let store = Store::open(&config.store.url).await?;
     let metrics = Arc::new(Metrics::new(*config.sampling.interval));
     restore_counters(&store, &metrics).await?;
     let lifecycle = Lifecycle::new();
-    let state = start_parts(&config, &store, &metrics, &lifecycle);
+    let state = start_parts(&config, &store, &metrics, &lifecycle)?;
     audit_start(&store).await?;
 
     let stop = lifecycle.stop_token();
@@ -47,7 +47,7 @@ fn start_parts(
     store: &Store,
     metrics: &Arc<Metrics>,
     lifecycle: &Lifecycle,
-) -> AppState {
+) -> anyhow::Result<AppState> {
     let stop = lifecycle.stop_token();
     let sampling = sampling::start(config, Arc::clone(metrics), &stop, |task| {
         lifecycle.spawn("sampling", task);
@@ -64,23 +64,23 @@ fn start_parts(
         lifecycle.spawn(name, task);
     }
     let replay = replay::start(
-        Arc::clone(config),
-        store.clone(),
-        Arc::clone(metrics),
+        config,
+        store,
+        metrics,
         sampling.subscribe(),
-        lifecycle.tracker(),
-        stop.clone(),
-    );
-    AppState {
+        &stop,
+        |task| {
+            lifecycle.spawn("replay", task);
+        },
+    )?;
+    Ok(AppState {
         config: Arc::clone(config),
         store: store.clone(),
         sampling,
         metrics: Arc::clone(metrics),
-        replay,
-        intake: intake.board.clone(),
-        observer: Observer::new(intake),
+        intake: intake.board,
         stop,
-    }
+    })
 }
 
 /// Counters go on where they were before a restart.

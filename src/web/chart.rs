@@ -20,9 +20,9 @@ impl Unit {
         match self {
             Self::Count => whole(value),
             Self::PerSecond => super::markup::rate_text(value),
-            Self::Seconds => super::markup::duration(std::time::Duration::from_secs_f64(
-                value.clamp(0.0, 1e15),
-            )),
+            Self::Seconds => {
+                super::markup::duration(std::time::Duration::from_secs_f64(value.clamp(0.0, 1e15)))
+            }
         }
     }
 }
@@ -207,10 +207,7 @@ fn push_last_point(svg: &mut String, area: &Area, range: Range, values: &[Option
     let Some(Some(last)) = values.last() else {
         return;
     };
-    let (x, y) = (
-        area.x(values.len() - 1, values.len()),
-        area.y(range, *last),
-    );
+    let (x, y) = (area.x(values.len() - 1, values.len()), area.y(range, *last));
     let _ = write!(
         svg,
         "<circle class=\"now\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\"/>"
@@ -220,11 +217,17 @@ fn push_last_point(svg: &mut String, area: &Area, range: Range, values: &[Option
 fn push_grid(svg: &mut String, range: Range, unit: Unit) {
     let (left, right) = (FULL.left, FULL.width - FULL.right);
     let base = FULL.y(range, 0.0);
-    let _ = write!(svg, "<path class=\"axis\" d=\"M{left} {base:.1}H{right}\"/>");
+    let _ = write!(
+        svg,
+        "<path class=\"axis\" d=\"M{left} {base:.1}H{right}\"/>"
+    );
     let high = FULL.y(range, range.high);
     push_label(svg, left - 6.0, high + 4.0, "end", &unit.text(range.high));
     if range.high > 0.0 {
-        let _ = write!(svg, "<path class=\"grid\" d=\"M{left} {high:.1}H{right}\"/>");
+        let _ = write!(
+            svg,
+            "<path class=\"grid\" d=\"M{left} {high:.1}H{right}\"/>"
+        );
     }
     let low = FULL.y(range, range.low);
     if low - high > 16.0 {
@@ -300,7 +303,11 @@ mod tests {
 
     #[test]
     fn nothing_measured_draws_nothing_and_nonsense_is_left_out() {
-        assert!(sparkline("lag", Unit::Count, &[None]).0.contains("no samples"));
+        assert!(
+            sparkline("lag", Unit::Count, &[None])
+                .0
+                .contains("no samples")
+        );
         let drawn = path(&[Some(f64::NAN), Some(1.0), Some(f64::INFINITY), Some(0.0)]);
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
     }

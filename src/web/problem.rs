@@ -30,7 +30,11 @@ impl Problem {
     }
 
     pub(crate) fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "The request is not understood", detail)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "The request is not understood",
+            detail,
+        )
     }
 
     pub(crate) fn conflict(detail: impl Into<String>) -> Self {

@@ -61,7 +61,11 @@ impl Sort {
     /// What the URL asks for, if it is a column, or the default.
     pub(crate) fn of(visit: &Visit, columns: &[Column], default: &str) -> Self {
         let asked = visit.query.get("sort").map(Self::parse);
-        let known = asked.filter(|sort| columns.iter().any(|c| !c.key.is_empty() && c.key == sort.key));
+        let known = asked.filter(|sort| {
+            columns
+                .iter()
+                .any(|c| !c.key.is_empty() && c.key == sort.key)
+        });
         known.unwrap_or_else(|| Self::parse(default))
     }
 
@@ -87,7 +91,10 @@ impl Sort {
 
     /// The heads of a table: a click sorts by the column, a second one turns the order round.
     pub(crate) fn heads(&self, visit: &Visit, columns: &[Column]) -> Vec<Head> {
-        columns.iter().map(|column| self.head(visit, column)).collect()
+        columns
+            .iter()
+            .map(|column| self.head(visit, column))
+            .collect()
     }
 
     fn head(&self, visit: &Visit, column: &Column) -> Head {

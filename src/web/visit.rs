@@ -76,7 +76,9 @@ impl Visit {
             now: Timestamp::now(),
             path: request.uri().path().to_owned(),
             query: Parameters::parse(request.uri().query().unwrap_or("").as_bytes()),
-            address: peer.map(|peer| peer.0.0.ip().to_string()).unwrap_or_default(),
+            address: peer
+                .map(|peer| peer.0.0.ip().to_string())
+                .unwrap_or_default(),
             csrf_is_new: known.is_none(),
             csrf: known.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned),
             theme: cookie(headers, THEME_COOKIE).and_then(Theme::parse),
@@ -107,7 +109,10 @@ impl Visit {
     }
 
     fn give_csrf_cookie(&self, response: &mut Response) {
-        let cookie = format!("{CSRF_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", self.csrf);
+        let cookie = format!(
+            "{CSRF_COOKIE}={}; Path=/; HttpOnly; SameSite=Lax",
+            self.csrf
+        );
         if let Ok(value) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(header::SET_COOKIE, value);
         }
@@ -146,7 +151,11 @@ impl<S: Send + Sync> FromRequest<S> for CheckedForm {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| {
-                Problem::new(rejection.status(), "The form is too large", rejection.body_text())
+                Problem::new(
+                    rejection.status(),
+                    "The form is too large",
+                    rejection.body_text(),
+                )
             })?;
         let fields = Parameters::parse(&body);
         let sent = fields.get("csrf").unwrap_or("");

@@ -10,25 +10,15 @@ use crate::{kafka, process};
 pub(crate) struct Brokers {
     kafka: u16,
     rabbitmq: RabbitMqPorts,
-    /// What this command started, as opposed to what it found running.
-    pub(crate) started: Vec<Service>,
 }
 
 impl Brokers {
     /// Starts what does not run yet and waits until both brokers answer.
     pub(crate) fn ensure_running(workspace: &Workspace) -> Result<Self> {
         let _lock = workspace.lock()?;
-        let mut missing = Vec::new();
-        for name in ["kafka", "rabbitmq", "epmd"] {
-            let service = Service::new(workspace, name)?;
-            if !service.is_running() {
-                missing.push(service);
-            }
-        }
         Ok(Self {
             kafka: kafka::ensure_running(workspace, &kafka::SHARED)?,
             rabbitmq: rabbitmq::ensure_running(workspace)?,
-            started: missing,
         })
     }
 
@@ -75,9 +65,9 @@ pub(crate) fn start_and_print(workspace: &Workspace) -> Result<()> {
 }
 
 /// `cargo xtask down`: stops everything of this checkout, or the named parts.
-pub(crate) fn stop(workspace: &Workspace, names: &[String]) -> Result<()> {
+pub(crate) fn stop(workspace: &Workspace, names: &[&str]) -> Result<()> {
     let _lock = workspace.lock()?;
-    let is_named = |service: &Service| names.is_empty() || names.contains(&service.name);
+    let is_named = |service: &Service| names.is_empty() || names.contains(&service.name.as_str());
     for service in process::all_services(workspace)?
         .iter()
         .filter(|service| is_named(service))

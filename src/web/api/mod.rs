@@ -1,3 +1,5 @@
-use axum::Router;
 use crate::web::AppState;
-pub(super) fn router() -> Router<AppState> { Router::new() }
+use axum::Router;
+pub(super) fn router() -> Router<AppState> {
+    Router::new()
+}

@@ -23,7 +23,8 @@ pub(in crate::web) async fn refuse_cross_site_changes(request: Request, next: Ne
 
 fn comes_from_here(headers: &HeaderMap) -> bool {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or(""));
-    let site_is_ours = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let site_is_ours =
+        text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
     let host = text(header::HOST.as_str()).unwrap_or("");
     let origin_is_ours = text(header::ORIGIN.as_str()).is_none_or(|origin| {
         let authority = origin

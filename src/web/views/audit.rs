@@ -43,9 +43,15 @@ pub(crate) async fn audit(
         cursor: visit.query.get("cursor").map(str::to_owned),
     };
     let page = state.store.audit(&request).await?;
-    let older = page.next_cursor.map(|cursor| visit.url_with("cursor", &cursor));
+    let older = page
+        .next_cursor
+        .map(|cursor| visit.url_with("cursor", &cursor));
     let content = Audit {
-        entries: page.items.into_iter().map(|entry| Entry::of(entry, visit.now)).collect(),
+        entries: page
+            .items
+            .into_iter()
+            .map(|entry| Entry::of(entry, visit.now))
+            .collect(),
         older: older.unwrap_or_default(),
     };
     visit.page(&state, NavigationEntry::Audit, "Audit", &content)
@@ -76,5 +82,9 @@ fn summary(detail: &serde_json::Value) -> String {
         serde_json::Value::Array(items) => Some(format!("{} {name}", items.len())),
         _ => None,
     };
-    fields.filter_map(word).take(5).collect::<Vec<_>>().join(", ")
+    fields
+        .filter_map(word)
+        .take(5)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

@@ -6,16 +6,16 @@ use super::consumers::{drain, verdict};
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use crate::domain::{
-    ClusterName, ClusterSnapshot, ConsumerGroup, FilterField, GroupMember, GroupPartitionStatus, GroupStatus,
-    GroupTopicStatus, GroupVerdict,
+    ClusterName, ClusterSnapshot, ConsumerGroup, FilterField, GroupMember, GroupPartitionStatus,
+    GroupStatus, GroupTopicStatus, GroupVerdict,
 };
+use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::{self, ChartData, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::visit::Visit;
 
 /// Partitions of one topic that a page shows.
@@ -101,12 +101,7 @@ pub(crate) async fn consumer_group(
 }
 
 impl ConsumerGroupPage {
-    fn of(
-        state: &AppState,
-        visit: &Visit,
-        cluster: &ClusterSnapshot,
-        group: &GroupStatus,
-    ) -> Self {
+    fn of(state: &AppState, visit: &Visit, cluster: &ClusterSnapshot, group: &GroupStatus) -> Self {
         let series = |series| state.history(&cluster.name, series);
         let lag = series(Series::GroupLag(group.group.clone()));
         let rate = series(Series::GroupConsumeRate(group.group.clone()));
@@ -217,7 +212,9 @@ fn partition_row(
     PartitionRow {
         key: format!("{}/{}", topic.topic, row.partition),
         partition: row.partition.0,
-        member: owner.map(|member| member.client_id.clone()).unwrap_or_default(),
+        member: owner
+            .map(|member| member.client_id.clone())
+            .unwrap_or_default(),
         committed: offset(Some(row.committed)),
         start: offset(row.log_start),
         end: offset(row.log_end),

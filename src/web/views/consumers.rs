@@ -8,13 +8,13 @@ use axum::response::Response;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use crate::domain::{ClusterSnapshot, GroupStatus, GroupVerdict, System, Timestamp};
+use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::{self, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
 use crate::web::parameters::path;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::table::{Column, Head, Sort, by_number};
 use crate::web::visit::Visit;
 
@@ -97,7 +97,9 @@ impl Consumers {
             search: visit.query.get("q").unwrap_or("").to_owned(),
             sort: visit.query.get("sort").unwrap_or("").to_owned(),
             heads: sort.heads(visit, &COLUMNS),
-            rows: rows.map(|(c, g)| GroupRow::of(state, c, g, visit.now)).collect(),
+            rows: rows
+                .map(|(c, g)| GroupRow::of(state, c, g, visit.now))
+                .collect(),
             hidden: groups.len().saturating_sub(ROWS),
             has_kafka: kafka().next().is_some(),
             shows_clusters: kafka().count() > 1,

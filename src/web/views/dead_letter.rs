@@ -105,7 +105,10 @@ pub(crate) async fn download_payload(
     State(state): State<AppState>,
     Path(id): Path<i64>,
 ) -> Result<Response, Problem> {
-    let message = state.store.message(DeadLetterId(id), RevisionNumber(0)).await?;
+    let message = state
+        .store
+        .message(DeadLetterId(id), RevisionNumber(0))
+        .await?;
     let mut response = message.body.unwrap_or_default().into_response();
     let disposition = format!("attachment; filename=\"dead-letter-{id}.bin\"");
     let headers = response.headers_mut();
@@ -126,7 +129,12 @@ impl DeadLetterPage {
         let (newer, older) = state.store.neighbours(id, &filter, visit.now).await?;
         let text = visit.query.get("filter").unwrap_or("");
         let within = |id: Option<DeadLetterId>| {
-            let page = |id| visit.query.with("saved", "").url(&format!("/dead-letters/{id}"));
+            let page = |id| {
+                visit
+                    .query
+                    .with("saved", "")
+                    .url(&format!("/dead-letters/{id}"))
+            };
             id.map(page).unwrap_or_default()
         };
         let summary = &letter.summary;
@@ -215,8 +223,14 @@ fn marks(letter: &DeadLetter) -> Vec<Markup> {
 fn facts(letter: &DeadLetter, visit: &Visit) -> Vec<Fact> {
     let summary = &letter.summary;
     let mut facts = vec![
-        Fact { name: "Lies in", value: place(letter) },
-        Fact { name: "Came from", value: came_from(letter) },
+        Fact {
+            name: "Lies in",
+            value: place(letter),
+        },
+        Fact {
+            name: "Came from",
+            value: came_from(letter),
+        },
     ];
     let mut link = |name, field: FilterField, value: Option<&str>| {
         if let Some(value) = value {
@@ -225,12 +239,26 @@ fn facts(letter: &DeadLetter, visit: &Visit) -> Vec<Fact> {
         }
     };
     let event = &summary.event;
-    let consumer = summary.consumer.as_ref().map(crate::domain::ConsumerGroup::as_str);
+    let consumer = summary
+        .consumer
+        .as_ref()
+        .map(crate::domain::ConsumerGroup::as_str);
     link("Failed in", FilterField::Consumer, consumer);
     link("Event ID", FilterField::Event, event.event_id.as_deref());
-    link("Correlation", FilterField::Correlation, event.correlation_id.as_deref());
-    link("Aggregate", FilterField::Aggregate, event.aggregate_id.as_deref());
-    facts.push(Fact { name: "Died", value: markup::ago(summary.dead_at, visit.now) });
+    link(
+        "Correlation",
+        FilterField::Correlation,
+        event.correlation_id.as_deref(),
+    );
+    link(
+        "Aggregate",
+        FilterField::Aggregate,
+        event.aggregate_id.as_deref(),
+    );
+    facts.push(Fact {
+        name: "Died",
+        value: markup::ago(summary.dead_at, visit.now),
+    });
     if let Some((count, kind)) = summary.attempts {
         let word = match kind {
             AttemptsKind::Deliveries => "deliveries",
@@ -238,12 +266,18 @@ fn facts(letter: &DeadLetter, visit: &Visit) -> Vec<Fact> {
             AttemptsKind::Deaths => "deaths",
         };
         let value = Safe(format!("{} {word}", markup::thousands(count)));
-        facts.push(Fact { name: "Tried", value });
+        facts.push(Fact {
+            name: "Tried",
+            value,
+        });
     }
     if let Some(first) = summary.possible_duplicate_of {
         let href = format!("/dead-letters/{first}");
         let value = markup::linked_identifier(&first.to_string(), &href);
-        facts.push(Fact { name: "May repeat", value });
+        facts.push(Fact {
+            name: "May repeat",
+            value,
+        });
     }
     facts
 }
@@ -251,7 +285,12 @@ fn facts(letter: &DeadLetter, visit: &Visit) -> Vec<Fact> {
 fn place(letter: &DeadLetter) -> Markup {
     let cluster = letter.summary.cluster.as_str();
     match &letter.summary.position {
-        Position::Kafka { topic, partition, offset, .. } => Safe(format!(
+        Position::Kafka {
+            topic,
+            partition,
+            offset,
+            ..
+        } => Safe(format!(
             "{}, partition {partition}, offset {offset} <span class=\"meta\">{}</span>",
             escaped(topic.as_str()),
             escaped(cluster)
@@ -277,7 +316,11 @@ fn came_from(letter: &DeadLetter) -> Markup {
     if let Some(offset) = origin.offset {
         text.push_str(&format!(", offset {offset}"));
     }
-    if let Some(exchange) = origin.exchange.as_ref().filter(|name| !name.as_str().is_empty()) {
+    if let Some(exchange) = origin
+        .exchange
+        .as_ref()
+        .filter(|name| !name.as_str().is_empty())
+    {
         text.push_str(&format!(", exchange {exchange}"));
     }
     if !origin.routing_keys.is_empty() {
@@ -292,10 +335,20 @@ fn came_from(letter: &DeadLetter) -> Markup {
 
 fn tabs(visit: &Visit) -> Vec<Tab> {
     let current = visit.query.get("tab").unwrap_or("");
-    let known = [("Payload", ""), ("Error", "error"), ("Headers", "headers"), ("History", "history")];
+    let known = [
+        ("Payload", ""),
+        ("Error", "error"),
+        ("Headers", "headers"),
+        ("History", "history"),
+    ];
     let tab = |(label, name): (&'static str, &str)| Tab {
         label,
-        href: visit.query.with("saved", "").with("form", "").with("tab", name).url(&visit.path),
+        href: visit
+            .query
+            .with("saved", "")
+            .with("form", "")
+            .with("tab", name)
+            .url(&visit.path),
         is_current: current == name || (name.is_empty() && !known.iter().any(|k| k.1 == current)),
     };
     known.into_iter().map(tab).collect()
@@ -355,7 +408,11 @@ fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
     };
     let tab = |(label, name): &(&'static str, &str)| Tab {
         label,
-        href: visit.query.with("saved", "").with("form", name).url(&visit.path),
+        href: visit
+            .query
+            .with("saved", "")
+            .with("form", name)
+            .url(&visit.path),
         is_current: *name == current,
     };
     known.iter().map(tab).collect()

@@ -65,7 +65,12 @@ pub(crate) async fn dead_letter_list(
     visit: Visit,
 ) -> Result<Response, Problem> {
     let content = DeadLetterList::load(&state, &visit).await?;
-    visit.page(&state, NavigationEntry::DeadLetters, "Dead letters", &content)
+    visit.page(
+        &state,
+        NavigationEntry::DeadLetters,
+        "Dead letters",
+        &content,
+    )
 }
 
 /// The filter of the URL, or why it is none. A filter that is not understood selects nothing: showing
@@ -86,25 +91,36 @@ impl DeadLetterList {
         };
         let (page, matching) = match &filter {
             Some(filter) => (
-                state.store.dead_letters(filter, visit.now, &request).await?,
+                state
+                    .store
+                    .dead_letters(filter, visit.now, &request)
+                    .await?,
                 state.store.count_dead_letters(filter, visit.now).await?,
             ),
             None => (Page::empty(), 0),
         };
         let text = visit.query.get("filter").unwrap_or("");
         let rows = page.items.iter();
-        let older = page.next_cursor.map(|cursor| visit.url_with("cursor", &cursor));
+        let older = page
+            .next_cursor
+            .map(|cursor| visit.url_with("cursor", &cursor));
         let newest = request.cursor.map(|_| visit.url_with("cursor", ""));
         Ok(Self {
             sentence: sentence(matching, filter.as_ref()),
             filter: text.to_owned(),
             filter_error,
             suggestions: suggestions(text),
-            groups: Parameters::default().with("filter", text).url("/dead-letters"),
+            groups: Parameters::default()
+                .with("filter", text)
+                .url("/dead-letters"),
             matching,
             matching_words: markup::counted(matching, "dead letter", "dead letters"),
-            replay_all: Parameters::default().with("filter", text).url("/replays/new"),
-            rows: rows.map(|letter| LetterRow::of(letter, text, visit.now)).collect(),
+            replay_all: Parameters::default()
+                .with("filter", text)
+                .url("/replays/new"),
+            rows: rows
+                .map(|letter| LetterRow::of(letter, text, visit.now))
+                .collect(),
             newest: newest.unwrap_or_default(),
             older: older.unwrap_or_default(),
         })
@@ -132,7 +148,10 @@ impl LetterRow {
             source: letter.source.clone().unwrap_or_default(),
             dlq: letter.position.dlq().to_owned(),
             cluster: letter.cluster.to_string(),
-            class: letter.failure_class.clone().unwrap_or_else(|| letter.reason.to_string()),
+            class: letter
+                .failure_class
+                .clone()
+                .unwrap_or_else(|| letter.reason.to_string()),
             message: markup::cut_end(letter.failure_message.as_deref().unwrap_or(""), 160),
             marks: marks(letter),
         }
@@ -182,7 +201,9 @@ fn suggestions(text: &str) -> Vec<Suggestion> {
     ];
     let link = |(label, filter): (&'static str, &str)| Suggestion {
         label,
-        href: Parameters::default().with("filter", filter).url("/dead-letters/list"),
+        href: Parameters::default()
+            .with("filter", filter)
+            .url("/dead-letters/list"),
         is_current: filter == text.trim(),
     };
     known.into_iter().map(link).collect()

@@ -52,7 +52,11 @@ pub(super) fn header_diff(old: &Message, new: &Message) -> Vec<DiffLine> {
 
 fn header_line(header: &Header) -> String {
     let value = value_text(&header.value).replace('\n', "\n    ");
-    format!("{} ({}): {value}\n", header.name_lossy(), kind(&header.value))
+    format!(
+        "{} ({}): {value}\n",
+        header.name_lossy(),
+        kind(&header.value)
+    )
 }
 
 fn lines_of(body: Option<&[u8]>) -> String {
@@ -110,14 +114,19 @@ mod tests {
     fn changed(old: &str, new: &str) -> Vec<String> {
         let lines = body_diff(Some(old.as_bytes()), Some(new.as_bytes()));
         let changed = lines.iter().filter(|line| line.class != "same");
-        changed.map(|line| format!("{}{}", line.sign, line.text)).collect()
+        changed
+            .map(|line| format!("{}{}", line.sign, line.text))
+            .collect()
     }
 
     #[test]
     fn json_is_compared_by_value_and_line() {
         let old = r#"{"id":1,"total":null}"#;
         let new = r#"{"id": 1, "total": 42}"#;
-        assert_eq!(changed(old, new), ["−  \"total\": null", "+  \"total\": 42"]);
+        assert_eq!(
+            changed(old, new),
+            ["−  \"total\": null", "+  \"total\": 42"]
+        );
     }
 
     #[test]

@@ -110,7 +110,12 @@ pub(crate) async fn review_edit(
         verdict_status,
         builds_on: form.builds_on.0,
     };
-    visit.page(&state, NavigationEntry::DeadLetters, "Review the edit", &content)
+    visit.page(
+        &state,
+        NavigationEntry::DeadLetters,
+        "Review the edit",
+        &content,
+    )
 }
 
 pub(crate) async fn save_edit(
@@ -175,7 +180,9 @@ impl Base {
     async fn load(state: &AppState, id: DeadLetterId) -> Result<Self, Problem> {
         let letter = state.store.dead_letter(id).await?;
         if let Some(omitted) = letter.body_omitted {
-            return Err(Problem::conflict(format!("dead letter {id} cannot be edited: {omitted}")));
+            return Err(Problem::conflict(format!(
+                "dead letter {id} cannot be edited: {omitted}"
+            )));
         }
         let revision = letter.summary.latest_revision;
         let latest = state.store.message(id, revision).await?;
@@ -204,10 +211,14 @@ fn verdict(original: &Message, edited: &Message) -> (&'static str, String) {
     let old = payload::read(original.body.as_deref().unwrap_or_default());
     match payload::read(edited.body.as_deref().unwrap_or_default()) {
         Reading::Json => ("ok", "The new payload is well-formed JSON.".to_owned()),
-        Reading::Text(why) if matches!(old, Reading::Json) => {
-            ("critical", format!("The original is JSON and the new payload is not: {why}."))
-        }
-        Reading::Text(why) => ("warning", format!("The new payload is text, not JSON: {why}.")),
+        Reading::Text(why) if matches!(old, Reading::Json) => (
+            "critical",
+            format!("The original is JSON and the new payload is not: {why}."),
+        ),
+        Reading::Text(why) => (
+            "warning",
+            format!("The new payload is text, not JSON: {why}."),
+        ),
         Reading::Binary(_) => ("idle", "The new payload is binary.".to_owned()),
     }
 }
@@ -225,7 +236,10 @@ fn editor(
         crate::domain::System::Kafka
     };
     let opened = EditForm::of(&base.latest, base.revision);
-    let filled = form.headers.iter().filter(|field| field.from.is_some() || !field.name.is_empty());
+    let filled = form
+        .headers
+        .iter()
+        .filter(|field| field.from.is_some() || !field.name.is_empty());
     let mut fields: Vec<_> = filled.cloned().collect();
     fields.extend(std::iter::repeat_n(empty_field(), EMPTY_ROWS));
     let inputs = fields.iter().enumerate();
@@ -240,12 +254,21 @@ fn editor(
         csrf: visit.csrf.clone(),
         builds_on: form.builds_on.0,
         problem,
-        body_forms: [BodyForm::Text, BodyForm::Base64, BodyForm::Null].map(choice).into(),
+        body_forms: [BodyForm::Text, BodyForm::Base64, BodyForm::Null]
+            .map(choice)
+            .into(),
         body: textarea(&form.body),
-        headers: inputs.map(|(i, field)| input(i, field, &opened, header_kinds(system))).collect(),
+        headers: inputs
+            .map(|(i, field)| input(i, field, &opened, header_kinds(system)))
+            .collect(),
         header_count: fields.len(),
         note: std::mem::take(&mut form.note),
-        key: base.original.key.as_deref().map(super::headers_view::bytes_text).unwrap_or_default(),
+        key: base
+            .original
+            .key
+            .as_deref()
+            .map(super::headers_view::bytes_text)
+            .unwrap_or_default(),
     };
     visit.page(state, NavigationEntry::DeadLetters, "Edit", &content)
 }
@@ -282,7 +305,9 @@ fn input(
         removed: field.removed,
         locked,
         type_name: original.map_or("", |original| original.type_name),
-        shown: original.map(|original| original.value.clone()).unwrap_or_default(),
+        shown: original
+            .map(|original| original.value.clone())
+            .unwrap_or_default(),
     }
 }
 
@@ -290,11 +315,17 @@ fn input(
 fn hidden_fields(visit: &Visit, form: &EditForm) -> Vec<(String, Markup)> {
     let mut fields = vec![
         ("csrf".to_owned(), textarea(&visit.csrf)),
-        ("builds_on".to_owned(), textarea(&form.builds_on.to_string())),
+        (
+            "builds_on".to_owned(),
+            textarea(&form.builds_on.to_string()),
+        ),
         ("body_form".to_owned(), textarea(form.body_form.as_str())),
         ("body".to_owned(), textarea(&form.body)),
         ("note".to_owned(), textarea(&form.note)),
-        ("headers".to_owned(), textarea(&form.headers.len().to_string())),
+        (
+            "headers".to_owned(),
+            textarea(&form.headers.len().to_string()),
+        ),
     ];
     for (index, field) in form.headers.iter().enumerate() {
         let from = field.from.map(|from| from.to_string()).unwrap_or_default();

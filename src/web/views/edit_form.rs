@@ -81,7 +81,9 @@ impl EditForm {
             builds_on,
             body_form,
             body,
-            headers: fields.map(|(index, header)| field_of(index, header)).collect(),
+            headers: fields
+                .map(|(index, header)| field_of(index, header))
+                .collect(),
             note: String::new(),
         }
     }
@@ -129,7 +131,12 @@ impl EditForm {
     }
 
     fn body(&self, base: Option<&Bytes>) -> Result<Option<Bytes>, String> {
-        if (self.body_form, &self.body) == (body_of(base.map(AsRef::as_ref)).0, &body_of(base.map(AsRef::as_ref)).1) {
+        if (self.body_form, &self.body)
+            == (
+                body_of(base.map(AsRef::as_ref)).0,
+                &body_of(base.map(AsRef::as_ref)).1,
+            )
+        {
             return Ok(base.cloned());
         }
         match self.body_form {
@@ -138,7 +145,8 @@ impl EditForm {
                 .map(Some)
                 .ok_or_else(|| "the payload is no base64".to_owned()),
             BodyForm::Text => {
-                let uses_crlf = base.is_some_and(|body| body.windows(2).any(|pair| pair == b"\r\n"));
+                let uses_crlf =
+                    base.is_some_and(|body| body.windows(2).any(|pair| pair == b"\r\n"));
                 let text = if uses_crlf {
                     self.body.replace('\n', "\r\n")
                 } else {
@@ -211,7 +219,9 @@ fn typed(value: &HeaderValue) -> (&'static str, String) {
 
 /// The header of a row; an empty row is none.
 fn header(field: &HeaderField, base: &Message) -> Result<Option<Header>, String> {
-    let original = field.from.and_then(|index| Some((index, base.headers.get(index)?)));
+    let original = field
+        .from
+        .and_then(|index| Some((index, base.headers.get(index)?)));
     if let Some((index, original)) = original {
         let opened = field_of(index, original);
         let is_untouched =
@@ -224,7 +234,10 @@ fn header(field: &HeaderField, base: &Message) -> Result<Option<Header>, String>
         return Ok(None);
     }
     if field.name.is_empty() {
-        return Err(format!("the header with the value {:?} has no name", field.value));
+        return Err(format!(
+            "the header with the value {:?} has no name",
+            field.value
+        ));
     }
     let like = original.map(|(_, header)| &header.value);
     let value = value_of(field, like, base.properties.is_some())?;
@@ -243,11 +256,15 @@ fn value_of(
     Ok(match (field.kind.as_str(), is_amqp) {
         ("null", false) => HeaderValue::Null,
         ("null", true) => amqp(AmqpValue::Void),
-        ("base64", false) => HeaderValue::Bytes(decode(&field.value).ok_or_else(|| wrong("base64"))?),
+        ("base64", false) => {
+            HeaderValue::Bytes(decode(&field.value).ok_or_else(|| wrong("base64"))?)
+        }
         ("base64", true) => {
             let bytes = decode(&field.value).ok_or_else(|| wrong("base64"))?;
             match like {
-                Some(HeaderValue::Amqp(AmqpValue::LongString(_))) => amqp(AmqpValue::LongString(bytes)),
+                Some(HeaderValue::Amqp(AmqpValue::LongString(_))) => {
+                    amqp(AmqpValue::LongString(bytes))
+                }
                 _ => amqp(AmqpValue::ByteArray(bytes)),
             }
         }
@@ -257,7 +274,11 @@ fn value_of(
             _ => return Err(wrong("boolean: write true or false")),
         },
         ("integer", true) => {
-            let number = field.value.trim().parse().map_err(|_| wrong("integer of 64 bits"))?;
+            let number = field
+                .value
+                .trim()
+                .parse()
+                .map_err(|_| wrong("integer of 64 bits"))?;
             amqp(integer_like(number, like))
         }
         (_, false) => HeaderValue::Bytes(Bytes::from(field.value.clone())),
@@ -300,9 +321,18 @@ mod tests {
             headers: vec![
                 Header::text("a", "1"),
                 Header::text("a", "2"),
-                Header { name: Bytes::from_static(b"\xff"), value: HeaderValue::Null },
-                Header { name: Bytes::from_static(b"e"), value: HeaderValue::Bytes(Bytes::new()) },
-                Header { name: Bytes::from_static(b"n"), value: HeaderValue::Null },
+                Header {
+                    name: Bytes::from_static(b"\xff"),
+                    value: HeaderValue::Null,
+                },
+                Header {
+                    name: Bytes::from_static(b"e"),
+                    value: HeaderValue::Bytes(Bytes::new()),
+                },
+                Header {
+                    name: Bytes::from_static(b"n"),
+                    value: HeaderValue::Null,
+                },
                 Header::text("crlf", "a\r\nb"),
             ],
             properties: None,
@@ -324,7 +354,10 @@ mod tests {
             push("name", &field.name);
             push("kind", &field.kind);
             push("value", &field.value);
-            push("from", &field.from.map(|from| from.to_string()).unwrap_or_default());
+            push(
+                "from",
+                &field.from.map(|from| from.to_string()).unwrap_or_default(),
+            );
             push("remove", if field.removed { "1" } else { "" });
         }
         let mut encoded = url::form_urlencoded::Serializer::new(String::new());
@@ -340,10 +373,25 @@ mod tests {
     #[test]
     fn what_is_not_touched_comes_back_byte_for_byte() {
         unchanged(&awkward());
-        for body in [&b"\xfe\xff"[..], b"a\r\nb", b"a\r\nb\nc", b"a\rb", b"\x00", b"", b"{\n}", b"\n"] {
-            unchanged(&Message { body: Some(Bytes::copy_from_slice(body)), ..awkward() });
+        for body in [
+            &b"\xfe\xff"[..],
+            b"a\r\nb",
+            b"a\r\nb\nc",
+            b"a\rb",
+            b"\x00",
+            b"",
+            b"{\n}",
+            b"\n",
+        ] {
+            unchanged(&Message {
+                body: Some(Bytes::copy_from_slice(body)),
+                ..awkward()
+            });
         }
-        unchanged(&Message { body: None, ..awkward() });
+        unchanged(&Message {
+            body: None,
+            ..awkward()
+        });
         let amqp = [
             AmqpValue::I8(-1),
             AmqpValue::Boolean(true),
@@ -353,7 +401,11 @@ mod tests {
             AmqpValue::Timestamp(7),
         ];
         let headers = amqp.map(|value| Header::amqp("h", value)).to_vec();
-        unchanged(&Message { headers, properties: Some(Box::default()), ..awkward() });
+        unchanged(&Message {
+            headers,
+            properties: Some(Box::default()),
+            ..awkward()
+        });
     }
 
     #[test]
@@ -388,7 +440,10 @@ mod tests {
 
     #[test]
     fn mistakes_name_the_header() {
-        let base = Message { properties: Some(Box::default()), ..Message::default() };
+        let base = Message {
+            properties: Some(Box::default()),
+            ..Message::default()
+        };
         let mut form = EditForm::of(&base, RevisionNumber(0));
         form.headers.push(HeaderField {
             name: "count".to_owned(),
@@ -399,6 +454,9 @@ mod tests {
             type_name: "",
         });
         let error = form.message(&base).unwrap_err();
-        assert!(error.contains("count") && error.contains("three"), "{error}");
+        assert!(
+            error.contains("count") && error.contains("three"),
+            "{error}"
+        );
     }
 }

@@ -64,7 +64,12 @@ pub(crate) async fn failure_groups(
     visit: Visit,
 ) -> Result<Response, Problem> {
     let content = FailureGroups::load(&state, &visit).await?;
-    visit.page(&state, NavigationEntry::DeadLetters, "Dead letters", &content)
+    visit.page(
+        &state,
+        NavigationEntry::DeadLetters,
+        "Dead letters",
+        &content,
+    )
 }
 
 impl FailureGroups {
@@ -75,11 +80,18 @@ impl FailureGroups {
             cursor: visit.query.get("cursor").map(str::to_owned),
         };
         let page = match &filter {
-            Some(filter) => state.store.failure_groups(filter, visit.now, &request).await?,
+            Some(filter) => {
+                state
+                    .store
+                    .failure_groups(filter, visit.now, &request)
+                    .await?
+            }
             None => Page::empty(),
         };
         let open: u64 = page.items.iter().map(|group| group.open).sum();
-        let next = page.next_cursor.map(|cursor| visit.url_with("cursor", &cursor));
+        let next = page
+            .next_cursor
+            .map(|cursor| visit.url_with("cursor", &cursor));
         let groups = page.items.len() as u64;
         Ok(Self {
             sentence: format!(
@@ -126,8 +138,12 @@ impl GroupCard {
             id: group.id.to_string(),
             badges,
             href: list_url(&filter),
-            newest: newest.map(|newest| format!("/dead-letters/{}", newest.id)).unwrap_or_default(),
-            replay: Parameters::default().with("filter", &open_ones).url("/replays/new"),
+            newest: newest
+                .map(|newest| format!("/dead-letters/{}", newest.id))
+                .unwrap_or_default(),
+            replay: Parameters::default()
+                .with("filter", &open_ones)
+                .url("/replays/new"),
             place: newest.map(place).unwrap_or_default(),
             open: markup::count(group.open),
             open_exact: group.open,

@@ -22,9 +22,19 @@ pub(crate) enum NavigationEntry {
 
 const ENTRIES: [(NavigationEntry, &str, &str, &str); 7] = [
     (NavigationEntry::Overview, "/", "Overview", "overview"),
-    (NavigationEntry::Consumers, "/consumers", "Consumers", "consumers"),
+    (
+        NavigationEntry::Consumers,
+        "/consumers",
+        "Consumers",
+        "consumers",
+    ),
     (NavigationEntry::Queues, "/queues", "Queues", "queues"),
-    (NavigationEntry::DeadLetters, "/dead-letters", "Dead letters", "dead-letters"),
+    (
+        NavigationEntry::DeadLetters,
+        "/dead-letters",
+        "Dead letters",
+        "dead-letters",
+    ),
     (NavigationEntry::Replays, "/replays", "Replays", "replays"),
     (NavigationEntry::Audit, "/audit", "Audit", "audit"),
     (NavigationEntry::Status, "/status", "Status", "status"),

@@ -30,10 +30,18 @@ pub(super) fn header_rows(system: System, message: &Message) -> Vec<HeaderRow> {
             name: header.name_lossy(),
             kind: kind(&header.value),
             value: markup::cut_end(&value_text(&header.value), VALUE_CHARACTERS),
-            note: reason.map(|stripped| stripped.reason.to_owned()).unwrap_or_default(),
+            note: reason
+                .map(|stripped| stripped.reason.to_owned())
+                .unwrap_or_default(),
         }
     };
-    message.headers.iter().enumerate().take(ROWS).map(row).collect()
+    message
+        .headers
+        .iter()
+        .enumerate()
+        .take(ROWS)
+        .map(row)
+        .collect()
 }
 
 /// The AMQP properties that are set.
@@ -60,7 +68,10 @@ fn properties_of(properties: &AmqpProperties) -> [(&'static str, Option<String>)
         ("routing-key", Some(p.routing_key.clone())),
         ("content-type", p.content_type.clone()),
         ("content-encoding", p.content_encoding.clone()),
-        ("delivery-mode", p.delivery_mode.map(|mode| mode.to_string())),
+        (
+            "delivery-mode",
+            p.delivery_mode.map(|mode| mode.to_string()),
+        ),
         ("priority", p.priority.map(|priority| priority.to_string())),
         ("correlation-id", p.correlation_id.clone()),
         ("reply-to", p.reply_to.clone()),
@@ -122,11 +133,17 @@ pub(super) fn bytes_text(bytes: &[u8]) -> String {
 fn amqp_text(value: &AmqpValue) -> String {
     match value {
         AmqpValue::Array(values) => {
-            let items: Vec<_> = values.iter().map(|value| indented("- ", &amqp_text(value))).collect();
+            let items: Vec<_> = values
+                .iter()
+                .map(|value| indented("- ", &amqp_text(value)))
+                .collect();
             items.join("\n")
         }
         AmqpValue::Table(fields) => {
-            let lines: Vec<_> = fields.iter().map(|(name, value)| field_text(name, value)).collect();
+            let lines: Vec<_> = fields
+                .iter()
+                .map(|(name, value)| field_text(name, value))
+                .collect();
             lines.join("\n")
         }
         scalar => scalar_text(scalar),
@@ -152,7 +169,10 @@ fn scalar_text(value: &AmqpValue) -> String {
         AmqpValue::LongString(bytes) | AmqpValue::ByteArray(bytes) => bytes_text(bytes),
         AmqpValue::Timestamp(seconds) => timestamp_text(*seconds),
         AmqpValue::Void => "void".to_owned(),
-        other => other.as_integer().map(|value| value.to_string()).unwrap_or_default(),
+        other => other
+            .as_integer()
+            .map(|value| value.to_string())
+            .unwrap_or_default(),
     }
 }
 
@@ -179,7 +199,10 @@ mod tests {
         let death = AmqpValue::Table(vec![
             ("queue".to_owned(), AmqpValue::long_string("orders.queue")),
             ("count".to_owned(), AmqpValue::I64(2)),
-            ("keys".to_owned(), AmqpValue::Array(vec![AmqpValue::long_string("a")])),
+            (
+                "keys".to_owned(),
+                AmqpValue::Array(vec![AmqpValue::long_string("a")]),
+            ),
         ]);
         let text = value_text(&HeaderValue::Amqp(AmqpValue::Array(vec![death])));
         assert_eq!(text, "- queue: orders.queue\n  count: 2\n  keys:\n    - a");

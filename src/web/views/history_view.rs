@@ -26,7 +26,12 @@ pub(super) async fn happenings(
     now: Timestamp,
 ) -> Result<Vec<Happening>, Problem> {
     let id = letter.summary.id;
-    let mut all: Vec<_> = letter.decoded.hops.iter().map(|hop| death(hop, now)).collect();
+    let mut all: Vec<_> = letter
+        .decoded
+        .hops
+        .iter()
+        .map(|hop| death(hop, now))
+        .collect();
     all.reverse();
     all.push(arrival(letter, now));
     if let Some(replay) = letter.summary.died_from_replay {
@@ -54,7 +59,11 @@ fn entry(at: Option<Timestamp>, now: Timestamp, status: Status, what: String) ->
 
 fn death(hop: &Hop, now: Timestamp) -> Happening {
     let at = hop.last_failed_at.or(hop.first_failed_at);
-    let place = hop.origin.destination.as_deref().unwrap_or("an unknown place");
+    let place = hop
+        .origin
+        .destination
+        .as_deref()
+        .unwrap_or("an unknown place");
     let times = match hop.attempts {
         Some((count, _)) if count > 1 => format!(", {count} times"),
         _ => String::new(),
@@ -75,7 +84,9 @@ fn arrival(letter: &DeadLetter, now: Timestamp) -> Happening {
     let mut happening = entry(Some(summary.indexed_at), now, Status::Idle, what);
     happening.detail = match summary.custody {
         crate::domain::Custody::Broker => "indexed; the broker keeps the message".to_owned(),
-        crate::domain::Custody::Store => "taken from the queue; the store keeps the message".to_owned(),
+        crate::domain::Custody::Store => {
+            "taken from the queue; the store keeps the message".to_owned()
+        }
     };
     happening
 }
@@ -96,7 +107,10 @@ async fn predecessor(
 }
 
 fn edit(revision: &Revision, now: Timestamp) -> Happening {
-    let what = format!("Edited by {}: revision {}", revision.author, revision.number);
+    let what = format!(
+        "Edited by {}: revision {}",
+        revision.author, revision.number
+    );
     let mut happening = entry(Some(revision.created_at), now, Status::Idle, what);
     happening.detail = revision.note.clone().unwrap_or_default();
     happening.href = format!("/dead-letters/{}/edit", revision.dead_letter);
@@ -110,7 +124,10 @@ fn replayed(replay: &Replay, now: Timestamp) -> Happening {
         0 => "unedited".to_owned(),
         number => format!("revision {number}"),
     };
-    let what = format!("Replay {} ({edited}) to {}: {word}", replay.attempt, replay.destination);
+    let what = format!(
+        "Replay {} ({edited}) to {}: {word}",
+        replay.attempt, replay.destination
+    );
     let mut happening = entry(Some(replay.updated_at), now, status, what);
     happening.detail = evidence(replay, now);
     happening.href = format!("/replays/{}", replay.job);

@@ -11,14 +11,14 @@ use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, health_of, stale_notices};
 use super::replays::{JobRow, job_rows};
 use crate::domain::{ClusterName, Filter, Snapshot, Timestamp};
+use crate::sampling::Series;
 use crate::store::PageRequest;
+use crate::web::AppState;
 use crate::web::chart::{self, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::visit::Visit;
-use crate::web::AppState;
 
 /// Rows of each list; the pages behind them have all.
 const ROWS: usize = 5;
@@ -82,7 +82,10 @@ impl Overview {
         let behind = groups.iter().filter(|(_, group)| group.lag > 0).count();
         let rows = groups.iter().take(ROWS);
         let clusters = snapshot.clusters.iter().map(AsRef::as_ref);
-        let tiles = Tiles { state, snapshot: &snapshot };
+        let tiles = Tiles {
+            state,
+            snapshot: &snapshot,
+        };
         Ok(Self {
             sentence: sentence(&snapshot, behind as u64, open),
             stale: stale_notices(state, clusters, now),
@@ -93,7 +96,9 @@ impl Overview {
                 tiles.dlq_depth(open, oldest, now, &depths),
             ],
             brokers: broker_rows(state, &snapshot, now),
-            groups: rows.map(|(cluster, group)| GroupRow::of(state, cluster, group, now)).collect(),
+            groups: rows
+                .map(|(cluster, group)| GroupRow::of(state, cluster, group, now))
+                .collect(),
             failures,
             jobs: job_rows(jobs, now),
             store_size: markup::bytes(state.store.size_bytes().await?),
@@ -193,7 +198,10 @@ impl Tiles<'_> {
 
     fn processing_rate(&self) -> Tile {
         let points = self.summed(|_| Series::ProcessingRate);
-        let groups = self.snapshot.groups().filter_map(|(_, group)| group.consume_rate);
+        let groups = self
+            .snapshot
+            .groups()
+            .filter_map(|(_, group)| group.consume_rate);
         let queues = self
             .snapshot
             .queues()
@@ -244,7 +252,8 @@ impl Tiles<'_> {
         join: impl Fn(f64, f64) -> f64,
     ) -> Vec<Option<f64>> {
         let clusters = self.snapshot.clusters.iter();
-        let lines = clusters.map(|cluster| self.state.history(&cluster.name, series(&cluster.name)));
+        let lines =
+            clusters.map(|cluster| self.state.history(&cluster.name, series(&cluster.name)));
         combine(lines.filter(|line| !line.is_empty()).collect(), join)
     }
 }

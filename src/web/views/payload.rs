@@ -209,7 +209,10 @@ mod tests {
             r#"{"b":1.10,"a":[12345678901234567890,{}],"c":[]}"#,
             "{\n  \"b\": 1.10,\n  \"a\": [\n    12345678901234567890,\n    {}\n  ],\n  \"c\": []\n}",
         );
-        check(r#"{"k\"{":"v\\","ü":"[,]"}"#, "{\n  \"k\\\"{\": \"v\\\\\",\n  \"ü\": \"[,]\"\n}");
+        check(
+            r#"{"k\"{":"v\\","ü":"[,]"}"#,
+            "{\n  \"k\\\"{\": \"v\\\\\",\n  \"ü\": \"[,]\"\n}",
+        );
         check("  42 ", "42");
         check("[ ]", "[]");
     }
@@ -230,7 +233,13 @@ mod tests {
     #[test]
     fn a_hex_dump_shows_offset_bytes_and_text() {
         let dump = hex(b"hello \x00\xffworld 12345").0;
-        assert!(dump.starts_with("00000000  68 65 6c 6c 6f 20 00 ff  77 6f 72"), "{dump}");
-        assert!(dump.contains(" hello ..world 12\n00000010  33 34 35"), "{dump}");
+        assert!(
+            dump.starts_with("00000000  68 65 6c 6c 6f 20 00 ff  77 6f 72"),
+            "{dump}"
+        );
+        assert!(
+            dump.contains(" hello ..world 12\n00000010  33 34 35"),
+            "{dump}"
+        );
     }
 }

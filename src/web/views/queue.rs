@@ -11,13 +11,13 @@ use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
     QueueRole, QueueStatus, RabbitMqDetail, VhostName,
 };
+use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::Unit;
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::visit::Visit;
 
 struct Binding {
@@ -75,9 +75,9 @@ pub(crate) async fn queue(
     let snapshot = state.snapshot();
     let (cluster, vhost) = (ClusterName::new(cluster), VhostName::new(vhost));
     let queue = QueueName::new(queue);
-    let found = snapshot.queues().find(|(c, q)| {
-        c.name == cluster && q.sample.vhost == vhost && q.sample.queue == queue
-    });
+    let found = snapshot
+        .queues()
+        .find(|(c, q)| c.name == cluster && q.sample.vhost == vhost && q.sample.queue == queue);
     let Some((cluster, status)) = found else {
         return Err(Problem::not_found(format!(
             "no queue {:?} is known on {cluster}; it may have been deleted",
@@ -113,10 +113,21 @@ impl QueuePage {
             publish: markup::rate(queue.rates.publish),
             settle: markup::rate(queue.rates.settle),
             redeliver: markup::rate(queue.rates.redeliver),
-            depth_chart: draw("Messages in the queue", Unit::Count, &series(Series::QueueDepth)),
-            rate_chart: draw("Settled per second", Unit::PerSecond, &series(Series::QueueSettleRate)),
+            depth_chart: draw(
+                "Messages in the queue",
+                Unit::Count,
+                &series(Series::QueueDepth),
+            ),
+            rate_chart: draw(
+                "Settled per second",
+                Unit::PerSecond,
+                &series(Series::QueueSettleRate),
+            ),
             settings: settings(queue),
-            bindings: cluster.rabbitmq().map(|detail| bindings(detail, queue)).unwrap_or_default(),
+            bindings: cluster
+                .rabbitmq()
+                .map(|detail| bindings(detail, queue))
+                .unwrap_or_default(),
             dead_letters_to: dead_letter_links(cluster, queue),
             dead_letters_from: dead_letters_from(cluster, queue),
             letters: list_url(&FilterField::Dlq.term(sample.queue.as_str())),
@@ -144,7 +155,9 @@ fn configured_custody(
 ) -> Option<QueueCustody> {
     let sample = &queue.sample;
     let brokers = state.config.rabbitmq.iter();
-    let broker = brokers.into_iter().find(|broker| broker.name == cluster.name)?;
+    let broker = brokers
+        .into_iter()
+        .find(|broker| broker.name == cluster.name)?;
     broker.queue(&sample.vhost, &sample.queue)?.custody
 }
 
@@ -192,14 +205,21 @@ fn bindings(detail: &RabbitMqDetail, queue: &QueueStatus) -> Vec<Binding> {
 }
 
 fn dead_letters_from(cluster: &ClusterSnapshot, queue: &QueueStatus) -> Vec<QueueLink> {
-    let others = cluster.rabbitmq().into_iter().flat_map(|detail| &detail.queues);
+    let others = cluster
+        .rabbitmq()
+        .into_iter()
+        .flat_map(|detail| &detail.queues);
     let sources = others.filter(|other| {
         other.sample.vhost == queue.sample.vhost
             && other.dead_letters_to.contains(&queue.sample.queue)
     });
     let link = |source: &QueueStatus| QueueLink {
         name: source.sample.queue.to_string(),
-        href: queue_path(cluster, source.sample.vhost.as_str(), source.sample.queue.as_str()),
+        href: queue_path(
+            cluster,
+            source.sample.vhost.as_str(),
+            source.sample.queue.as_str(),
+        ),
     };
     sources.map(link).take(200).collect()
 }
@@ -223,19 +243,28 @@ fn settings(queue: &QueueStatus) -> Vec<Setting> {
         (sample.auto_delete, "auto-delete"),
         (sample.single_active_consumer, "single active consumer"),
     ];
-    let flags: Vec<_> = flags.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+    let flags: Vec<_> = flags
+        .iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, name)| *name)
+        .collect();
     let settings = [
         ("Type", Some(sample.queue_type.as_str().to_owned())),
         ("Flags", (!flags.is_empty()).then(|| flags.join(", "))),
         ("Dead-letter exchange", dead_letter),
         ("Time to live", sample.message_ttl.map(markup::duration)),
-        ("Deleted when unused for", sample.expires.map(markup::duration)),
+        (
+            "Deleted when unused for",
+            sample.expires.map(markup::duration),
+        ),
         ("Most messages", sample.max_length.map(markup::thousands)),
         ("Most bytes", sample.max_length_bytes.map(markup::bytes)),
         ("When full", sample.overflow.clone()),
         ("Delivery limit", sample.delivery_limit.map(delivery_limit)),
     ];
-    let set = settings.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let set = settings
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)));
     set.map(|(name, value)| Setting { name, value }).collect()
 }
 

@@ -7,13 +7,13 @@ use axum::response::Response;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use crate::domain::{ClusterSnapshot, QueueRole, QueueStatus, System, Timestamp};
+use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::{self, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
 use crate::web::parameters::path;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::table::{Column, Head, Sort, by_number};
 use crate::web::visit::Visit;
 
@@ -109,7 +109,9 @@ impl Queues {
             search: visit.query.get("q").unwrap_or("").to_owned(),
             sort: visit.query.get("sort").unwrap_or("").to_owned(),
             heads: sort.heads(visit, &COLUMNS),
-            rows: rows.map(|(c, q)| QueueRow::of(state, c, q, visit.now)).collect(),
+            rows: rows
+                .map(|(c, q)| QueueRow::of(state, c, q, visit.now))
+                .collect(),
             hidden: queues.len().saturating_sub(ROWS),
             has_rabbitmq: rabbitmq().next().is_some(),
         }
@@ -133,7 +135,11 @@ impl QueueRow {
             is_stale: is_stale(state, cluster, now),
             role: role_badge(queue.role),
             queue: sample.queue.to_string(),
-            vhost: if vhost == "/" { String::new() } else { vhost.to_owned() },
+            vhost: if vhost == "/" {
+                String::new()
+            } else {
+                vhost.to_owned()
+            },
             kind: sample.queue_type.as_str(),
             ready: markup::optional_count(sample.ready, NOT_GIVEN),
             unacked: markup::optional_count(sample.unacked, NOT_GIVEN),
@@ -193,7 +199,14 @@ fn discarded(cluster: &ClusterSnapshot) -> Option<String> {
     let counters = cluster.rabbitmq()?.dead_lettered.iter();
     let lost = counters.filter(|counter| counter.strategy == "disabled" && counter.count > 0);
     let parts: Vec<_> = lost
-        .map(|c| format!("{} {} ({} queues)", markup::thousands(c.count), c.reason, c.queue_type))
+        .map(|c| {
+            format!(
+                "{} {} ({} queues)",
+                markup::thousands(c.count),
+                c.reason,
+                c.queue_type
+            )
+        })
         .collect();
     (!parts.is_empty()).then(|| {
         format!(
@@ -212,7 +225,11 @@ fn compare(
 ) -> Ordering {
     match key {
         "queue" => a.sample.queue.cmp(&b.sample.queue),
-        "type" => a.sample.queue_type.as_str().cmp(b.sample.queue_type.as_str()),
+        "type" => a
+            .sample
+            .queue_type
+            .as_str()
+            .cmp(b.sample.queue_type.as_str()),
         "ready" => a.sample.ready.cmp(&b.sample.ready),
         "unacked" => a.sample.unacked.cmp(&b.sample.unacked),
         "consumers" => a.sample.consumers.cmp(&b.sample.consumers),

@@ -89,16 +89,25 @@ impl ReplayJobPage {
             letters.insert(replay.dead_letter, summary);
         }
         let count = |wanted: &[ReplayStateName]| -> u64 {
-            let counts = job.counts.iter().filter(|(state, _)| wanted.contains(state));
+            let counts = job
+                .counts
+                .iter()
+                .filter(|(state, _)| wanted.contains(state));
             counts.map(|(_, count)| count).sum()
         };
-        let refused = visit.query.get("refused").and_then(|text| text.parse().ok());
+        let refused = visit
+            .query
+            .get("refused")
+            .and_then(|text| text.parse().ok());
         Ok(Self {
             id: markup::identifier(&id.to_string()),
             created: markup::ago(job.created_at, visit.now),
             states: state_counts(&job),
             bar: shares(&job.counts, job.total()),
-            events: replays.iter().map(|r| EventRow::of(r, &letters, visit.now)).collect(),
+            events: replays
+                .iter()
+                .map(|r| EventRow::of(r, &letters, visit.now))
+                .collect(),
             hidden: job.total().saturating_sub(replays.len() as u64),
             planned: count(&[ReplayStateName::Planned]),
             unknown: count(&[ReplayStateName::Unknown]),
@@ -119,7 +128,11 @@ fn steps(count: &impl Fn(&[ReplayStateName]) -> u64, total: u64) -> Vec<Step> {
     let consumed = count(&[S::Consumed]);
     let passed = consumed + count(&[S::Passed]);
     let sent = passed + count(&[S::Sent, S::NotSeenAgain, S::DiedAgain]);
-    let step = |label, count, status| Step { label, count, status };
+    let step = |label, count, status| Step {
+        label,
+        count,
+        status,
+    };
     let mut steps = vec![
         step("planned", total, "idle"),
         step("sent", sent, "idle"),
@@ -133,7 +146,9 @@ fn steps(count: &impl Fn(&[ReplayStateName]) -> u64, total: u64) -> Vec<Step> {
         (S::NotSeenAgain, "not seen again", "unknown"),
         (S::Cancelled, "cancelled", "idle"),
     ];
-    let reached = ends.into_iter().map(|(state, label, status)| step(label, count(&[state]), status));
+    let reached = ends
+        .into_iter()
+        .map(|(state, label, status)| step(label, count(&[state]), status));
     steps.extend(reached.filter(|step| step.count > 0));
     steps
 }
@@ -142,8 +157,16 @@ fn steps(count: &impl Fn(&[ReplayStateName]) -> u64, total: u64) -> Vec<Step> {
 fn shares(counts: &[(ReplayStateName, u64)], total: u64) -> Vec<Share> {
     use ReplayStateName as S;
     let order = [
-        S::Consumed, S::Passed, S::Sent, S::NotSeenAgain, S::Unknown, S::DiedAgain, S::Failed,
-        S::Sending, S::Cancelled, S::Planned,
+        S::Consumed,
+        S::Passed,
+        S::Sent,
+        S::NotSeenAgain,
+        S::Unknown,
+        S::DiedAgain,
+        S::Failed,
+        S::Sending,
+        S::Cancelled,
+        S::Planned,
     ];
     let mut x = 0.0;
     let mut shares = Vec::new();
@@ -186,7 +209,9 @@ impl EventRow {
             revision: replay.revision.0,
             evidence: evidence(replay, now),
             again: match &replay.state {
-                ReplayState::DiedAgain { dead_letter, .. } => format!("/dead-letters/{dead_letter}"),
+                ReplayState::DiedAgain { dead_letter, .. } => {
+                    format!("/dead-letters/{dead_letter}")
+                }
                 _ => String::new(),
             },
             is_unknown: replay.state.name() == ReplayStateName::Unknown,

@@ -3,7 +3,9 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::frame::NavigationEntry;
-use crate::domain::{Landing, PassedBy, Replay, ReplayJob, ReplayState, ReplayStateName, Timestamp};
+use crate::domain::{
+    Landing, PassedBy, Replay, ReplayJob, ReplayState, ReplayStateName, Timestamp,
+};
 use crate::store::PageRequest;
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -53,13 +55,18 @@ impl Replays {
         let page = state.store.replay_jobs(&request).await?;
         let in_state = |wanted: &[ReplayStateName]| -> u64 {
             let counts = page.items.iter().flat_map(|job| &job.counts);
-            counts.filter(|(state, _)| wanted.contains(state)).map(|(_, count)| count).sum()
+            counts
+                .filter(|(state, _)| wanted.contains(state))
+                .map(|(_, count)| count)
+                .sum()
         };
         use ReplayStateName as S;
         let running = in_state(&[S::Planned, S::Sending]);
         let awaiting = in_state(&[S::Sent, S::Passed]);
         let unknown = in_state(&[S::Unknown]);
-        let older = page.next_cursor.map(|cursor| visit.url_with("cursor", &cursor));
+        let older = page
+            .next_cursor
+            .map(|cursor| visit.url_with("cursor", &cursor));
         Ok(Self {
             sentence: format!(
                 "{} being sent, {} awaiting their outcome, {} unknown.",
@@ -93,7 +100,10 @@ pub(crate) fn state_counts(job: &ReplayJob) -> Vec<Markup> {
         let known = job.counts.iter().find(|(known, _)| *known == state);
         let (_, count) = known.filter(|(_, count)| *count > 0)?;
         let (status, word) = state_status(state);
-        Some(markup::status(status, &format!("{} {word}", markup::thousands(*count))))
+        Some(markup::status(
+            status,
+            &format!("{} {word}", markup::thousands(*count)),
+        ))
     };
     ReplayStateName::ALL.into_iter().filter_map(count).collect()
 }
@@ -119,7 +129,9 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
     let ago = |at: Timestamp| markup::ago_text(at, now);
     match &replay.state {
         ReplayState::Planned => "waits for its turn".to_owned(),
-        ReplayState::Sending { started_at, .. } => format!("handed to the broker {}", ago(*started_at)),
+        ReplayState::Sending { started_at, .. } => {
+            format!("handed to the broker {}", ago(*started_at))
+        }
         ReplayState::Sent { at, landing } => format!(
             "the broker confirmed it {}{}; no consumer was seen to go beyond it yet",
             ago(*at),
@@ -130,7 +142,9 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
             groups(by, now),
             landed(Some(*landing))
         ),
-        ReplayState::Consumed { landing, by, at, .. } => format!(
+        ReplayState::Consumed {
+            landing, by, at, ..
+        } => format!(
             "{} committed beyond it{}, and {} the DLQ had been read beyond that without finding it",
             groups(by, now),
             landed(Some(*landing)),
@@ -139,7 +153,11 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
         ReplayState::DiedAgain { at, dead_letter } => {
             format!("came back {} as dead letter {dead_letter}", ago(*at))
         }
-        ReplayState::NotSeenAgain { sent_at, landing, at } => format!(
+        ReplayState::NotSeenAgain {
+            sent_at,
+            landing,
+            at,
+        } => format!(
             "sent {}{}; until {} neither a commit beyond it nor a death was seen, which is no success",
             ago(*sent_at),
             landed(*landing),
@@ -147,7 +165,10 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
         ),
         ReplayState::Failed { at, reason } => format!("failed {}: {reason}", ago(*at)),
         ReplayState::Unknown { at, reason } => {
-            format!("since {} nobody can tell whether it was sent: {reason}", ago(*at))
+            format!(
+                "since {} nobody can tell whether it was sent: {reason}",
+                ago(*at)
+            )
         }
         ReplayState::Cancelled { at } => format!("cancelled {} before it was sent", ago(*at)),
     }
@@ -155,13 +176,16 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
 
 fn landed(landing: Option<Landing>) -> String {
     landing.map_or_else(String::new, |landing| {
-        format!(" at partition {}, offset {}", landing.partition, landing.offset)
+        format!(
+            " at partition {}, offset {}",
+            landing.partition, landing.offset
+        )
     })
 }
 
 fn groups(by: &[PassedBy], now: Timestamp) -> String {
-    let named = by.iter().map(|passed| {
-        format!("{} ({})", passed.group, markup::ago_text(passed.at, now))
-    });
+    let named = by
+        .iter()
+        .map(|passed| format!("{} ({})", passed.group, markup::ago_text(passed.at, now)));
     named.collect::<Vec<_>>().join(", ")
 }

@@ -10,10 +10,32 @@ const LINES: usize = 1_000;
 
 /// Where frames of runtimes and usual libraries begin.
 const LIBRARIES: [&str; 26] = [
-    "java.", "javax.", "jakarta.", "jdk.", "sun.", "com.sun.", "kotlin.", "kotlinx.", "scala.",
-    "org.springframework.", "org.apache.", "org.hibernate.", "io.netty.", "io.micrometer.",
-    "reactor.", "com.rabbitmq.", "com.fasterxml.", "ch.qos.", "org.slf4j.", "System.", "Microsoft.",
-    "MassTransit.", "RabbitMQ.", "Confluent.", "node:", "internal/",
+    "java.",
+    "javax.",
+    "jakarta.",
+    "jdk.",
+    "sun.",
+    "com.sun.",
+    "kotlin.",
+    "kotlinx.",
+    "scala.",
+    "org.springframework.",
+    "org.apache.",
+    "org.hibernate.",
+    "io.netty.",
+    "io.micrometer.",
+    "reactor.",
+    "com.rabbitmq.",
+    "com.fasterxml.",
+    "ch.qos.",
+    "org.slf4j.",
+    "System.",
+    "Microsoft.",
+    "MassTransit.",
+    "RabbitMQ.",
+    "Confluent.",
+    "node:",
+    "internal/",
 ];
 
 pub(super) fn frame_lines(trace: &str) -> Vec<FrameLine> {
@@ -51,12 +73,27 @@ mod tests {
     fn frames_of_the_application_stand_out() {
         let check = |line: &str, expected: &str| assert_eq!(class_of(line), expected, "{line}");
         check("java.lang.IllegalStateException: no stock", "cause");
-        check("\tat com.acme.orders.Stock.take(Stock.java:42)", "application");
-        check("\tat org.springframework.kafka.Listener.run(L.java:1)", "library");
-        check("\tat java.base//java.lang.Thread.run(Thread.java:1)", "library");
+        check(
+            "\tat com.acme.orders.Stock.take(Stock.java:42)",
+            "application",
+        );
+        check(
+            "\tat org.springframework.kafka.Listener.run(L.java:1)",
+            "library",
+        );
+        check(
+            "\tat java.base//java.lang.Thread.run(Thread.java:1)",
+            "library",
+        );
         check("\t... 12 more", "library");
         check("  File \"/app/orders.py\", line 3, in take", "application");
-        check("  File \"/usr/lib/python3/json.py\", line 3, in loads", "library");
-        check("    at take (/app/node_modules/kafkajs/x.js:1:1)", "library");
+        check(
+            "  File \"/usr/lib/python3/json.py\", line 3, in loads",
+            "library",
+        );
+        check(
+            "    at take (/app/node_modules/kafkajs/x.js:1:1)",
+            "library",
+        );
     }
 }

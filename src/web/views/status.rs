@@ -79,7 +79,11 @@ impl StatusPage {
     async fn load(state: &AppState, visit: &Visit) -> Result<Self, Problem> {
         let snapshot = state.snapshot();
         let now = visit.now;
-        let up = snapshot.clusters.iter().filter(|cluster| cluster.health.up).count();
+        let up = snapshot
+            .clusters
+            .iter()
+            .filter(|cluster| cluster.health.up)
+            .count();
         let depths = state.store.dlq_depths().await?;
         let gaps = state.store.gaps(GAPS).await?;
         Ok(Self {
@@ -92,10 +96,20 @@ impl StatusPage {
             interval: markup::duration(*state.config.sampling.interval),
             store_size: markup::bytes(state.store.size_bytes().await?),
             store_url: state.config.store.url.clone(),
-            brokers: snapshot.clusters.iter().map(|c| broker_panel(state, c, now)).collect(),
+            brokers: snapshot
+                .clusters
+                .iter()
+                .map(|c| broker_panel(state, c, now))
+                .collect(),
             patterns: state.config.dead_letters.kafka_topics.join(", "),
-            dlqs: depths.into_iter().map(|depth| dlq_row(depth, now)).collect(),
-            gaps: gaps.into_iter().map(|(c, gap, at)| gap_row(&c, &gap, at, now)).collect(),
+            dlqs: depths
+                .into_iter()
+                .map(|depth| dlq_row(depth, now))
+                .collect(),
+            gaps: gaps
+                .into_iter()
+                .map(|(c, gap, at)| gap_row(&c, &gap, at, now))
+                .collect(),
         })
     }
 }
@@ -103,7 +117,10 @@ impl StatusPage {
 fn broker_panel(state: &AppState, cluster: &ClusterSnapshot, now: Timestamp) -> BrokerPanel {
     let health = &cluster.health;
     let (status, word) = health_of(state, cluster, now);
-    let fact = |(name, value): &(String, String)| Fact { name: name.clone(), value: value.clone() };
+    let fact = |(name, value): &(String, String)| Fact {
+        name: name.clone(),
+        value: value.clone(),
+    };
     let requests = health.cost.requests_by_api.iter();
     let kafka = state.config.kafka.iter().map(|k| (&k.name, k.read_only));
     let rabbitmq = state.config.rabbitmq.iter().map(|r| (&r.name, r.read_only));
@@ -122,9 +139,14 @@ fn broker_panel(state: &AppState, cluster: &ClusterSnapshot, now: Timestamp) -> 
             markup::duration(health.cost.duration)
         ),
         requests: requests
-            .map(|(api, count)| Fact { name: api.clone(), value: count.to_string() })
+            .map(|(api, count)| Fact {
+                name: api.clone(),
+                value: count.to_string(),
+            })
             .collect(),
-        read_only: kafka.chain(rabbitmq).any(|(name, read_only)| *name == cluster.name && read_only),
+        read_only: kafka
+            .chain(rabbitmq)
+            .any(|(name, read_only)| *name == cluster.name && read_only),
     }
 }
 
@@ -132,7 +154,11 @@ fn sees(cluster: &ClusterSnapshot) -> String {
     match &cluster.detail {
         None => "nothing yet".to_owned(),
         Some(ClusterDetail::Kafka(kafka)) => {
-            let partitions: usize = kafka.topics.iter().map(|topic| topic.partitions.len()).sum();
+            let partitions: usize = kafka
+                .topics
+                .iter()
+                .map(|topic| topic.partitions.len())
+                .sum();
             format!(
                 "{}, {}, {}",
                 markup::counted(kafka.topics.len() as u64, "topic", "topics"),

@@ -26,7 +26,9 @@ fn local_path(back: Option<&str>) -> &str {
         let mut characters = path.chars();
         characters.next() == Some('/')
             && !matches!(characters.next(), Some('/' | '\\'))
-            && path.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\')
+            && path
+                .bytes()
+                .all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\')
     };
     back.filter(is_local).unwrap_or("/")
 }

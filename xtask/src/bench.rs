@@ -1,0 +1,49 @@
+//! `cargo xtask bench NAME`: one bench of the crate, with the brokers that it needs.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+
+use crate::brokers::Brokers;
+use crate::interrupt::{Interruption, stop_on_interrupt};
+use crate::kafka::{self, KafkaSettings};
+use crate::process::{self, Service};
+use crate::provision;
+use crate::workspace::Workspace;
+
+/// Ten thousand partitions burden a broker, so that the sampling bench has one for itself.
+const BENCH_KAFKA: KafkaSettings = KafkaSettings {
+    name: "bench-kafka",
+    heap: "-Xmx3g",
+};
+
+pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
+    stop_on_interrupt(workspace.started.clone(), Interruption::CutShort)?;
+    provision::debian_packages(&provision::BUILD_PACKAGES)?;
+    eprintln!("building the bench (usually 10 minutes the first time)");
+    process::run(&mut workspace.cargo(&["build", "--release", "--package", "redrive"]))?;
+    process::run(&mut workspace.cargo(&["bench", "--no-run", "--bench", name]))?;
+    let mut bench = workspace.cargo(&["bench", "--bench", name]);
+    bench.envs(Brokers::ensure_running(workspace)?.variables());
+    if name == "sampling" {
+        bench.envs(start_fresh_kafka(workspace)?);
+    }
+    let status = bench.status().context("cannot run cargo bench")?;
+    workspace.started.stop_all()?;
+    anyhow::ensure!(status.success(), "the bench failed ({status})");
+    Ok(())
+}
+
+/// A broker without the topics of an earlier run, and its process for those who measure it.
+fn start_fresh_kafka(workspace: &Workspace) -> Result<[(&'static str, String); 2]> {
+    let _lock = workspace.lock()?;
+    let service = Service::new(workspace, BENCH_KAFKA.name)?;
+    service.stop()?;
+    fs::remove_dir_all(workspace.state_directory(BENCH_KAFKA.name)?)?;
+    let port = kafka::ensure_running(workspace, &BENCH_KAFKA)?;
+    let pid = service.pid().context("the broker of the bench has ended")?;
+    Ok([
+        ("REDRIVE_BENCH_KAFKA", format!("127.0.0.1:{port}")),
+        ("REDRIVE_BENCH_KAFKA_PID", pid.to_string()),
+    ])
+}
