@@ -8,5 +8,6 @@ mod kafka_clients;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
+mod rabbitmq_sampling;
 mod sampling;
 mod support;

@@ -5,6 +5,7 @@ pub(crate) mod dashboard;
 pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
+pub(crate) mod rabbitmq;
 
 use std::time::{Duration, Instant};
 
