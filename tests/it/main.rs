@@ -8,4 +8,5 @@ mod kafka_wire;
 mod metrics;
 mod prometheus;
 mod sampling;
+mod sampling_rabbitmq;
 mod support;

@@ -3,6 +3,7 @@
 pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
+pub(crate) mod vhost;
 
 use std::time::{Duration, Instant};
 
