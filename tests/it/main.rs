@@ -3,6 +3,7 @@
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 
 mod alerts;
+mod browser;
 mod kafka_clients;
 mod kafka_wire;
 mod metrics;

@@ -152,12 +152,13 @@ custody = "managed"
 /// The dashboard is worth looking at once it has seen the consumers of the workload.
 fn wait_for_live_data(workspace: &Workspace, port: u16) -> Result<()> {
     let dashboard = Service::new(workspace, DASHBOARD)?;
+    let workload = Service::new(workspace, WORKLOAD)?;
     let answers = |path| http::get(port, path, None).is_ok_and(|answer| answer.status == 200);
     dashboard.wait_until("it was ready", START_LIMIT, || answers("/readyz"))?;
     eprintln!("waiting for live data");
-    dashboard.wait_until("it showed live data", LIVE_DATA_LIMIT, || {
-        shows_live_data(port)
-    })
+    let is_live_or_dead = || !dashboard.is_running() || shows_live_data(port);
+    workload.wait_until("its consumers were seen", LIVE_DATA_LIMIT, is_live_or_dead)?;
+    dashboard.wait_until("it showed live data", POLL, || shows_live_data(port))
 }
 
 fn shows_live_data(port: u16) -> bool {
@@ -175,6 +176,8 @@ fn watch_parts(workspace: &Workspace) -> Result<()> {
     }
     while watched.iter().any(|(_, was_running)| *was_running) {
         thread::sleep(POLL);
+        // What Ctrl-C stops is not worth a message.
+        let _started = workspace.started.lock();
         for (service, was_running) in &mut watched {
             let is_running = service.is_running();
             if *was_running && !is_running {

@@ -68,7 +68,7 @@ impl RabbitMqSampler {
         sample.cost = clients.cost(started.elapsed());
         self.clients = Some(clients);
         let overview = overview?;
-        sample.version = overview.version.as_str().to_owned();
+        overview.version.as_str().clone_into(&mut sample.version);
         sample
             .problems
             .extend(problems(&overview, &self.queues, Instant::now()));
