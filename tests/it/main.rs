@@ -10,4 +10,5 @@ mod metrics;
 mod prometheus;
 mod rabbitmq_sampling;
 mod sampling;
+mod sampling_rabbitmq;
 mod support;
