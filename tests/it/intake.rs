@@ -10,8 +10,8 @@ use redrive::config::{Config, HumanDuration, QueueConfig, QueueCustody, RabbitMq
 use redrive::dead_letters::{self, IntakeBoard, IntakeContext, LookError, Observer};
 use redrive::domain::conventions::{ERROR_CLASS, ORIGINAL_TOPIC};
 use redrive::domain::{
-    ClusterName, DeadLetterSummary, DeathReason, Filter, Header, Message, Offset, Partition, Position,
-    QueueRole, Timestamp, TopicName,
+    ClusterName, DeadLetterSummary, DeathReason, Filter, Header, Message, Offset, Partition,
+    Position, QueueRole, Timestamp, TopicName,
 };
 use redrive::lifecycle::Lifecycle;
 use redrive::metrics::Metrics;
@@ -53,7 +53,13 @@ impl Redrive {
         for (name, task) in dead_letters::tasks(&context) {
             lifecycle.spawn(name, task);
         }
-        Self { store, sampling, observer: Observer::new(context), metrics, lifecycle }
+        Self {
+            store,
+            sampling,
+            observer: Observer::new(context),
+            metrics,
+            lifecycle,
+        }
     }
 
     async fn stop(self) {
@@ -64,7 +70,11 @@ impl Redrive {
 
     async fn dead_letters(&self) -> Vec<DeadLetterSummary> {
         let page = PageRequest::first(1000);
-        self.store.dead_letters(&Filter::default(), Timestamp::now(), &page).await.unwrap().items
+        self.store
+            .dead_letters(&Filter::default(), Timestamp::now(), &page)
+            .await
+            .unwrap()
+            .items
     }
 
     async fn await_dead_letters(&self, count: usize) -> Vec<DeadLetterSummary> {
@@ -83,7 +93,10 @@ fn config() -> Config {
 }
 
 fn kafka_config(topic: &TopicName) -> Config {
-    let mut config = Config { kafka: vec![kafka()], ..config() };
+    let mut config = Config {
+        kafka: vec![kafka()],
+        ..config()
+    };
     config.dead_letters.kafka_topics = vec![topic.to_string()];
     config
 }
@@ -106,7 +119,10 @@ fn offsets(found: &[DeadLetterSummary]) -> Vec<i64> {
     let mut offsets: Vec<i64> = found
         .iter()
         .map(|summary| match &summary.position {
-            Position::Kafka { offset: Offset(offset), .. } => *offset,
+            Position::Kafka {
+                offset: Offset(offset),
+                ..
+            } => *offset,
             Position::RabbitMq { .. } => panic!("{summary:?}"),
         })
         .collect();
@@ -134,8 +150,10 @@ async fn a_dlq_topic_is_indexed_exactly_once_across_restarts_and_recreation() {
     assert_eq!(offsets(&found), (0..8).collect::<Vec<_>>());
 
     admin.delete_topic(&topic).await.unwrap();
-    eventually("the topic is gone", async || admin.topic(&topic).await.unwrap().is_none().then_some(()))
-        .await;
+    eventually("the topic is gone", async || {
+        admin.topic(&topic).await.unwrap().is_none().then_some(())
+    })
+    .await;
     admin.create_topic(&topic, 1, &[]).await.unwrap();
     produce(&topic, 2).await;
     let found = second.await_dead_letters(10).await;
@@ -148,14 +166,22 @@ async fn a_dlq_topic_is_indexed_exactly_once_across_restarts_and_recreation() {
 #[tokio::test]
 async fn what_lay_in_a_dlq_at_its_discovery_is_in_the_first_value_of_its_counter() {
     let topic = TopicName::new(format!("{}.dlq", unique("backlog")));
-    KafkaAdmin::new(&kafka()).unwrap().create_topic(&topic, 1, &[]).await.unwrap();
+    KafkaAdmin::new(&kafka())
+        .unwrap()
+        .create_topic(&topic, 1, &[])
+        .await
+        .unwrap();
     produce(&topic, 7).await;
     let folder = tempfile::tempdir().unwrap();
     let redrive = Redrive::start(kafka_config(&topic), &folder).await;
     let line = eventually("the counter is exposed", async || {
         let text = String::from_utf8(redrive.metrics.render().to_vec()).unwrap();
-        let mut lines = text.lines().filter(|line| line.starts_with("dlq_messages_total{"));
-        lines.find(|line| line.contains(topic.as_str())).map(str::to_owned)
+        let mut lines = text
+            .lines()
+            .filter(|line| line.starts_with("dlq_messages_total{"));
+        lines
+            .find(|line| line.contains(topic.as_str()))
+            .map(str::to_owned)
     })
     .await;
     assert!(line.ends_with(" 7"), "{line}");
@@ -163,8 +189,14 @@ async fn what_lay_in_a_dlq_at_its_discovery_is_in_the_first_value_of_its_counter
 }
 
 fn with_queue(rabbitmq: RabbitMqConfig, queue: QueueConfig) -> Config {
-    let rabbitmq = RabbitMqConfig { queues: vec![queue], ..rabbitmq };
-    Config { rabbitmq: vec![rabbitmq], ..config() }
+    let rabbitmq = RabbitMqConfig {
+        queues: vec![queue],
+        ..rabbitmq
+    };
+    Config {
+        rabbitmq: vec![rabbitmq],
+        ..config()
+    }
 }
 
 #[tokio::test]
@@ -186,26 +218,54 @@ async fn a_managed_queue_is_emptied_into_the_store() {
     redrive.stop().await;
     assert_eq!(found.len(), 25);
     let rest = look_at_window(&vhost.config(), (&vhost.name, &queue), 10, GiveBack::Nack).await;
-    assert_eq!(rest.unwrap().messages.len(), 0, "acknowledged only after it was stored");
+    assert_eq!(
+        rest.unwrap().messages.len(),
+        0,
+        "acknowledged only after it was stored"
+    );
 }
 
 /// The queues of the sample workload.
 async fn sample_topology(channel: &AmqpChannel) {
-    channel.declare_exchange(&"events".into(), "topic").await.unwrap();
-    channel.declare_exchange(&"events.dlx".into(), "direct").await.unwrap();
-    let dead = [text("x-dead-letter-exchange", "events.dlx"), text("x-dead-letter-routing-key", "orders.dead")];
-    channel.declare_queue(&"orders.queue".into(), &dead).await.unwrap();
-    channel.bind_queue(&"orders.queue".into(), &"events".into(), "order.created").await.unwrap();
+    channel
+        .declare_exchange(&"events".into(), "topic")
+        .await
+        .unwrap();
+    channel
+        .declare_exchange(&"events.dlx".into(), "direct")
+        .await
+        .unwrap();
+    let dead = [
+        text("x-dead-letter-exchange", "events.dlx"),
+        text("x-dead-letter-routing-key", "orders.dead"),
+    ];
+    channel
+        .declare_queue(&"orders.queue".into(), &dead)
+        .await
+        .unwrap();
+    channel
+        .bind_queue(&"orders.queue".into(), &"events".into(), "order.created")
+        .await
+        .unwrap();
     for (index, ttl) in [1000, 2000, 4000].into_iter().enumerate() {
         let back = [
             text("x-dead-letter-exchange", "events"),
             text("x-dead-letter-routing-key", "order.created"),
             number("x-message-ttl", ttl),
         ];
-        channel.declare_queue(&format!("orders.retry.{}", index + 1).into(), &back).await.unwrap();
+        channel
+            .declare_queue(&format!("orders.retry.{}", index + 1).into(), &back)
+            .await
+            .unwrap();
     }
-    channel.declare_queue(&"orders.dlq".into(), &[]).await.unwrap();
-    channel.bind_queue(&"orders.dlq".into(), &"events.dlx".into(), "orders.dead").await.unwrap();
+    channel
+        .declare_queue(&"orders.dlq".into(), &[])
+        .await
+        .unwrap();
+    channel
+        .bind_queue(&"orders.dlq".into(), &"events.dlx".into(), "orders.dead")
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -216,7 +276,10 @@ async fn an_observed_dlq_is_looked_at_and_the_application_s_own_queue_never() {
     fill(&channel, &"orders.queue".into(), "work", 2).await;
     fill(&channel, &"orders.dlq".into(), "dead", 3).await;
     let folder = tempfile::tempdir().unwrap();
-    let settings = Config { rabbitmq: vec![vhost.config()], ..config() };
+    let settings = Config {
+        rabbitmq: vec![vhost.config()],
+        ..config()
+    };
     let cluster = ClusterName::new("rabbitmq");
     let redrive = Redrive::start(settings, &folder).await;
     eventually("the roles are known", async || {
@@ -226,7 +289,12 @@ async fn an_observed_dlq_is_looked_at_and_the_application_s_own_queue_never() {
             .filter(|(_, queue)| queue.sample.vhost == vhost.name)
             .map(|(_, queue)| (queue.sample.queue.to_string(), queue.role))
             .collect();
-        let role = |name: &str| roles.iter().find(|(queue, _)| queue == name).map(|(_, role)| *role);
+        let role = |name: &str| {
+            roles
+                .iter()
+                .find(|(queue, _)| queue == name)
+                .map(|(_, role)| *role)
+        };
         let retries = (1..=3).all(|n| role(&format!("orders.retry.{n}")) == Some(QueueRole::Retry));
         let found = role("orders.queue") == Some(QueueRole::Work)
             && role("orders.dlq") == Some(QueueRole::Dlq);
@@ -234,13 +302,26 @@ async fn an_observed_dlq_is_looked_at_and_the_application_s_own_queue_never() {
     })
     .await;
 
-    let look = async |queue: &str| redrive.observer.look(&cluster, &vhost.name, &queue.into()).await;
+    let look = async |queue: &str| {
+        redrive
+            .observer
+            .look(&cluster, &vhost.name, &queue.into())
+            .await
+    };
     let refused = look("orders.queue").await;
-    assert!(matches!(refused, Err(LookError::Refused { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(LookError::Refused { .. })),
+        "{refused:?}"
+    );
     let refused = look("orders.retry.1").await;
-    assert!(matches!(refused, Err(LookError::Refused { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(LookError::Refused { .. })),
+        "{refused:?}"
+    );
     for new in [3, 0, 0] {
-        let looked = eventually("the queue may be looked at", async || look("orders.dlq").await.ok());
+        let looked = eventually("the queue may be looked at", async || {
+            look("orders.dlq").await.ok()
+        });
         let looked = looked.await;
         assert_eq!((looked.seen, looked.new), (3, new));
     }
@@ -249,12 +330,22 @@ async fn an_observed_dlq_is_looked_at_and_the_application_s_own_queue_never() {
 
     let all = async |queue: &str, limit| {
         let place = (&vhost.name, &queue.into());
-        look_at_window(&vhost.config(), place, limit, GiveBack::Nack).await.unwrap().messages
+        look_at_window(&vhost.config(), place, limit, GiveBack::Nack)
+            .await
+            .unwrap()
+            .messages
     };
-    assert_eq!(bodies(&all("orders.dlq", 10).await), ["dead0", "dead1", "dead2"]);
+    assert_eq!(
+        bodies(&all("orders.dlq", 10).await),
+        ["dead0", "dead1", "dead2"]
+    );
     let mut consumer = channel.consume(&"orders.queue".into(), 10).await.unwrap();
     for expected in ["work0", "work1"] {
-        let delivery = consumer.next(Duration::from_secs(10)).await.unwrap().unwrap();
+        let delivery = consumer
+            .next(Duration::from_secs(10))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(bodies([&delivery.message]), [expected]);
         assert!(!delivery.redelivered, "the application's queue was read");
         delivery.acknowledge().await.unwrap();
@@ -266,9 +357,16 @@ async fn a_rejected_message_tells_its_queue_and_reason() {
     let vhost = Vhost::create().await;
     let channel = vhost.channel().await;
     sample_topology(&channel).await;
-    channel.publish(&"events".into(), "order.created", &body("order")).await.unwrap();
+    channel
+        .publish(&"events".into(), "order.created", &body("order"))
+        .await
+        .unwrap();
     let mut consumer = channel.consume(&"orders.queue".into(), 1).await.unwrap();
-    let delivery = consumer.next(Duration::from_secs(10)).await.unwrap().unwrap();
+    let delivery = consumer
+        .next(Duration::from_secs(10))
+        .await
+        .unwrap()
+        .unwrap();
     delivery.reject().await.unwrap();
     let managed = QueueConfig {
         vhost: vhost.name.clone(),
