@@ -2,7 +2,9 @@
 //!
 //! `ARCHITECTURE.md` has the map; each module head explains its own design.
 
+pub mod app;
 pub mod brokers;
+pub mod cli;
 pub mod config;
 pub mod dead_letters;
 pub mod dialects;
