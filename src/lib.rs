@@ -7,6 +7,7 @@ pub mod brokers;
 pub mod cli;
 pub mod config;
 pub mod dead_letters;
+pub mod demo;
 pub mod dialects;
 pub mod domain;
 pub mod lifecycle;

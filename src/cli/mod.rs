@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand.
 
 mod check;
+mod demo_gateway;
+mod demo_workload;
 mod serve;
 
 use std::path::PathBuf;
@@ -24,6 +26,10 @@ enum Command {
     Serve(ConfigArgs),
     /// Connect to every broker and say what Redrive can and cannot do there.
     Check(ConfigArgs),
+    /// Run the sample order system, which keeps Kafka and RabbitMQ busy and fails now and then.
+    DemoWorkload(demo_workload::DemoWorkloadArgs),
+    /// Repair, break or look at the payment gateway of a running sample workload.
+    DemoGateway(demo_gateway::DemoGatewayArgs),
 }
 
 /// Where the configuration is.
@@ -46,6 +52,8 @@ impl Cli {
         match self.command {
             Command::Serve(args) => serve::run(&args).await,
             Command::Check(args) => check::run(&args).await,
+            Command::DemoWorkload(args) => demo_workload::run(args).await,
+            Command::DemoGateway(args) => demo_gateway::run(&args),
         }
     }
 }

@@ -4,10 +4,12 @@
 
 mod alerts;
 mod browser;
+mod intake;
 mod kafka_clients;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
 mod rabbitmq_sampling;
 mod sampling;
+mod sampling_rabbitmq;
 mod support;

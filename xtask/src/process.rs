@@ -278,9 +278,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The command as somebody would type it.
+/// The command as somebody would type it, without the folder of the program.
 pub(crate) fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let words = program.file_name().into_iter().chain(command.get_args());
     words
         .map(|word| word.to_string_lossy().into_owned())
         .collect::<Vec<_>>()

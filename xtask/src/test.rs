@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Result;
 
 use crate::brokers::Brokers;
-use crate::demo;
+use crate::demo::{self, Profile};
 use crate::interrupt::{Interruption, stop_on_interrupt};
 use crate::provision;
 use crate::report::Report;
@@ -109,7 +109,9 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
 /// The shipped expressions are tried on the demo. It starts after the other tests, whose queues its
 /// dashboard would look into.
 fn run_tests_on_the_demo(workspace: &Workspace, report: &mut Report) {
-    if let Some(demo) = report.needed("start the demo", || demo::ensure_running(workspace)) {
+    if let Some(demo) = report.needed("start the demo", || {
+        demo::ensure_running(workspace, Profile::Dev)
+    }) {
         let mut tests = workspace.cargo(&["test", "--package", "redrive", "--test", "it"]);
         tests.arg("on_a_running_dashboard").envs(PROGRAMS);
         tests.env(

@@ -6,6 +6,7 @@ pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod rabbitmq;
+pub(crate) mod vhost;
 
 use std::time::{Duration, Instant};
 
