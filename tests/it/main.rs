@@ -9,6 +9,8 @@ mod kafka_clients;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
+mod rabbitmq_custody;
+mod rabbitmq_replay;
 mod rabbitmq_sampling;
 mod sampling;
 mod sampling_rabbitmq;

@@ -6,15 +6,17 @@ use crate::domain::{AmqpValue, HeaderValue, Message};
 /// Why RabbitMQ would refuse this message from that user, if so (rabbitmq4.md 5, broker-facts B.3).
 pub(super) fn refusal(message: &Message, user: &str) -> Option<String> {
     let properties = message.properties.as_deref();
-    let foreign = |id: &&String| id.as_str() != user;
-    if properties.and_then(|p| p.user_id.as_ref()).filter(foreign).is_some() {
+    let user_id = properties.and_then(|p| p.user_id.as_deref());
+    if user_id.is_some_and(|id| id != user) {
         return Some(format!(
             "its user-id is not {user:?}, under whose name Redrive publishes; remove it"
         ));
     }
     let expiration = properties.and_then(|p| p.expiration.as_deref());
     if expiration.is_some_and(|text| !is_expiration(text)) {
-        return Some("its expiration is no whole number of milliseconds; correct or remove it".to_owned());
+        return Some(
+            "its expiration is no whole number of milliseconds; correct or remove it".to_owned(),
+        );
     }
     let reply_to = properties.and_then(|p| p.reply_to.as_deref());
     if reply_to == Some("amq.rabbitmq.reply-to") {
@@ -24,7 +26,8 @@ pub(super) fn refusal(message: &Message, user: &str) -> Option<String> {
         let value = message.header(name);
         value.is_some_and(|value| !matches!(value, HeaderValue::Amqp(AmqpValue::Array(_))))
     });
-    copies_are_broken.then(|| "its header CC or BCC is no list of routing keys; remove it".to_owned())
+    copies_are_broken
+        .then(|| "its header CC or BCC is no list of routing keys; remove it".to_owned())
 }
 
 fn is_expiration(text: &str) -> bool {
@@ -45,7 +48,11 @@ mod tests {
             };
             let reason = refusal(&message, "redrive");
             assert_eq!(reason.is_some(), expected.is_some(), "{reason:?}");
-            assert!(reason.unwrap_or_default().contains(expected.unwrap_or_default()));
+            assert!(
+                reason
+                    .unwrap_or_default()
+                    .contains(expected.unwrap_or_default())
+            );
         };
         let some = |text: &str| Some(text.to_owned());
         check(AmqpProperties::default(), None);

@@ -59,7 +59,9 @@ impl AmqpChannel {
             ..ExchangeDeclareOptions::default()
         };
         let (name, arguments) = (short(exchange.as_str())?, FieldTable::default());
-        let declared = self.channel.exchange_declare(name, kind, options, arguments);
+        let declared = self
+            .channel
+            .exchange_declare(name, kind, options, arguments);
         ask(format!("declaring exchange {exchange}"), declared).await
     }
 
@@ -76,7 +78,9 @@ impl AmqpChannel {
         let arguments = table_of(arguments).map_err(AmqpError::Message)?;
         let name = short(queue.as_str())?;
         let declared = self.channel.queue_declare(name, options, arguments);
-        ask(format!("declaring queue {queue}"), declared).await.map(drop)
+        ask(format!("declaring queue {queue}"), declared)
+            .await
+            .map(drop)
     }
 
     pub async fn bind_queue(
@@ -88,8 +92,14 @@ impl AmqpChannel {
         let (name, source) = (short(queue.as_str())?, short(exchange.as_str())?);
         let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
         let key = short(routing_key)?;
-        let bound = self.channel.queue_bind(name, source, key, options, arguments);
-        ask(format!("binding queue {queue} to exchange {exchange}"), bound).await
+        let bound = self
+            .channel
+            .queue_bind(name, source, key, options, arguments);
+        ask(
+            format!("binding queue {queue} to exchange {exchange}"),
+            bound,
+        )
+        .await
     }
 
     /// Publishes and waits for the confirm. A message that no queue takes is confirmed as well.

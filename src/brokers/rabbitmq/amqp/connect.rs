@@ -28,7 +28,12 @@ pub(super) async fn connect(
     let address = address_of(config, vhost)?;
     let name = format!("redrive {purpose}");
     let properties = ConnectionProperties::default().with_connection_name(name.as_str().into());
-    match tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect_uri(address, properties)).await {
+    match tokio::time::timeout(
+        CONNECT_TIMEOUT,
+        Connection::connect_uri(address, properties),
+    )
+    .await
+    {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(source)) => Err(AmqpError::Connect {
             cluster,

@@ -115,7 +115,9 @@ impl ManagedConsumer {
         let acknowledged = self.channel.basic_ack(delivery_tag, options);
         ask("an acknowledgement", acknowledged).await?;
         // An acknowledgement has no answer; the answer to a method after it proves that it arrived.
-        let barrier = self.channel.basic_qos(self.prefetch, BasicQosOptions::default());
+        let barrier = self
+            .channel
+            .basic_qos(self.prefetch, BasicQosOptions::default());
         ask("the barrier after an acknowledgement", barrier).await
     }
 

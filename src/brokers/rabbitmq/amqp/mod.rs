@@ -21,5 +21,5 @@ pub use custody_rules::{GiveBack, managed_refusal, observe_rule};
 pub use error::AmqpError;
 pub use fingerprint::fingerprint;
 pub use managed::{ManagedConsumer, TakenMessage};
-pub use observe::{ObserveError, Window, observe_window};
+pub use observe::{ObserveError, Window, look_at_window, observe_window};
 pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};

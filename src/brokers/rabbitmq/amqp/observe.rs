@@ -79,7 +79,8 @@ pub async fn observe_window(
 fn current_rule(details: &QueueDetails, version: &str) -> Result<GiveBack, String> {
     if details.sample.consumers.is_none() {
         return Err(
-            "RabbitMQ does not say yet who consumes it; its statistics come within seconds".to_owned(),
+            "RabbitMQ does not say yet who consumes it; its statistics come within seconds"
+                .to_owned(),
         );
     }
     // 4.3: what was returned, or what failed, is held back for a while.
@@ -103,7 +104,7 @@ fn limit_by_size(queue: &QueueSample, limit: u16) -> u16 {
 /// Takes up to `limit` messages from the head of a queue, copies them and gives all of them back at
 /// their old place. [`observe_window`] asks first whether that is harmless and how to give back. A
 /// connection that breaks in between gives them back as well.
-pub(super) async fn look_at_window(
+pub async fn look_at_window(
     config: &RabbitMqConfig,
     (vhost, queue): (&VhostName, &QueueName),
     limit: u16,

@@ -152,7 +152,9 @@ impl ReplayPublisher {
             return Err(refused(reason));
         }
         if outgoing.message.header_text(REPLAY_ID) != Some(&outgoing.replay.to_string()) {
-            return Err(refused(format!("its header {REPLAY_ID} is not its replay ID")));
+            return Err(refused(format!(
+                "its header {REPLAY_ID} is not its replay ID"
+            )));
         }
         let mut properties = properties_of(&outgoing.message).map_err(refused)?;
         if properties.delivery_mode().is_none() {
@@ -165,9 +167,9 @@ impl ReplayPublisher {
             ..BasicPublishOptions::default()
         };
         let body = outgoing.message.body.as_deref().unwrap_or_default();
-        let published = self
-            .channel
-            .basic_publish(exchange, routing_key, options, body, properties);
+        let published =
+            self.channel
+                .basic_publish(exchange, routing_key, options, body, properties);
         match timeout_at(deadline, published).await {
             Ok(published) => published.map_err(|error| unknown(crate::error_chain(&error))),
             Err(_) => Err(unknown(
@@ -184,7 +186,10 @@ impl ReplayPublisher {
         match timeout_at(deadline, confirm).await {
             Ok(Ok(confirmation)) => Ok(confirmation),
             Ok(Err(error)) => Err(unknown(crate::error_chain(&error))),
-            Err(_) => Err(unknown(format!("no confirm within {:?}", self.confirm_timeout))),
+            Err(_) => Err(unknown(format!(
+                "no confirm within {:?}",
+                self.confirm_timeout
+            ))),
         }
     }
 
