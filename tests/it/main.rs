@@ -12,6 +12,7 @@ mod prometheus;
 mod rabbitmq_custody;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
+mod replay_kafka;
 mod sampling;
 mod sampling_rabbitmq;
 mod support;

@@ -7,6 +7,7 @@ pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod rabbitmq;
 pub(crate) mod vhost;
+pub(crate) mod replays;
 
 use std::time::{Duration, Instant};
 
