@@ -15,9 +15,10 @@ pub(crate) async fn alive() -> &'static str {
 pub(crate) async fn ready(State(state): State<AppState>) -> Result<&'static str, Problem> {
     state.store.size_bytes().await?;
     let snapshot = state.snapshot();
-    let waiting = snapshot.clusters.iter().find(|cluster| {
-        cluster.health.last_success.is_none() && cluster.health.error.is_none()
-    });
+    let waiting = snapshot
+        .clusters
+        .iter()
+        .find(|cluster| cluster.health.last_success.is_none() && cluster.health.error.is_none());
     match waiting {
         None => Ok("ready\n"),
         Some(cluster) => Err(Problem::new(
@@ -36,7 +37,11 @@ pub(crate) async fn metrics(
     let accepts_gzip = headers
         .get(header::ACCEPT_ENCODING)
         .and_then(|value| value.to_str().ok())
-        .is_some_and(|encodings| encodings.split(',').any(|one| one.trim().starts_with("gzip")));
+        .is_some_and(|encodings| {
+            encodings
+                .split(',')
+                .any(|one| one.trim().starts_with("gzip"))
+        });
     if let Ok(size) = state.store.size_bytes().await {
         state.metrics.set_store_size(size);
     }

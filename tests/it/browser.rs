@@ -33,15 +33,24 @@ fn screenshot_folder() -> Option<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_is_pictured() {
-    let Some(folder) = screenshot_folder() else { return };
+    let Some(folder) = screenshot_folder() else {
+        return;
+    };
     let dashboard = Dashboard::busy().await;
     let browser = Browser::start().await;
     for (name, path) in PAGES {
-        for (scheme, width, height) in [("light", 1440, 900), ("dark", 1440, 900), ("light", 360, 740), ("dark", 360, 740)] {
+        for (scheme, width, height) in [
+            ("light", 1440, 900),
+            ("dark", 1440, 900),
+            ("light", 360, 740),
+            ("dark", 360, 740),
+        ] {
             browser.prefer(scheme).await;
             browser.resize(width, height).await;
             browser.goto(&dashboard.url(path)).await;
-            browser.screenshot(&folder.join(format!("{name}-{width}-{scheme}.png"))).await;
+            browser
+                .screenshot(&folder.join(format!("{name}-{width}-{scheme}.png")))
+                .await;
         }
     }
     browser.close().await;

@@ -10,3 +10,4 @@ mod metrics;
 mod prometheus;
 mod sampling;
 mod support;
+mod web;

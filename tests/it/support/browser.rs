@@ -36,16 +36,31 @@ impl Browser {
             .arg("--silent")
             .kill_on_drop(true)
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {driver}: {error}; install chromium-driver"));
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(60)).build().unwrap();
+            .unwrap_or_else(|error| {
+                panic!("cannot start {driver}: {error}; install chromium-driver")
+            });
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(60))
+            .build()
+            .unwrap();
         let root = format!("http://127.0.0.1:{port}");
         let status = format!("{root}/status");
         eventually("chromedriver answers", || async {
-            client.get(&status).send().await.ok().filter(|r| r.status().is_success())
+            client
+                .get(&status)
+                .send()
+                .await
+                .ok()
+                .filter(|r| r.status().is_success())
         })
         .await;
         let profile = tempfile::tempdir().unwrap();
-        let answer = post(&client, &format!("{root}/session"), &capabilities(profile.path())).await;
+        let answer = post(
+            &client,
+            &format!("{root}/session"),
+            &capabilities(profile.path()),
+        )
+        .await;
         let id = answer["sessionId"].as_str().expect("a session").to_owned();
         Self {
             driver: child,
@@ -79,23 +94,31 @@ impl Browser {
     /// Lets the page believe that the system is light or dark.
     pub(crate) async fn prefer(&self, scheme: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        let command = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": features } });
+        let command =
+            json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": features } });
         self.command("goog/cdp/execute", command).await;
     }
 
     pub(crate) async fn execute(&self, script: &str) -> Value {
-        self.command("execute/sync", json!({ "script": script, "args": [] })).await
+        self.command("execute/sync", json!({ "script": script, "args": [] }))
+            .await
     }
 
     pub(crate) async fn find(&self, selector: &str) -> Element {
         let query = json!({ "using": "css selector", "value": selector });
         let found = self.command("element", query).await;
-        Element(found[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {found}")).to_owned())
+        Element(
+            found[ELEMENT]
+                .as_str()
+                .unwrap_or_else(|| panic!("no {selector}: {found}"))
+                .to_owned(),
+        )
     }
 
     pub(crate) async fn click(&self, selector: &str) {
         let element = self.find(selector).await;
-        self.command(&format!("element/{}/click", element.0), json!({})).await;
+        self.command(&format!("element/{}/click", element.0), json!({}))
+            .await;
     }
 
     pub(crate) async fn type_into(&self, selector: &str, text: &str) {
@@ -109,7 +132,10 @@ impl Browser {
         let actions: Vec<_> = keys
             .chars()
             .flat_map(|key| {
-                [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
+                [
+                    json!({ "type": "keyDown", "value": key }),
+                    json!({ "type": "keyUp", "value": key }),
+                ]
             })
             .collect();
         let body = json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] });
@@ -120,7 +146,10 @@ impl Browser {
     pub(crate) async fn console(&self) -> Vec<String> {
         let entries = self.command("se/log", json!({ "type": "browser" })).await;
         let entries = entries.as_array().cloned().unwrap_or_default();
-        entries.iter().map(|entry| entry["message"].as_str().unwrap_or("").to_owned()).collect()
+        entries
+            .iter()
+            .map(|entry| entry["message"].as_str().unwrap_or("").to_owned())
+            .collect()
     }
 
     /// The whole page as a PNG.
@@ -130,7 +159,9 @@ impl Browser {
             "params": { "format": "png", "captureBeyondViewport": true }
         });
         let shot = self.command("goog/cdp/execute", command).await;
-        let png = STANDARD.decode(shot["data"].as_str().expect("an image")).unwrap();
+        let png = STANDARD
+            .decode(shot["data"].as_str().expect("an image"))
+            .unwrap();
         std::fs::write(file, png).unwrap();
     }
 }

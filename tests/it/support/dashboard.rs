@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redrive::config::{Config, QueueConfig, QueueCustody};
-use redrive::dead_letters::IntakeBoard;
+use redrive::dead_letters::{IntakeBoard, IntakeContext, Observer};
 use redrive::domain::*;
 use redrive::metrics::Metrics;
+use redrive::replay;
 use redrive::sampling::SamplingHandle;
 use redrive::store::{
     Gap, GapKind, KafkaCursor, NewAuditEntry, NewReplay, NewReplayJob, NewRevision, Store,
@@ -40,13 +41,34 @@ impl Dashboard {
         let store = Store::open(&url).await.unwrap();
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
-        let state = AppState {
+        let sampling = SamplingHandle::still(snapshot);
+        let stop = CancellationToken::new();
+        // The task that would send is left out: a replay stays planned.
+        let (replay, _task) = replay::start(
+            &config,
+            &store,
+            &metrics,
+            sampling.subscribe(),
+            stop.clone(),
+        )
+        .unwrap();
+        let intake = IntakeContext {
             config: Arc::clone(&config),
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            snapshots: sampling.subscribe(),
+            board: IntakeBoard::default(),
+            stop: stop.clone(),
+        };
+        let state = AppState {
+            config,
             store,
-            sampling: SamplingHandle::still(snapshot),
+            sampling,
             metrics,
-            intake: IntakeBoard::default(),
-            stop: CancellationToken::new(),
+            replay,
+            intake: intake.board.clone(),
+            observer: Observer::new(intake),
+            stop,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -78,7 +100,11 @@ fn ago(seconds: u64) -> Timestamp {
 /// Both brokers with groups and queues in many conditions.
 pub(crate) fn busy_snapshot(now: Timestamp) -> Snapshot {
     let kafka = KafkaDetail {
-        topics: vec![topic("orders", 3), topic("payments", 2), topic("orders.dlq", 3)],
+        topics: vec![
+            topic("orders", 3),
+            topic("payments", 2),
+            topic("orders.dlq", 3),
+        ],
         groups: vec![
             group("payment-consumers", GroupVerdict::Slow, 12_845, 2),
             group("analytics-consumers", GroupVerdict::Ok, 42, 1),
@@ -90,7 +116,12 @@ pub(crate) fn busy_snapshot(now: Timestamp) -> Snapshot {
     let rabbitmq = RabbitMqDetail {
         version: "3.10.8".to_owned(),
         queues: vec![
-            queue("orders.queue", QueueRole::Work, 17, &["orders.retry.1", "orders.dlq"]),
+            queue(
+                "orders.queue",
+                QueueRole::Work,
+                17,
+                &["orders.retry.1", "orders.dlq"],
+            ),
             queue("orders.retry.1", QueueRole::Retry, 2, &["orders.queue"]),
             queue("orders.retry.2", QueueRole::Retry, 0, &["orders.queue"]),
             queue("orders.dlq", QueueRole::Dlq, 61, &[]),
@@ -121,7 +152,10 @@ pub(crate) fn busy_snapshot(now: Timestamp) -> Snapshot {
             duration: Duration::from_millis(38),
         },
         problems: vec![],
-        facts: vec![("version".to_owned(), version.to_owned()), ("counts from".to_owned(), "prometheus plugin".to_owned())],
+        facts: vec![
+            ("version".to_owned(), version.to_owned()),
+            ("counts from".to_owned(), "prometheus plugin".to_owned()),
+        ],
     };
     Snapshot {
         taken_at: now,
@@ -186,7 +220,10 @@ fn group(name: &str, verdict: GroupVerdict, lag: u64, members: usize) -> GroupSt
         member_id: format!("{name}-1-{}", Uuid::from_u128(number as u128 + 7)),
         client_id: format!("{name}-{number}"),
         host: "/10.0.0.7".to_owned(),
-        assignment: vec![("orders".into(), vec![Partition(i32::try_from(number).unwrap())])],
+        assignment: vec![(
+            "orders".into(),
+            vec![Partition(i32::try_from(number).unwrap())],
+        )],
     };
     GroupStatus {
         group: name.into(),
@@ -239,7 +276,11 @@ fn queue(name: &str, role: QueueRole, ready: u64, dead_letters_to: &[&str]) -> Q
         role,
         dead_letters_to: dead_letters_to.iter().map(|name| (*name).into()).collect(),
         dead_letters_unroutable: name == "audit.fanout",
-        rates: QueueRates { publish: Some(4.2), settle: Some(4.1), redeliver: Some(0.0) },
+        rates: QueueRates {
+            publish: Some(4.2),
+            settle: Some(4.1),
+            redeliver: Some(0.0),
+        },
         totals: QueueCounters::default(),
     }
 }
@@ -285,13 +326,19 @@ pub(crate) fn queue_letter(letter: &Letter<'_>) -> NewDeadLetter {
         ("reason".to_owned(), AmqpValue::long_string("rejected")),
         ("count".to_owned(), AmqpValue::I64(1)),
         ("exchange".to_owned(), AmqpValue::long_string("events")),
-        ("routing-keys".to_owned(), AmqpValue::Array(vec![AmqpValue::long_string("order.created")])),
+        (
+            "routing-keys".to_owned(),
+            AmqpValue::Array(vec![AmqpValue::long_string("order.created")]),
+        ),
         ("time".to_owned(), AmqpValue::Timestamp(1_795_484_400)),
     ]);
     new.message.headers = vec![
         Header::amqp("x-death", AmqpValue::Array(vec![death])),
         Header::amqp("x-retry-count", AmqpValue::I32(3)),
-        Header::amqp("correlationId", AmqpValue::long_string("9f0c2a41-55aa-4c1e-8f00-1234567890ab")),
+        Header::amqp(
+            "correlationId",
+            AmqpValue::long_string("9f0c2a41-55aa-4c1e-8f00-1234567890ab"),
+        ),
     ];
     new.decoded.reason = DeathReason::Rejected;
     new.decoded.origin.destination = Some("orders.queue".to_owned());
@@ -337,7 +384,10 @@ fn new_letter(cluster: &str, position: Position, letter: &Letter<'_>) -> NewDead
                 Header::text("x-error-class", letter.class),
                 Header::text("x-error-message", letter.message),
                 Header::text("x-original-topic", "orders"),
-                Header { name: Bytes::from_static(b"trace"), value: HeaderValue::Null },
+                Header {
+                    name: Bytes::from_static(b"trace"),
+                    value: HeaderValue::Null,
+                },
             ],
             properties: None,
         },
@@ -360,7 +410,11 @@ fn new_letter(cluster: &str, position: Position, letter: &Letter<'_>) -> NewDead
             aggregate_id: Some("order-1042".to_owned()),
         },
         classification: Classification {
-            group: format!("v1:{:016x}", letter.class.len() * 31 + usize::from(letter.class.as_bytes()[0])).into(),
+            group: format!(
+                "v1:{:016x}",
+                letter.class.len() * 31 + usize::from(letter.class.as_bytes()[0])
+            )
+            .into(),
             title: format!("{}: {}", letter.class, letter.message),
             explanation: "grouped by exception class and message".to_owned(),
         },
@@ -426,7 +480,10 @@ pub(crate) async fn fill(store: &Store) {
         to: Offset(25),
         kind: GapKind::Retention,
     };
-    store.index_kafka_batch(&"kafka".into(), &batch, &[cursor], &[gap], now).await.unwrap();
+    store
+        .index_kafka_batch(&"kafka".into(), &batch, &[cursor], &[gap], now)
+        .await
+        .unwrap();
     let rabbit: Vec<_> = (1..=6)
         .map(|n| {
             queue_letter(&Letter {
@@ -457,7 +514,10 @@ async fn edit(store: &Store, id: DeadLetterId, at: Timestamp) {
         note: Some("add the customer".to_owned()),
         at,
     };
-    let entry = audit_entry("revision.create", json!({ "dead_letter": id, "builds_on": 0 }));
+    let entry = audit_entry(
+        "revision.create",
+        json!({ "dead_letter": id, "builds_on": 0 }),
+    );
     store.add_revision(&revision, &entry).await.unwrap();
 }
 
@@ -493,26 +553,73 @@ async fn replay_in_every_state(store: &Store) {
         selection: "source:orders error:Timeout".to_owned(),
         replays,
     };
-    let entry = audit_entry("replay.create", json!({ "job": job.id, "dead_letters": [1, 2, 3] }));
+    let entry = audit_entry(
+        "replay.create",
+        json!({ "job": job.id, "dead_letters": [1, 2, 3] }),
+    );
     let planned = store.create_job(&job, &entry).await.unwrap().planned;
-    let landing = Landing { partition: Partition(1), offset: Offset(12_001) };
-    let sending = ReplayEvent::Sending { at: ago(80), high_watermark: Some(landing) };
-    let sent = ReplayEvent::Confirmed { at: ago(79), landing: Some(landing) };
-    let passed = ReplayEvent::PassedBy(PassedBy { group: "payment-consumers".into(), at: ago(60) });
+    let landing = Landing {
+        partition: Partition(1),
+        offset: Offset(12_001),
+    };
+    let sending = ReplayEvent::Sending {
+        at: ago(80),
+        high_watermark: Some(landing),
+    };
+    let sent = ReplayEvent::Confirmed {
+        at: ago(79),
+        landing: Some(landing),
+    };
+    let passed = ReplayEvent::PassedBy(PassedBy {
+        group: "payment-consumers".into(),
+        at: ago(60),
+    });
     let paths: [&[ReplayEvent]; 9] = [
-        &[sending.clone(), sent.clone(), passed.clone(), ReplayEvent::Settled { at: ago(30) }],
-        &[sending.clone(), sent.clone(), passed.clone(), ReplayEvent::Settled { at: ago(28) }],
+        &[
+            sending.clone(),
+            sent.clone(),
+            passed.clone(),
+            ReplayEvent::Settled { at: ago(30) },
+        ],
+        &[
+            sending.clone(),
+            sent.clone(),
+            passed.clone(),
+            ReplayEvent::Settled { at: ago(28) },
+        ],
         &[sending.clone(), sent.clone(), passed],
         &[sending.clone(), sent.clone()],
-        &[sending.clone(), sent.clone(), ReplayEvent::SeenInDlq { at: ago(40), dead_letter: DeadLetterId(12) }],
+        &[
+            sending.clone(),
+            sent.clone(),
+            ReplayEvent::SeenInDlq {
+                at: ago(40),
+                dead_letter: DeadLetterId(12),
+            },
+        ],
         &[sending.clone(), sent, ReplayEvent::Silence { at: ago(10) }],
-        &[sending.clone(), ReplayEvent::Refused { at: ago(70), reason: "the topic orders has no leader for partition 1".to_owned() }],
-        &[sending, ReplayEvent::Unprovable { at: ago(50), reason: "the process ended while it was being sent".to_owned() }],
+        &[
+            sending.clone(),
+            ReplayEvent::Refused {
+                at: ago(70),
+                reason: "the topic orders has no leader for partition 1".to_owned(),
+            },
+        ],
+        &[
+            sending,
+            ReplayEvent::Unprovable {
+                at: ago(50),
+                reason: "the process ended while it was being sent".to_owned(),
+            },
+        ],
         &[],
     ];
     for (id, path) in planned.into_iter().zip(paths) {
         for event in path {
-            store.advance_replay(id, event.clone(), ago(20)).await.unwrap();
+            store
+                .advance_replay(id, event.clone(), ago(20))
+                .await
+                .unwrap();
         }
     }
 }
