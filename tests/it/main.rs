@@ -16,3 +16,4 @@ mod replay_kafka;
 mod sampling;
 mod sampling_rabbitmq;
 mod support;
+mod web;
