@@ -4,6 +4,7 @@
 
 mod alerts;
 mod browser;
+mod demo;
 mod intake;
 mod kafka_clients;
 mod kafka_wire;
