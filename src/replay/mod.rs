@@ -1,11 +1,108 @@
 //! The way back: sends dead letters again, once, and says what became of each.
 //!
-//! [`request`] is what people ask and are told.
+//! A person's request ([`request`]) is judged event by event ([`plan`], [`audience`]) and, once
+//! confirmed, frozen as a job in the store ([`handle`]). One engine a cluster sends what is planned:
+//! it renders the message ([`render`]), writes `sending` down, sends, and writes down what the broker
+//! answered ([`engine`]). What a crash left in between is looked for ([`recovery`]). What was sent is
+//! watched until there is evidence of its outcome ([`outcome`]). The states and what may follow what
+//! are `domain::ReplayState`; nothing here changes one except through the store.
+//!
+//! To replay to another system, add an engine, its destination in `domain::Destination`, and what its
+//! messages may carry in [`render`].
 
+mod audience;
+mod changes;
+mod crash;
+mod engine;
+mod handle;
+mod outcome;
+mod plan;
+mod recovery;
+mod render;
 mod request;
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::domain::{ClusterName, GlobError, NameFilter, Snapshot};
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+pub use handle::ReplayHandle;
 pub use request::{
     Actor, Audience, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,
     PreflightEvent, Recipient, Refusal, RefusalKind, ReplayError, ReplayRequest, RevisionChoice,
     Selection,
 };
+
+use changes::Changes;
+use engine::{EngineContext, KafkaEngine, RabbitMqEngine};
+use outcome::OutcomeWatcher;
+
+/// Work that goes on until `stop` is cancelled.
+pub type ReplayTask = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Starts replays for all clusters: gives each engine and the watcher of outcomes to `spawn`. What an
+/// earlier process left behind is settled first. The tasks end soon after `stop` is cancelled: what is
+/// in flight is finished, the rest stays planned.
+pub fn start(
+    config: &Arc<Config>,
+    store: &Store,
+    metrics: &Arc<Metrics>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    stop: &CancellationToken,
+    mut spawn: impl FnMut(ReplayTask),
+) -> Result<ReplayHandle, GlobError> {
+    let changes = Changes::new();
+    let context = |cluster: &ClusterName| EngineContext {
+        cluster: cluster.clone(),
+        settings: config.replay.clone(),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        changes: changes.clone(),
+        stop: stop.clone(),
+    };
+    for kafka in &config.kafka {
+        let context = context(&kafka.name);
+        spawn(if kafka.read_only {
+            Box::pin(engine::refuse_read_only(context))
+        } else {
+            Box::pin(KafkaEngine::new(context, kafka.clone()).run())
+        });
+    }
+    for rabbitmq in &config.rabbitmq {
+        let context = context(&rabbitmq.name);
+        spawn(if rabbitmq.read_only {
+            Box::pin(engine::refuse_read_only(context))
+        } else {
+            Box::pin(RabbitMqEngine::new(context, rabbitmq.clone()).run())
+        });
+    }
+    let patterns = &config.dead_letters;
+    let filter = |patterns: &[String]| NameFilter::parse(patterns.iter().map(String::as_str));
+    let watcher = OutcomeWatcher {
+        settings: config.replay.clone(),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        changes: changes.clone(),
+        snapshots: snapshots.clone(),
+        dlqs: (
+            filter(&patterns.kafka_topics)?,
+            filter(&patterns.kafka_topics_ignored)?,
+        ),
+        stop: stop.clone(),
+    };
+    spawn(Box::pin(watcher.run()));
+    Ok(ReplayHandle {
+        config: Arc::clone(config),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        snapshots,
+        changes,
+    })
+}

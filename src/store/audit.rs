@@ -1,6 +1,7 @@
 //! Who did what to which events. Each entry's hash covers its own fields and the hash before, so
 //! that a changed or removed row breaks the chain.
 
+use serde::Serialize;
 use sqlx::{FromRow, Sqlite, Transaction};
 
 use super::{Page, PageRequest, Store, StoreError};
@@ -18,6 +19,17 @@ pub struct NewAuditEntry {
     pub action: String,
     /// The exact set of events and what was chosen, as JSON.
     pub detail: serde_json::Value,
+}
+
+impl NewAuditEntry {
+    /// The same entry with one more field in its detail, which only the transaction knows.
+    pub(super) fn with_detail(&self, field: &str, value: &impl Serialize) -> Self {
+        let mut entry = self.clone();
+        if let Some(detail) = entry.detail.as_object_mut() {
+            detail.insert(field.to_owned(), serde_json::json!(value));
+        }
+        entry
+    }
 }
 
 /// A stored entry.

@@ -9,7 +9,7 @@ use crate::domain::{
     Timestamp,
 };
 
-const SUMMARY_COLUMNS: &str = "id, system, cluster, vhost, dlq, topic_id, partition, log_offset, \
+pub(super) const SUMMARY_COLUMNS: &str = "id, system, cluster, vhost, dlq, topic_id, partition, log_offset, \
      fingerprint, status, custody, dead_at_ms, indexed_at_ms, reason, source, consumer, \
      failure_class, failure_message, event_id, event_type, correlation_id, causation_id, \
      aggregate_id, failure_group, size, attempts, attempts_kind, latest_revision, \
@@ -198,7 +198,7 @@ impl DetailRow {
 }
 
 #[derive(Debug, FromRow)]
-struct SummaryRow {
+pub(super) struct SummaryRow {
     id: i64,
     system: String,
     cluster: String,

@@ -19,6 +19,7 @@ mod intake;
 mod message_rows;
 mod overview;
 mod page;
+mod replay_work;
 mod replays;
 mod revisions;
 
@@ -36,6 +37,7 @@ pub use failure_groups::{FailureGroup, NewestMember};
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
 pub use overview::{DeadLetterTotal, DlqDepth};
 pub use page::{Page, PageRequest};
+pub use replay_work::{PlannedReplay, ReplayCandidate, TrackedReplay};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use revisions::NewRevision;
 

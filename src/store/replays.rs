@@ -1,6 +1,9 @@
 //! Replay jobs and their replays. Only [`ReplayState::advance`] decides what may follow; here its
 //! answer is written together with the status of the dead letter.
 
+use std::collections::HashSet;
+
+use serde::Serialize;
 use sqlx::{FromRow, QueryBuilder, Sqlite, Transaction};
 use uuid::Uuid;
 
@@ -11,7 +14,8 @@ use crate::domain::{
     ReplayId, ReplayJob, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
 };
 
-const COLUMNS: &str = "id, job, dead_letter, revision, destination, attempt, detail, updated_at_ms";
+pub(super) const COLUMNS: &str =
+    "id, job, dead_letter, revision, destination, attempt, detail, updated_at_ms";
 
 /// A job as it was confirmed.
 #[derive(Clone, Debug)]
@@ -50,7 +54,8 @@ pub struct RefusedReplay {
 
 impl Store {
     /// Freezes a job: all its replays are planned, or refused one by one, in one transaction with
-    /// the audit. A job of which everything is refused is not stored.
+    /// the audit, to whose detail the exact set is added. A job of which everything is refused is not
+    /// stored.
     pub async fn create_job(
         &self,
         job: &NewReplayJob,
@@ -81,7 +86,8 @@ impl Store {
         if created.planned.is_empty() {
             return Ok(created);
         }
-        audit::append(&mut transaction, entry).await?;
+        let frozen = frozen_set(job, &created);
+        audit::append(&mut transaction, &entry.with_detail("replays", &frozen)).await?;
         transaction.commit().await?;
         Ok(created)
     }
@@ -262,6 +268,29 @@ impl Store {
     }
 }
 
+/// What the audit says of each replay that was planned.
+#[derive(Serialize)]
+struct FrozenReplay {
+    dead_letter: DeadLetterId,
+    revision: RevisionNumber,
+    replay: ReplayId,
+}
+
+fn frozen_set(job: &NewReplayJob, created: &JobCreated) -> Vec<FrozenReplay> {
+    let planned: HashSet<ReplayId> = created.planned.iter().copied().collect();
+    let frozen = job
+        .replays
+        .iter()
+        .filter(|replay| planned.contains(&replay.id));
+    frozen
+        .map(|replay| FrozenReplay {
+            dead_letter: replay.dead_letter,
+            revision: replay.revision,
+            replay: replay.id,
+        })
+        .collect()
+}
+
 /// Plans one replay, or says why it cannot be.
 async fn plan(
     transaction: &mut Transaction<'_, Sqlite>,
@@ -378,7 +407,7 @@ fn encode_state(state: &ReplayState) -> Result<String, StoreError> {
 }
 
 #[derive(Debug, FromRow)]
-struct ReplayRow {
+pub(super) struct ReplayRow {
     id: String,
     job: String,
     dead_letter: i64,
@@ -390,7 +419,7 @@ struct ReplayRow {
 }
 
 impl ReplayRow {
-    fn into_replay(self) -> Result<Replay, StoreError> {
+    pub(super) fn into_replay(self) -> Result<Replay, StoreError> {
         let nil = || Uuid::nil();
         Ok(Replay {
             id: self.id.parse().unwrap_or_else(|_| ReplayId(nil())),

@@ -39,7 +39,7 @@ pub(crate) async fn stream(
             "close some pages, or reload by hand; everything but live updates works",
         )
     })?;
-    let snapshots = state.snapshots.clone();
+    let snapshots = state.sampling.subscribe();
     let watcher = Watcher {
         store_mark: state.store.change_mark().await.ok(),
         samples_are_open: true,

@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::StatusCode;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -48,11 +48,13 @@ pub fn router(state: AppState) -> Router {
         .route("/static/{version}/{*name}", get(assets::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(middleware::from_fn(give_up_in_time))
         .layer(middleware::from_fn(refuse_cross_site_changes))
+        .layer(middleware::from_fn_with_state(state.clone(), count))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(hosts, refuse_foreign_hosts))
         .layer(middleware::from_fn_with_state(
@@ -88,6 +90,25 @@ fn pages() -> Router<AppState> {
         .route("/audit", get(views::audit))
         .route("/status", get(views::status))
         .route("/theme", post(views::choose_theme))
+}
+
+/// Counts every answer under the pattern that matched, because paths are chosen by clients.
+async fn count(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let response = next.run(request).await;
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let method = if method.is_safe() || method == Method::POST {
+        method.as_str()
+    } else {
+        "other"
+    };
+    let status = response.status().as_u16();
+    state
+        .metrics
+        .http_request(method, route, status, started.elapsed());
+    response
 }
 
 async fn not_found(request: Request) -> Problem {

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::dead_letters::IntakeBoard;
 use crate::domain::{ClusterName, Snapshot};
+use crate::metrics::Metrics;
+use crate::sampling::{SamplingHandle, Series, SeriesKey};
 use crate::store::Store;
 
 /// Everything that pages and API are made of. Cheap to clone.
@@ -12,7 +14,9 @@ use crate::store::Store;
 pub struct AppState {
     pub config: Arc<Config>,
     pub store: Store,
-    pub snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub sampling: SamplingHandle,
+    pub metrics: Arc<Metrics>,
+    pub intake: IntakeBoard,
     /// Ends event streams, so that a stop does not wait for them.
     pub stop: CancellationToken,
 }
@@ -20,26 +24,12 @@ pub struct AppState {
 impl AppState {
     /// The newest sample of all brokers.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshots.borrow())
+        self.sampling.snapshot()
     }
 
     /// The last samples of one series, oldest first.
-    pub(crate) fn history(&self, _cluster: &ClusterName, _series: Series) -> Vec<Option<f64>> {
-        Vec::new()
+    pub(crate) fn history(&self, cluster: &ClusterName, series: Series) -> Vec<Option<f64>> {
+        let points = self.sampling.history(&SeriesKey::new(cluster, series));
+        points.into_iter().map(|point| point.value).collect()
     }
-}
-
-use crate::domain::{ConsumerGroup, QueueName, VhostName};
-pub enum Series {
-    TotalLag,
-    WorstTimeLag,
-    ProcessingRate,
-    ProduceRate,
-    GroupLag(ConsumerGroup),
-    GroupTimeLag(ConsumerGroup),
-    GroupConsumeRate(ConsumerGroup),
-    QueueDepth(VhostName, QueueName),
-    QueuePublishRate(VhostName, QueueName),
-    QueueSettleRate(VhostName, QueueName),
-    DlqDepth(String),
 }

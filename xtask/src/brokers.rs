@@ -1,6 +1,6 @@
 //! The two brokers that demo and tests share, and the variables by which tests find them.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::process::Service;
 use crate::rabbitmq::{self, RabbitMqPorts};
@@ -10,25 +10,15 @@ use crate::{kafka, process};
 pub(crate) struct Brokers {
     kafka: u16,
     rabbitmq: RabbitMqPorts,
-    /// What this command started, as opposed to what it found running.
-    pub(crate) started: Vec<Service>,
 }
 
 impl Brokers {
     /// Starts what does not run yet and waits until both brokers answer.
     pub(crate) fn ensure_running(workspace: &Workspace) -> Result<Self> {
         let _lock = workspace.lock()?;
-        let mut missing = Vec::new();
-        for name in ["kafka", "rabbitmq", "epmd"] {
-            let service = Service::new(workspace, name)?;
-            if !service.is_running() {
-                missing.push(service);
-            }
-        }
         Ok(Self {
             kafka: kafka::ensure_running(workspace, &kafka::SHARED)?,
             rabbitmq: rabbitmq::ensure_running(workspace)?,
-            started: missing,
         })
     }
 
@@ -75,13 +65,17 @@ pub(crate) fn start_and_print(workspace: &Workspace) -> Result<()> {
 }
 
 /// `cargo xtask down`: stops everything of this checkout, or the named parts.
-pub(crate) fn stop(workspace: &Workspace, names: &[String]) -> Result<()> {
+pub(crate) fn stop(workspace: &Workspace, names: &[&str]) -> Result<()> {
     let _lock = workspace.lock()?;
-    let is_named = |service: &Service| names.is_empty() || names.contains(&service.name);
-    for service in process::all_services(workspace)?
-        .iter()
-        .filter(|service| is_named(service))
-    {
+    let services = process::all_services(workspace)?;
+    for name in names {
+        ensure!(
+            services.iter().any(|service| service.name == *name),
+            "no part called {name} was started from this checkout"
+        );
+    }
+    let is_named = |service: &&Service| names.is_empty() || names.contains(&service.name.as_str());
+    for service in services.iter().filter(is_named) {
         if service.stop()? {
             println!("stopped {}", service.name);
         }

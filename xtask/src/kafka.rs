@@ -14,7 +14,7 @@ use crate::process::{self, Service};
 use crate::provision;
 use crate::workspace::Workspace;
 
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 
 /// Which of the brokers of a checkout, and how much memory it may take.
 pub(crate) struct KafkaSettings {

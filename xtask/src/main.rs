@@ -1,13 +1,19 @@
 //! Development commands of Redrive, run as `cargo xtask COMMAND`.
 #![expect(clippy::print_stdout, reason = "a command line tool talks to its user")]
 
+mod bench;
 mod brokers;
+mod demo;
 mod http;
+mod interrupt;
 mod kafka;
 mod ports;
 mod process;
+mod prometheus;
 mod provision;
 mod rabbitmq;
+mod report;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -19,8 +25,14 @@ use crate::workspace::Workspace;
 const USAGE: &str = "\
 Usage: cargo xtask COMMAND
 
-  brokers       start real Kafka and RabbitMQ and print how tests find them
-  down [PART]   stop everything that xtask started from this checkout, or only the named parts";
+  demo                  start brokers, sample workload, dashboard and Prometheus until Ctrl-C
+  demo --detach         the same, but return and leave them running
+  demo repair-gateway   let the payments of the sample workload succeed
+  demo break-gateway    let some of them fail again
+  test                  run everything that continuous integration checks
+  bench NAME            run one bench with the brokers that it needs
+  brokers               start real Kafka and RabbitMQ and print how tests find them
+  down [PART]...        stop what xtask started from this checkout, or only the named parts";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -36,11 +48,24 @@ fn main() -> ExitCode {
 fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let workspace = Workspace::find()?;
-    match words.as_slice() {
-        ["brokers"] => brokers::start_and_print(&workspace)?,
-        ["down", ..] => brokers::stop(&workspace, &arguments[1..])?,
-        [] | ["help" | "--help" | "-h"] => println!("{USAGE}"),
+    let outcome = match words.as_slice() {
+        ["test"] => return test::run(&workspace),
+        ["demo"] => demo::run_in_foreground(&workspace),
+        ["demo", "--detach"] => demo::run_detached(&workspace),
+        ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),
+        ["demo", "break-gateway"] => demo::set_gateway(&workspace, "break"),
+        ["bench", name] => bench::run(&workspace, name),
+        ["brokers"] => brokers::start_and_print(&workspace),
+        ["down", parts @ ..] => brokers::stop(&workspace, parts),
+        [] | ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
         _ => bail!("unknown command `{}`\n\n{USAGE}", words.join(" ")),
+    };
+    if outcome.is_err() {
+        // A command that failed leaves nothing behind.
+        workspace.started.stop_all()?;
     }
-    Ok(ExitCode::SUCCESS)
+    outcome.map(|()| ExitCode::SUCCESS)
 }

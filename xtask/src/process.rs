@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,17 @@ const STOP_GRACE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
 
 /// One long-running part of a checkout.
+#[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) name: String,
     pid_file: PathBuf,
     log_file: PathBuf,
+    started: Started,
 }
+
+/// The parts that this command started, as opposed to those that it found running.
+#[derive(Clone, Default)]
+pub(crate) struct Started(Arc<Mutex<Vec<Service>>>);
 
 /// What a pid file says. A pid alone may belong to somebody else after a while; together with the
 /// boot and the moment the process began, it cannot.
@@ -41,6 +48,7 @@ impl Service {
             log_file: workspace
                 .state_directory("logs")?
                 .join(format!("{name}.log")),
+            started: workspace.started.clone(),
         })
     }
 
@@ -58,6 +66,7 @@ impl Service {
 
     /// Starts the command in a new session, so that neither Ctrl-C nor a closed terminal reaches it.
     pub(crate) fn start(&self, command: &Command) -> Result<()> {
+        let mut started = self.started.lock();
         let log = File::create(&self.log_file)
             .with_context(|| format!("cannot write {}", self.log_file.display()))?;
         let mut detached = Command::new("setsid");
@@ -86,7 +95,9 @@ impl Service {
             )
         })?;
         fs::write(&self.pid_file, identity.to_line())
-            .with_context(|| format!("cannot write {}", self.pid_file.display()))
+            .with_context(|| format!("cannot write {}", self.pid_file.display()))?;
+        started.push(self.clone());
+        Ok(())
     }
 
     /// Polls the condition until it holds, the part dies or the time is up.
@@ -130,8 +141,14 @@ impl Service {
             signal("KILL", &session_members(identity.pid))?;
             self.wait_for_end(STOP_GRACE);
         }
-        fs::remove_file(&self.pid_file)?;
+        let _ = fs::remove_file(&self.pid_file);
         Ok(true)
+    }
+
+    /// Whether the program was built anew since the part was started from it.
+    pub(crate) fn is_older_than(&self, program: &Path) -> bool {
+        let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+        modified(program) > modified(&self.pid_file)
     }
 
     fn wait_for_end(&self, limit: Duration) -> bool {
@@ -156,6 +173,37 @@ impl Service {
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
+}
+
+impl Started {
+    /// Stops the parts in the order in which they may go.
+    pub(crate) fn stop_all(&self) -> Result<()> {
+        stop_each(&mut self.lock())
+    }
+
+    /// Stops the parts and ends this process. Whoever would start or watch parts waits meanwhile.
+    pub(crate) fn stop_all_and_exit(&self, code: i32) -> ! {
+        let mut services = self.lock();
+        if let Err(error) = stop_each(&mut services) {
+            eprintln!("error: {error:#}");
+            std::process::exit(1);
+        }
+        std::process::exit(code)
+    }
+
+    /// While it is held, nothing is started or stopped by this command.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Service>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn stop_each(services: &mut Vec<Service>) -> Result<()> {
+    services.sort_by_key(|service| stop_order(&service.name));
+    for service in services.drain(..) {
+        eprintln!("stopping {}", service.name);
+        service.stop()?;
+    }
+    Ok(())
 }
 
 impl Identity {
@@ -221,6 +269,7 @@ fn stop_order(name: &str) -> usize {
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     let status = command
+        .stdout(std::io::stderr())
         .status()
         .with_context(|| format!("cannot run `{shown}`"))?;
     if !status.success() {
@@ -229,9 +278,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The command as somebody would type it.
+/// The command as somebody would type it, without the folder of the program.
 pub(crate) fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let words = program.file_name().into_iter().chain(command.get_args());
     words
         .map(|word| word.to_string_lossy().into_owned())
         .collect::<Vec<_>>()

@@ -16,6 +16,9 @@ const INSTALL_ATTEMPTS: u32 = 3;
 /// While this file exists, Debian's packages do not start their services.
 const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// What the build of Redrive needs beside Rust: librdkafka and SQLite are compiled, OpenSSL is linked.
+pub(crate) const BUILD_PACKAGES: [&str; 4] = ["g++", "libssl-dev", "make", "pkg-config"];
+
 /// Installs those of the packages that are missing. Root is needed only then.
 pub(crate) fn debian_packages(names: &[&str]) -> Result<()> {
     let missing: Vec<&str> = names
@@ -39,7 +42,10 @@ pub(crate) fn debian_packages(names: &[&str]) -> Result<()> {
     );
     eprintln!("installing from Debian's archive: {list} (usually 1 to 2 minutes)");
     let _policy = ServicePolicy::deny_starts()?;
-    run(apt_get().arg("update"))?;
+    // One repository that does not answer need not be the one that has the packages.
+    if let Err(error) = retry(|| run(apt_get().arg("update"))) {
+        eprintln!("{error:#}; going on with what is known");
+    }
     install_with_retries(&missing)?;
     keep_services_off_at_boot(&missing);
     Ok(())
@@ -66,6 +72,29 @@ pub(crate) fn kafka_jars() -> Result<PathBuf> {
     // Only a complete directory gets the name that later calls look for.
     fs::rename(cache.join("lib.partial"), &jars)?;
     Ok(jars)
+}
+
+/// A tool of cargo's, compiled at the first call. Each version has a directory of its own.
+pub(crate) fn cargo_tool(name: &str, version: &str, usual: &str) -> Result<PathBuf> {
+    let root = cache_directory(&format!("tools/{name}-{version}"))?;
+    let _lock = lock_file(&root.join("lock"))?;
+    let program = root.join("bin").join(name);
+    if !program.is_file() {
+        eprintln!("compiling {name} {version} (usually {usual} on two cores)");
+        retry(|| {
+            let mut command = Command::new("cargo");
+            command.args([
+                "install",
+                "--quiet",
+                "--locked",
+                "--version",
+                version,
+                "--root",
+            ]);
+            run(command.arg(&root).arg(name))
+        })?;
+    }
+    Ok(program)
 }
 
 fn fetch_with_retries(cache: &Path) -> Result<()> {

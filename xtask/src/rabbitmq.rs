@@ -14,7 +14,7 @@ use crate::process::Service;
 use crate::provision;
 use crate::workspace::Workspace;
 
-const START_LIMIT: Duration = Duration::from_secs(120);
+const START_LIMIT: Duration = Duration::from_mins(2);
 /// Debian's wrapper in `/usr/sbin` insists on the rabbitmq user and the system's directories; this
 /// is the script that it calls.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";

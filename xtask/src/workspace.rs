@@ -6,11 +6,15 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::process::Started;
+
 pub(crate) struct Workspace {
     root: PathBuf,
+    pub(crate) started: Started,
 }
 
 impl Workspace {
@@ -25,6 +29,7 @@ impl Workspace {
         match start.ancestors().find(is_checkout) {
             Some(root) => Ok(Self {
                 root: root.to_owned(),
+                started: Started::default(),
             }),
             None => bail!("{} is not inside a checkout of Redrive", start.display()),
         }
@@ -32,6 +37,27 @@ impl Workspace {
 
     pub(crate) fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Cargo, run in this checkout.
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
+        let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).args(arguments);
+        command
+    }
+
+    /// A directory's YAML files, sorted, the directories below it left out.
+    pub(crate) fn yaml_files(&self, directory: &str) -> Result<Vec<PathBuf>> {
+        let path = self.root.join(directory);
+        let entries =
+            fs::read_dir(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut files: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|file| file.extension().is_some_and(|extension| extension == "yml"))
+            .collect();
+        files.sort();
+        Ok(files)
     }
 
     /// The directory of everything that was started from this checkout.

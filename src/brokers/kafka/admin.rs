@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::MetadataBroker;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::{KafkaError, client_config};
@@ -42,9 +43,12 @@ pub struct KafkaAdmin {
 
 impl KafkaAdmin {
     pub fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
-        let client = client_config(config);
+        let mut client = client_config(config);
+        let admin = client.create().map_err(KafkaError::Client)?;
+        // Otherwise librdkafka answers the last stable offset where the high watermark was asked for.
+        client.set("isolation.level", "read_uncommitted");
         Ok(Self {
-            admin: Arc::new(client.create().map_err(KafkaError::Client)?),
+            admin: Arc::new(admin),
             reader: Arc::new(client.create().map_err(KafkaError::Client)?),
         })
     }
@@ -135,6 +139,34 @@ impl KafkaAdmin {
                 source,
             }),
         }
+    }
+
+    /// How long a follower may lag before it leaves the in-sync replicas, the longest of any broker.
+    pub async fn replica_lag_limit(&self) -> Result<Duration, KafkaError> {
+        let failed = |reason: String| KafkaError::BrokerConfig { reason };
+        let reader = Arc::clone(&self.reader);
+        let fetch = move || {
+            let metadata = reader.fetch_metadata(None, REQUEST_TIMEOUT)?;
+            let ids = metadata.brokers().iter().map(MetadataBroker::id);
+            Ok::<Vec<i32>, rdkafka::error::KafkaError>(ids.collect())
+        };
+        let brokers = tokio::task::spawn_blocking(fetch).await?;
+        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
+        let mut longest = None;
+        for broker in brokers.map_err(|error| failed(error.to_string()))? {
+            // librdkafka asks one broker a call.
+            let resource = ResourceSpecifier::Broker(broker);
+            let results = self.admin.describe_configs([&resource], &options).await;
+            for result in results.map_err(|error| failed(error.to_string()))? {
+                let config = result.map_err(|code| failed(code.to_string()))?;
+                let setting = config.get("replica.lag.time.max.ms");
+                let millis = setting.and_then(|entry| entry.value.as_ref()?.parse().ok());
+                longest = longest.max(millis);
+            }
+        }
+        longest
+            .map(Duration::from_millis)
+            .ok_or_else(|| failed("no broker tells replica.lag.time.max.ms".to_owned()))
     }
 
     /// The effective configuration of a topic, defaults included.

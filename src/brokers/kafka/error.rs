@@ -30,6 +30,8 @@ pub enum KafkaError {
     DeleteTopic { topic: TopicName, reason: String },
     #[error("cannot read the configuration of topic {topic}: {reason}")]
     TopicConfig { topic: TopicName, reason: String },
+    #[error("cannot read the configuration of the brokers: {reason}")]
+    BrokerConfig { reason: String },
     #[error("a background thread of the Kafka client ended unexpectedly")]
     Background(#[from] tokio::task::JoinError),
 }

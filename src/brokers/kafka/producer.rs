@@ -2,10 +2,12 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::Message as _;
+use rdkafka::error::KafkaError as KafkaClientError;
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
     ThreadedProducer,
 };
+use rdkafka::types::RDKafkaErrorCode;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
@@ -16,9 +18,13 @@ use crate::domain::{Landing, Message, Offset, Partition, TopicName};
 /// Why a record was not confirmed.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum SendError {
-    /// It is surely not in the log.
+    /// The broker or the client refused it: it is surely not in the log, and would be refused again.
     #[error("not sent: {reason}")]
     NotPersisted { reason: String },
+    /// It never left, because no broker was reached in time: surely not in the log, and worth another
+    /// try.
+    #[error("not sent yet: {reason}")]
+    NotReached { reason: String },
     /// It may be in the log; only a scan can tell.
     #[error("perhaps sent: {reason}")]
     PossiblyPersisted { reason: String },
@@ -86,7 +92,7 @@ impl ReplayProducer {
         record.payload = message.body.as_deref();
         self.producer
             .send(record)
-            .map_err(|(error, _)| refused(error.to_string()))?;
+            .map_err(|(error, _)| surely_not_sent(&error))?;
         Ok(PendingDelivery { report })
     }
 
@@ -106,6 +112,21 @@ impl ReplayProducer {
     }
 }
 
+/// Why a record is surely not in the log, and whether that may change.
+fn surely_not_sent(error: &KafkaClientError) -> SendError {
+    let reason = error.to_string();
+    match error.rdkafka_error_code() {
+        Some(
+            RDKafkaErrorCode::MessageTimedOut
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+            | RDKafkaErrorCode::QueueFull
+            | RDKafkaErrorCode::PurgeQueue,
+        ) => SendError::NotReached { reason },
+        _ => SendError::NotPersisted { reason },
+    }
+}
+
 struct DeliveryContext;
 
 impl ClientContext for DeliveryContext {}
@@ -120,9 +141,7 @@ impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
                 offset: Offset(message.offset()),
             }),
             Err((error, message)) if headers::surely_not_persisted(message) => {
-                Err(SendError::NotPersisted {
-                    reason: error.to_string(),
-                })
+                Err(surely_not_sent(error))
             }
             Err((error, _)) => Err(SendError::PossiblyPersisted {
                 reason: error.to_string(),

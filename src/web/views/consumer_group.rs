@@ -9,13 +9,13 @@ use crate::domain::{
     ClusterName, ClusterSnapshot, ConsumerGroup, FilterField, GroupMember, GroupPartitionStatus,
     GroupStatus, GroupTopicStatus, GroupVerdict,
 };
+use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::{self, ChartData, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::visit::Visit;
 
 /// Partitions of one topic that a page shows.

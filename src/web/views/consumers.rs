@@ -8,13 +8,13 @@ use axum::response::Response;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use crate::domain::{ClusterSnapshot, GroupStatus, GroupVerdict, System, Timestamp};
+use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::{self, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
 use crate::web::parameters::path;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::table::{Column, Head, Sort, by_number};
 use crate::web::visit::Visit;
 

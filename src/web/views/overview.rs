@@ -11,13 +11,13 @@ use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, health_of, stale_notices};
 use super::replays::{JobRow, job_rows};
 use crate::domain::{ClusterName, Filter, Snapshot, Timestamp};
+use crate::sampling::Series;
 use crate::store::PageRequest;
 use crate::web::AppState;
 use crate::web::chart::{self, Unit};
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::visit::Visit;
 
 /// Rows of each list; the pages behind them have all.

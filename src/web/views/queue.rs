@@ -11,13 +11,13 @@ use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
     QueueRole, QueueStatus, RabbitMqDetail, VhostName,
 };
+use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::Unit;
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
-use crate::web::state::Series;
 use crate::web::visit::Visit;
 
 struct Binding {

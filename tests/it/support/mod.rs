@@ -1,8 +1,12 @@
 //! What the tests share: where the brokers are, unique names, and waiting for a condition.
 
+pub(crate) mod browser;
+pub(crate) mod dashboard;
 pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
+pub(crate) mod rabbitmq;
+pub(crate) mod vhost;
 
 use std::time::{Duration, Instant};
 

@@ -1,0 +1,174 @@
+//! Sends what is planned: one engine a cluster, which does one thing after the other, so that the
+//! order in which replays were planned is the order in which they arrive.
+//!
+//! Every engine writes `sending` to disk before the first byte leaves, and what the broker answered
+//! after. A broker that is down delays its own replays and nothing else. An engine that stops leaves
+//! states behind from which its successor recovers.
+
+mod content;
+mod kafka;
+mod placement;
+mod rabbitmq;
+mod round;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::brokers::kafka::KafkaError;
+use crate::brokers::rabbitmq::amqp::AmqpError;
+use crate::config::ReplayConfig;
+use crate::domain::{ClusterName, Replay, ReplayEvent, ReplayId, Timestamp};
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+
+use super::changes::Changes;
+use super::outcome::count_outcome;
+
+pub(super) use kafka::KafkaEngine;
+pub(super) use rabbitmq::RabbitMqEngine;
+
+/// Planned replays that an engine looks at together.
+const WINDOW: u32 = 1000;
+
+/// Bytes of messages that are rendered and in flight together.
+const MOST_BYTES_IN_FLIGHT: usize = 16 * 1024 * 1024;
+
+const FIRST_PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE_AFTER_ERROR: Duration = Duration::from_secs(30);
+
+/// Why an engine could not go on for now. Nothing is lost: it tries again.
+#[derive(Debug, Error)]
+pub(super) enum EngineError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    RabbitMq(#[from] AmqpError),
+    #[error("the broker could not be reached: {0}")]
+    NotReached(String),
+}
+
+/// What every engine has.
+#[derive(Clone)]
+pub(super) struct EngineContext {
+    pub(super) cluster: ClusterName,
+    pub(super) settings: ReplayConfig,
+    pub(super) store: Store,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) changes: Changes,
+    pub(super) stop: CancellationToken,
+}
+
+/// When an engine shall look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    AtOnce,
+    In(Duration),
+    /// When something is planned.
+    WhenTold,
+}
+
+impl EngineContext {
+    /// Writes events down in one transaction and announces them; answers the replays that changed.
+    /// A transition that contradicts what is known meanwhile, such as a cancellation, is left out.
+    async fn advance(
+        &self,
+        events: Vec<(ReplayId, ReplayEvent)>,
+    ) -> Result<Vec<Replay>, StoreError> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let results = self.store.advance_replays(events, Timestamp::now()).await?;
+        let mut changed = Vec::with_capacity(results.len());
+        for result in results {
+            match result {
+                Ok(replay) => {
+                    count_outcome(&self.store, &self.metrics, &replay).await;
+                    changed.push(replay);
+                }
+                Err(error) => tracing::info!(%error, "a replay went another way meanwhile"),
+            }
+        }
+        self.changes.announce();
+        Ok(changed)
+    }
+
+    /// Refuses everything that is planned to this cluster, for a reason that will not pass by itself.
+    async fn refuse_all(&self, reason: &str) -> Result<(), StoreError> {
+        loop {
+            let planned = self.store.planned_replays(&self.cluster, WINDOW).await?;
+            if planned.is_empty() {
+                return Ok(());
+            }
+            let refused = planned
+                .iter()
+                .map(|planned| (planned.replay.id, refused(reason)));
+            self.advance(refused.collect()).await?;
+        }
+    }
+}
+
+/// Runs an engine's `work` until it shall stop: at once when something is planned, and with growing
+/// pauses while the broker or the store does not answer.
+pub(super) async fn run_engine<E>(
+    mut engine: E,
+    context: EngineContext,
+    mut work: impl AsyncFnMut(&mut E) -> Result<Next, EngineError>,
+) {
+    let mut planned = context.changes.subscribe();
+    let mut pause_after_error = FIRST_PAUSE_AFTER_ERROR;
+    while !context.stop.is_cancelled() {
+        planned.borrow_and_update();
+        let next = match work(&mut engine).await {
+            Ok(next) => {
+                pause_after_error = FIRST_PAUSE_AFTER_ERROR;
+                next
+            }
+            Err(error) => {
+                let cluster = context.cluster.as_str();
+                tracing::warn!(cluster, %error, pause = ?pause_after_error, "replays have to wait");
+                tokio::select! {
+                    () = tokio::time::sleep(pause_after_error) => {}
+                    () = context.stop.cancelled() => {}
+                }
+                pause_after_error = (pause_after_error * 2).min(LONGEST_PAUSE_AFTER_ERROR);
+                continue;
+            }
+        };
+        let wake_up = async {
+            match next {
+                Next::AtOnce => {}
+                Next::In(pause) => tokio::time::sleep(pause).await,
+                Next::WhenTold => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = wake_up => {}
+            _ = planned.changed() => {}
+            () = context.stop.cancelled() => {}
+        }
+    }
+}
+
+/// Refuses what is planned to a cluster that may not be written to, whenever something is.
+pub(super) async fn refuse_read_only(context: EngineContext) {
+    let for_engine = context.clone();
+    run_engine(context, for_engine, async |context| {
+        context
+            .refuse_all("the cluster is configured with read_only = true")
+            .await?;
+        Ok(Next::WhenTold)
+    })
+    .await;
+}
+
+fn refused(reason: impl Into<String>) -> ReplayEvent {
+    ReplayEvent::Refused {
+        at: Timestamp::now(),
+        reason: reason.into(),
+    }
+}

@@ -1,0 +1,79 @@
+//! Where the records of a round go, as the brokers describe their topics now.
+
+use std::collections::HashMap;
+
+use crate::brokers::kafka::{KafkaAdmin, KafkaError, partition_for_key};
+use crate::domain::{Destination, Landing, Partition, Replay, TopicName};
+use crate::store::PlannedReplay;
+
+/// A replay with its partition and that partition's high watermark before sending. The partition is
+/// fixed here, so that a recovery has to look into one partition only.
+pub(super) struct Placed {
+    pub(super) planned: PlannedReplay,
+    pub(super) topic: TopicName,
+    pub(super) high_watermark: Landing,
+}
+
+/// A round with the replays set apart whose topic does not exist, or not yet.
+pub(super) struct Placement {
+    pub(super) placed: Vec<Placed>,
+    pub(super) without_topic: Vec<(PlannedReplay, TopicName)>,
+}
+
+pub(super) async fn place(
+    admin: &KafkaAdmin,
+    round: Vec<PlannedReplay>,
+) -> Result<Placement, KafkaError> {
+    let mut partition_counts: HashMap<TopicName, Option<u32>> = HashMap::new();
+    let mut high_watermarks: HashMap<(TopicName, Partition), Landing> = HashMap::new();
+    let mut placement = Placement {
+        placed: Vec::with_capacity(round.len()),
+        without_topic: Vec::new(),
+    };
+    for planned in round {
+        let Some(topic) = topic_of(&planned.replay).cloned() else {
+            continue;
+        };
+        if !partition_counts.contains_key(&topic) {
+            let described = admin.topic(&topic).await?;
+            let count = described.and_then(|found| u32::try_from(found.partitions.len()).ok());
+            partition_counts.insert(topic.clone(), count);
+        }
+        let Some(partitions) = partition_counts[&topic] else {
+            placement.without_topic.push((planned, topic));
+            continue;
+        };
+        let partition = choose_partition(&planned, partitions);
+        let place = (topic.clone(), partition);
+        if !high_watermarks.contains_key(&place) {
+            let offset = admin.watermarks(&topic, partition).await?.high;
+            high_watermarks.insert(place.clone(), Landing { partition, offset });
+        }
+        placement.placed.push(Placed {
+            planned,
+            topic,
+            high_watermark: high_watermarks[&place],
+        });
+    }
+    Ok(placement)
+}
+
+/// The planned partition where the topic still has it, else the key's.
+fn choose_partition(planned: &PlannedReplay, partitions: u32) -> Partition {
+    let wanted = match planned.replay.destination {
+        Destination::Kafka { partition, .. } => partition,
+        Destination::RabbitMq { .. } => None,
+    };
+    let exists =
+        |partition: &Partition| u32::try_from(partition.0).is_ok_and(|number| number < partitions);
+    wanted
+        .filter(exists)
+        .unwrap_or_else(|| partition_for_key(planned.key.as_deref(), partitions))
+}
+
+pub(super) const fn topic_of(replay: &Replay) -> Option<&TopicName> {
+    match &replay.destination {
+        Destination::Kafka { topic, .. } => Some(topic),
+        Destination::RabbitMq { .. } => None,
+    }
+}

@@ -1,0 +1,285 @@
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::config::Config;
+use crate::domain::{
+    DeadLetterId, Replay, ReplayEvent, ReplayId, ReplayJobId, Snapshot, Timestamp,
+};
+use crate::metrics::Metrics;
+use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay, ReplayCandidate, Store};
+
+use super::audience::audiences;
+use super::changes::Changes;
+use super::outcome::count_outcome;
+use super::plan::{PlanContext, judge, sort_for_sending};
+use super::{
+    Actor, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,
+    PreflightEvent, ReplayError, ReplayRequest, RevisionChoice, Selection, crash,
+};
+
+/// What people do with replays. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ReplayHandle {
+    pub(super) config: Arc<Config>,
+    pub(super) store: Store,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(super) changes: Changes,
+}
+
+/// A selection as it was looked up.
+struct Selected {
+    ids: Vec<DeadLetterId>,
+    matching: u64,
+    cut_at: Option<u32>,
+}
+
+impl ReplayHandle {
+    /// What would happen if the request were confirmed now. Changes nothing.
+    pub async fn preflight(&self, request: &ReplayRequest) -> Result<Preflight, ReplayError> {
+        let selected = self.select(&request.selection).await?;
+        let candidates = self.candidates(&selected.ids, request.revision).await?;
+        let snapshot = self.snapshots.borrow().clone();
+        let events = self.judge_all(&candidates, &request.destination, &snapshot);
+        Ok(Preflight {
+            matching: selected.matching,
+            cut_at: selected.cut_at,
+            audiences: audiences(&events, &candidates, &snapshot),
+            events,
+        })
+    }
+
+    /// Freezes a job and has it sent. When this returns, the job is on disk.
+    pub async fn start(
+        &self,
+        request: ReplayRequest,
+        actor: Actor,
+    ) -> Result<JobStarted, ReplayError> {
+        let selected = self.select(&request.selection).await?;
+        let candidates = self.candidates(&selected.ids, request.revision).await?;
+        let snapshot = self.snapshots.borrow().clone();
+        let events = self.judge_all(&candidates, &request.destination, &snapshot);
+        let (job, mut refused) = freeze(events, &request, &actor, Timestamp::now());
+        refused.extend(unknown_ids(&selected.ids, &candidates));
+        if job.replays.is_empty() {
+            return Err(ReplayError::NothingEligible { refused });
+        }
+        crash::point("plan.before_commit");
+        let created = self
+            .store
+            .create_job(&job, &creation_entry(&job, &request, actor))
+            .await?;
+        crash::point("plan.committed");
+        refused.extend(created.refused);
+        if created.planned.is_empty() {
+            return Err(ReplayError::NothingEligible { refused });
+        }
+        tracing::info!(job = %job.id, planned = created.planned.len(), "a replay job was confirmed");
+        self.changes.announce();
+        Ok(JobStarted {
+            job: job.id,
+            planned: created.planned,
+            refused,
+        })
+    }
+
+    /// A person decides about a replay that is unknown.
+    pub async fn resolve_unknown(
+        &self,
+        id: ReplayId,
+        decision: Decision,
+        actor: Actor,
+    ) -> Result<Replay, ReplayError> {
+        let at = Timestamp::now();
+        let event = match decision {
+            Decision::SendAgain => ReplayEvent::SendAgain,
+            Decision::AcceptAsSent => ReplayEvent::AcceptAsSent { at },
+            Decision::AcceptAsFailed => ReplayEvent::AcceptAsFailed { at },
+        };
+        let detail = serde_json::json!({ "replay": id, "decision": decision.as_str() });
+        let entry = entry("replay.resolve", actor, at, detail);
+        let replay = self.store.resolve_unknown(id, event, &entry).await?;
+        count_outcome(&self.store, &self.metrics, &replay).await;
+        self.changes.announce();
+        Ok(replay)
+    }
+
+    /// Cancels what a job has still planned. What is being sent or was sent stays as it is.
+    pub async fn cancel(
+        &self,
+        job: ReplayJobId,
+        actor: Actor,
+    ) -> Result<Vec<ReplayId>, ReplayError> {
+        if self.store.replay_job(job).await?.is_none() {
+            return Err(ReplayError::NoSuchJob(job));
+        }
+        let detail = serde_json::json!({ "job": job });
+        let entry = entry("replay.cancel", actor, Timestamp::now(), detail);
+        let cancelled = self.store.cancel_job(job, &entry).await?;
+        for id in &cancelled {
+            let replay = self.store.replay(*id).await?;
+            count_outcome(&self.store, &self.metrics, &replay).await;
+        }
+        self.changes.announce();
+        Ok(cancelled)
+    }
+
+    /// Changes its value whenever a replay changed its state here.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn select(&self, selection: &Selection) -> Result<Selected, ReplayError> {
+        let selected = match selection {
+            Selection::DeadLetters(ids) => select_named(ids)?,
+            Selection::Filter(filter) => {
+                let now = Timestamp::now();
+                let limit = MOST_EVENTS_OF_A_JOB;
+                let ids = self.store.matching_ids(filter, now, limit).await?;
+                let matching = self.store.count_dead_letters(filter, now).await?;
+                let cut_at = (matching > u64::from(limit)).then_some(limit);
+                Selected {
+                    ids,
+                    matching,
+                    cut_at,
+                }
+            }
+        };
+        if selected.ids.is_empty() {
+            return Err(ReplayError::NothingSelected);
+        }
+        Ok(selected)
+    }
+
+    async fn candidates(
+        &self,
+        ids: &[DeadLetterId],
+        revision: RevisionChoice,
+    ) -> Result<Vec<ReplayCandidate>, ReplayError> {
+        let revision = match revision {
+            RevisionChoice::Latest => None,
+            RevisionChoice::Number(number) => Some(number),
+        };
+        let mut candidates = self.store.replay_candidates(ids, revision).await?;
+        sort_for_sending(&mut candidates);
+        Ok(candidates)
+    }
+
+    fn judge_all(
+        &self,
+        candidates: &[ReplayCandidate],
+        destination: &DestinationChoice,
+        snapshot: &Snapshot,
+    ) -> Vec<PreflightEvent> {
+        let context = PlanContext {
+            config: &self.config,
+            snapshot,
+            destination,
+        };
+        let judged = candidates
+            .iter()
+            .map(|candidate| judge(candidate, &context));
+        judged.collect()
+    }
+}
+
+fn select_named(ids: &[DeadLetterId]) -> Result<Selected, ReplayError> {
+    let mut ids = ids.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() > MOST_EVENTS_OF_A_JOB as usize {
+        return Err(ReplayError::TooMany { count: ids.len() });
+    }
+    Ok(Selected {
+        matching: ids.len() as u64,
+        ids,
+        cut_at: None,
+    })
+}
+
+/// The job of what is eligible, in the order of sending, and what is not.
+fn freeze(
+    events: Vec<PreflightEvent>,
+    request: &ReplayRequest,
+    actor: &Actor,
+    now: Timestamp,
+) -> (NewReplayJob, Vec<RefusedReplay>) {
+    let mut replays = Vec::new();
+    let mut refused = Vec::new();
+    for event in events {
+        match event.verdict {
+            // IDs of version 7 are in the order in which they were made, which is that of sending.
+            Ok(destination) => replays.push(NewReplay {
+                id: ReplayId(Uuid::now_v7()),
+                dead_letter: event.dead_letter,
+                revision: event.revision,
+                destination,
+            }),
+            Err(refusal) => refused.push(RefusedReplay {
+                dead_letter: event.dead_letter,
+                reason: refusal.reason,
+            }),
+        }
+    }
+    let job = NewReplayJob {
+        id: ReplayJobId(Uuid::now_v7()),
+        created_at: now,
+        created_by: actor.name.clone(),
+        selection: selection_for_people(&request.selection),
+        replays,
+    };
+    (job, refused)
+}
+
+fn unknown_ids(ids: &[DeadLetterId], candidates: &[ReplayCandidate]) -> Vec<RefusedReplay> {
+    let known: std::collections::HashSet<_> = candidates
+        .iter()
+        .map(|candidate| candidate.summary.id)
+        .collect();
+    let unknown = ids.iter().filter(|id| !known.contains(id));
+    unknown
+        .map(|id| RefusedReplay {
+            dead_letter: *id,
+            reason: "there is no such dead letter".to_owned(),
+        })
+        .collect()
+}
+
+fn selection_for_people(selection: &Selection) -> String {
+    match selection {
+        Selection::DeadLetters(ids) if ids.len() == 1 => format!("dead letter {}", ids[0]),
+        Selection::DeadLetters(ids) => format!("{} dead letters", ids.len()),
+        Selection::Filter(filter) if filter.is_empty() => "all dead letters".to_owned(),
+        Selection::Filter(filter) => filter.to_string(),
+    }
+}
+
+/// The store adds which replays it planned: the exact set.
+fn creation_entry(job: &NewReplayJob, request: &ReplayRequest, actor: Actor) -> NewAuditEntry {
+    let destination = match &request.destination {
+        DestinationChoice::Original => "original".to_owned(),
+        _ => job
+            .replays
+            .first()
+            .map(|replay| replay.destination.to_string())
+            .unwrap_or_default(),
+    };
+    let detail = serde_json::json!({
+        "job": job.id,
+        "selection": job.selection,
+        "destination": destination,
+    });
+    entry("replay.create", actor, job.created_at, detail)
+}
+
+fn entry(action: &str, actor: Actor, at: Timestamp, detail: serde_json::Value) -> NewAuditEntry {
+    NewAuditEntry {
+        at,
+        actor: actor.name,
+        address: actor.address,
+        action: action.to_owned(),
+        detail,
+    }
+}

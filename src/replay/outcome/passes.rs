@@ -1,0 +1,256 @@
+//! Which groups passed a record. Pure: from one look at the committed offsets to the next.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::domain::{
+    ClusterName, ClusterSnapshot, ConsumerGroup, GroupStatus, Landing, Offset, Partition, PassedBy,
+    Snapshot, Timestamp, TopicName,
+};
+
+/// Movements kept of one partition; older ones were judged long ago.
+const MOST_ADVANCES: usize = 500;
+
+/// A partition in which a replay landed, or is about to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Watched {
+    pub(super) cluster: ClusterName,
+    pub(super) topic: TopicName,
+    pub(super) partition: Partition,
+}
+
+/// How the committed offsets of groups moved in the watched partitions.
+///
+/// The movements are kept while a partition is watched, because a group may pass a record between the
+/// broker's answer and our own commit of it, or while a recovery still looks for the record.
+#[derive(Debug, Default)]
+pub(super) struct Passes {
+    previous: HashMap<ClusterName, Arc<ClusterSnapshot>>,
+    advances: HashMap<Watched, Vec<Advance>>,
+}
+
+#[derive(Clone, Debug)]
+struct Advance {
+    group: ConsumerGroup,
+    from: Offset,
+    to: Offset,
+    at: Timestamp,
+}
+
+impl Passes {
+    /// Compares a snapshot with the one before.
+    pub(super) fn observe(&mut self, snapshot: &Snapshot, watched: &HashSet<Watched>) {
+        self.advances.retain(|place, _| watched.contains(place));
+        for cluster in &snapshot.clusters {
+            let before = self
+                .previous
+                .insert(cluster.name.clone(), Arc::clone(cluster));
+            if let Some(before) = before.filter(|before| is_newer(before, cluster)) {
+                self.compare(&before, cluster, watched);
+            }
+        }
+    }
+
+    fn compare(
+        &mut self,
+        before: &ClusterSnapshot,
+        after: &ClusterSnapshot,
+        watched: &HashSet<Watched>,
+    ) {
+        let (Some(kafka_before), Some(kafka)) = (before.kafka(), after.kafka()) else {
+            return;
+        };
+        let at = after.health.last_success.unwrap_or_default();
+        let known: HashMap<&ConsumerGroup, &GroupStatus> = kafka_before
+            .groups
+            .iter()
+            .map(|group| (&group.group, group))
+            .collect();
+        for place in watched.iter().filter(|place| place.cluster == after.name) {
+            for group in &kafka.groups {
+                let earlier = known.get(&group.group);
+                let Some(earlier) = earlier.filter(|before| can_consume(before, group)) else {
+                    continue;
+                };
+                let from = committed(earlier, place);
+                let to = committed(group, place);
+                if let (Some(from), Some(to)) = (from, to)
+                    && from < to
+                {
+                    let advance = Advance {
+                        group: group.group.clone(),
+                        from,
+                        to,
+                        at,
+                    };
+                    self.keep(place, advance);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, place: &Watched, advance: Advance) {
+        let advances = self.advances.entry(place.clone()).or_default();
+        if advances.len() >= MOST_ADVANCES {
+            advances.remove(0);
+        }
+        advances.push(advance);
+    }
+
+    /// The groups that were seen to move from at or before the record to beyond it.
+    pub(super) fn of(
+        &self,
+        cluster: &ClusterName,
+        topic: &TopicName,
+        landing: Landing,
+    ) -> Vec<PassedBy> {
+        let place = Watched {
+            cluster: cluster.clone(),
+            topic: topic.clone(),
+            partition: landing.partition,
+        };
+        let advances = self.advances.get(&place).into_iter().flatten();
+        advances
+            .filter(|advance| advance.from <= landing.offset && landing.offset < advance.to)
+            .map(|advance| PassedBy {
+                group: advance.group.clone(),
+                at: advance.at,
+            })
+            .collect()
+    }
+}
+
+/// A failed sample repeats the old numbers.
+fn is_newer(before: &Arc<ClusterSnapshot>, after: &Arc<ClusterSnapshot>) -> bool {
+    !Arc::ptr_eq(before, after) && before.health.last_success < after.health.last_success
+}
+
+/// Kafka lets nobody reset the offsets of a group that has members, so a group that has none at either
+/// look did not consume: somebody moved it.
+fn can_consume(before: &GroupStatus, after: &GroupStatus) -> bool {
+    !before.members.is_empty() || !after.members.is_empty()
+}
+
+fn committed(group: &GroupStatus, place: &Watched) -> Option<Offset> {
+    let topic = group
+        .topics
+        .iter()
+        .find(|topic| topic.topic == place.topic)?;
+    let mut partitions = topic.partitions.iter();
+    let partition = partitions.find(|partition| partition.partition == place.partition)?;
+    Some(partition.committed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{
+        BrokerHealth, ClusterDetail, GroupKind, GroupMember, GroupPartitionStatus,
+        GroupTopicStatus, GroupVerdict, KafkaDetail, System,
+    };
+
+    fn member() -> GroupMember {
+        GroupMember {
+            member_id: "m".to_owned(),
+            client_id: "c".to_owned(),
+            host: "h".to_owned(),
+            assignment: Vec::new(),
+        }
+    }
+
+    fn snapshot(at: i64, group: &str, committed: i64, members: usize) -> Snapshot {
+        let partition = GroupPartitionStatus {
+            partition: Partition(0),
+            committed: Offset(committed),
+            log_start: None,
+            log_end: None,
+            lag: None,
+            time_lag: None,
+            retention_headroom: None,
+        };
+        let topic = GroupTopicStatus {
+            topic: "orders".into(),
+            lag: 0,
+            processed_total: 0,
+            lost_total: 0,
+            partitions: vec![partition],
+        };
+        let group = GroupStatus {
+            group: group.into(),
+            kind: GroupKind::Classic,
+            state: "Stable".to_owned(),
+            members: vec![member(); members],
+            verdict: GroupVerdict::Ok,
+            topics: vec![topic],
+            lag: 0,
+            time_lag: None,
+            consume_rate: None,
+            produce_rate: None,
+            lost_total: 0,
+        };
+        let detail = KafkaDetail {
+            topics: Vec::new(),
+            groups: vec![group],
+        };
+        let cluster = ClusterSnapshot {
+            name: "k".into(),
+            system: System::Kafka,
+            health: BrokerHealth {
+                last_success: Some(Timestamp(at)),
+                ..BrokerHealth::default()
+            },
+            detail: Some(ClusterDetail::Kafka(detail)),
+        };
+        Snapshot {
+            taken_at: Timestamp(at),
+            clusters: vec![Arc::new(cluster)],
+        }
+    }
+
+    /// The groups that passed offset 7, after looks at (committed offset, members).
+    fn passed(looks: &[(i64, usize)]) -> Vec<PassedBy> {
+        let place = Watched {
+            cluster: "k".into(),
+            topic: "orders".into(),
+            partition: Partition(0),
+        };
+        let mut passes = Passes::default();
+        for (index, (committed, members)) in looks.iter().enumerate() {
+            let at = i64::try_from(index).unwrap() * 10;
+            let look = snapshot(at, "payments", *committed, *members);
+            passes.observe(&look, &HashSet::from([place.clone()]));
+        }
+        let landing = Landing {
+            partition: Partition(0),
+            offset: Offset(7),
+        };
+        passes.of(&"k".into(), &"orders".into(), landing)
+    }
+
+    #[test]
+    fn a_group_passes_when_its_committed_offset_goes_beyond_the_record() {
+        let expected = PassedBy {
+            group: "payments".into(),
+            at: Timestamp(20),
+        };
+        assert_eq!(passed(&[(6, 1), (7, 1), (8, 1), (9, 1)]), [expected]);
+        assert_eq!(passed(&[(5, 1), (7, 1)]), [], "7 is the next to be read");
+    }
+
+    #[test]
+    fn a_group_that_was_beyond_the_record_all_along_did_not_pass_it() {
+        assert_eq!(passed(&[(8, 1), (9, 1)]), []);
+        assert_eq!(passed(&[(100, 1)]), [], "nothing is known of before");
+    }
+
+    #[test]
+    fn an_offset_reset_is_no_pass() {
+        assert_eq!(passed(&[(3, 0), (100, 0)]), []);
+        assert_eq!(passed(&[(3, 0), (100, 0), (101, 1)]), []);
+    }
+
+    #[test]
+    fn a_group_that_was_rewound_passes_when_it_comes_by_again() {
+        assert_eq!(passed(&[(20, 1), (3, 1), (9, 1)]).len(), 1);
+    }
+}

@@ -1,0 +1,291 @@
+//! What became of Kafka records whose delivery was never reported: after a crash, or because the
+//! broker did not answer in time (broker-facts D.2, K-IDEMP).
+//!
+//! A record may arrive late as long as its producer tries, so nobody looks before the delivery timeout
+//! is over. Then its partition is read from the high watermark of before sending. What is found was
+//! sent. What is not found was never sent, but only if it cannot lie beyond the high watermark still
+//! (appended, not yet replicated), was not removed by retention, and the log was not cut off. Else it is
+//! unknown, and waits for a person.
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use crate::brokers::kafka::{
+    KafkaAdmin, KafkaError, PartitionReplicas, ScanResult, Watermarks, scan_for_headers,
+};
+use crate::config::KafkaConfig;
+use crate::domain::conventions::REPLAY_ID;
+use crate::domain::{
+    Destination, Landing, Offset, Partition, Replay, ReplayEvent, ReplayState, Timestamp, TopicName,
+};
+
+use super::engine::Next;
+
+/// A record is handed to the producer at most so long after `sending` was written down.
+pub(super) const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
+
+/// librdkafka looks for timeouts about once a second, and the broker may still work on a request whose
+/// sender is gone.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// How often a partition is looked at that does not allow a proof yet.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// A partition that does not allow a proof for so long makes its replays unknown.
+const GIVE_UP_AFTER: Duration = Duration::from_mins(5);
+
+/// What Kafka itself uses where the brokers do not tell.
+const DEFAULT_REPLICA_LAG_LIMIT: Duration = Duration::from_secs(30);
+
+/// Topics in which a replay is still being looked for. Nothing else is sent there meanwhile, so that
+/// the order per key is kept.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    topics: HashSet<TopicName>,
+    look_again: Option<Duration>,
+}
+
+impl Held {
+    pub(super) fn holds(&self, topic: &TopicName) -> bool {
+        self.topics.contains(topic)
+    }
+
+    pub(super) fn next(&self) -> Next {
+        self.look_again.map_or(Next::WhenTold, Next::In)
+    }
+
+    fn hold(&mut self, topic: &TopicName, look_again: Duration) {
+        self.topics.insert(topic.clone());
+        let sooner = self
+            .look_again
+            .map_or(look_again, |known| known.min(look_again));
+        self.look_again = Some(sooner);
+    }
+}
+
+/// Replays that were being sent to one partition.
+struct Search {
+    replays: Vec<(Replay, Landing)>,
+    started_at: Timestamp,
+    from: Offset,
+}
+
+/// Everything that was read about a partition after the delivery timeout.
+#[derive(Clone, Debug)]
+struct Evidence {
+    /// `None`: the topic or the partition is not there.
+    replicas: Option<PartitionReplicas>,
+    min_in_sync: usize,
+    compacted: bool,
+    replica_lag_limit: Duration,
+    /// Read before the scan, which ends at `high`.
+    watermarks: Watermarks,
+    watermarks_read_at: Timestamp,
+    scan: ScanResult,
+}
+
+/// What the evidence says of one replay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Found(Landing),
+    Absent,
+    /// No proof yet: look again after so long.
+    NotYet(Duration),
+    Unprovable(String),
+}
+
+/// Looks for every replay that was being sent. Answers what was found out, and the topics in which it
+/// is too early to say.
+pub(super) async fn look_for(
+    config: &KafkaConfig,
+    admin: &KafkaAdmin,
+    sending: Vec<Replay>,
+    delivery_timeout: Duration,
+    now: Timestamp,
+) -> Result<(Vec<(Replay, ReplayEvent)>, Held), KafkaError> {
+    let mut held = Held::default();
+    let mut events = Vec::new();
+    let wait = HANDOVER_LIMIT + delivery_timeout + MARGIN;
+    let (searches, unplaced) = group_by_partition(sending);
+    for replay in unplaced {
+        let reason = "it is not known to which partition it was sent";
+        events.push((replay, unprovable(reason, now)));
+    }
+    for ((topic, partition), search) in searches {
+        let over_at = search.started_at.plus(wait);
+        if now < over_at {
+            held.hold(&topic, over_at.since(now));
+            continue;
+        }
+        let evidence = gather(config, admin, (&topic, partition), &search).await?;
+        for (replay, recorded) in search.replays {
+            let at = Timestamp::now();
+            match verdict(&replay, recorded, &evidence, (over_at, at)) {
+                Verdict::Found(landing) => {
+                    let landing = Some(landing);
+                    events.push((replay, ReplayEvent::Confirmed { at, landing }));
+                }
+                Verdict::Absent => events.push((replay, ReplayEvent::ProvenAbsent)),
+                Verdict::NotYet(look_again) => held.hold(&topic, look_again),
+                Verdict::Unprovable(reason) => events.push((replay, unprovable(&reason, at))),
+            }
+        }
+    }
+    Ok((events, held))
+}
+
+fn unprovable(reason: &str, at: Timestamp) -> ReplayEvent {
+    ReplayEvent::Unprovable {
+        at,
+        reason: reason.to_owned(),
+    }
+}
+
+fn group_by_partition(
+    sending: Vec<Replay>,
+) -> (BTreeMap<(TopicName, Partition), Search>, Vec<Replay>) {
+    let mut searches: BTreeMap<(TopicName, Partition), Search> = BTreeMap::new();
+    let mut unplaced = Vec::new();
+    for replay in sending {
+        let (
+            Destination::Kafka { topic, .. },
+            ReplayState::Sending {
+                started_at,
+                high_watermark: Some(recorded),
+            },
+        ) = (&replay.destination, &replay.state)
+        else {
+            unplaced.push(replay);
+            continue;
+        };
+        let (started_at, recorded) = (*started_at, *recorded);
+        let place = (topic.clone(), recorded.partition);
+        let search = searches.entry(place).or_insert_with(|| Search {
+            replays: Vec::new(),
+            started_at,
+            from: recorded.offset,
+        });
+        search.started_at = search.started_at.max(started_at);
+        search.from = search.from.min(recorded.offset);
+        search.replays.push((replay, recorded));
+    }
+    (searches, unplaced)
+}
+
+async fn gather(
+    config: &KafkaConfig,
+    admin: &KafkaAdmin,
+    (topic, partition): (&TopicName, Partition),
+    search: &Search,
+) -> Result<Evidence, KafkaError> {
+    let described = admin.topic(topic).await?;
+    let replicas = described.and_then(|found| {
+        let mut partitions = found.partitions.into_iter();
+        partitions.find(|known| known.partition == partition)
+    });
+    let Some(replicas) = replicas else {
+        return Ok(Evidence::without_partition(search.from));
+    };
+    let replica_lag_limit = match replicas.replicas {
+        0 | 1 => Duration::ZERO,
+        _ => admin.replica_lag_limit().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "assuming Kafka's default for replica.lag.time.max.ms");
+            DEFAULT_REPLICA_LAG_LIMIT
+        }),
+    };
+    let settings = admin.topic_config(topic).await?;
+    let min_in_sync = settings.get("min.insync.replicas");
+    let cleanup = settings.get("cleanup.policy");
+    let watermarks_read_at = Timestamp::now();
+    let watermarks = admin.watermarks(topic, partition).await?;
+    let wanted: HashSet<String> = search
+        .replays
+        .iter()
+        .map(|(replay, _)| replay.id.to_string())
+        .collect();
+    let range = (search.from, watermarks.high);
+    let scan = scan_for_headers(config, (topic, partition), range, REPLAY_ID, &wanted).await?;
+    Ok(Evidence {
+        replicas: Some(replicas),
+        min_in_sync: min_in_sync.and_then(|text| text.parse().ok()).unwrap_or(1),
+        compacted: cleanup.is_some_and(|policy| policy.contains("compact")),
+        replica_lag_limit,
+        watermarks,
+        watermarks_read_at,
+        scan,
+    })
+}
+
+impl Evidence {
+    fn without_partition(from: Offset) -> Self {
+        Self {
+            replicas: None,
+            min_in_sync: 1,
+            compacted: false,
+            replica_lag_limit: Duration::ZERO,
+            watermarks: Watermarks {
+                low: from,
+                high: from,
+            },
+            watermarks_read_at: Timestamp::now(),
+            scan: ScanResult {
+                found: std::collections::HashMap::new(),
+                gap: false,
+                complete: false,
+            },
+        }
+    }
+}
+
+/// Judges one replay. `over_at` is when its producer had surely given up.
+fn verdict(
+    replay: &Replay,
+    recorded: Landing,
+    evidence: &Evidence,
+    (over_at, now): (Timestamp, Timestamp),
+) -> Verdict {
+    if let Some(offset) = evidence.scan.found.get(&replay.id.to_string()) {
+        return Verdict::Found(Landing {
+            partition: recorded.partition,
+            offset: *offset,
+        });
+    }
+    let no_proof_yet = |reason: &str| {
+        if now.since(over_at) >= GIVE_UP_AFTER {
+            Verdict::Unprovable(reason.to_owned())
+        } else {
+            Verdict::NotYet(LOOK_AGAIN)
+        }
+    };
+    let Some(replicas) = evidence.replicas else {
+        return no_proof_yet("the destination partition is no longer there");
+    };
+    if evidence.watermarks.high < recorded.offset {
+        let reason = "the destination's log was cut off after it was sent";
+        return Verdict::Unprovable(reason.to_owned());
+    }
+    if evidence.watermarks.low > recorded.offset || evidence.scan.gap {
+        let reason = "retention removed the part of the destination's log where it would be";
+        return Verdict::Unprovable(reason.to_owned());
+    }
+    if evidence.compacted {
+        let reason = "the destination is compacted, so that it may have been there and be gone";
+        return Verdict::Unprovable(reason.to_owned());
+    }
+    if replicas.in_sync_replicas < evidence.min_in_sync {
+        return no_proof_yet("the destination had too few in-sync replicas to prove anything");
+    }
+    // A record may be appended and lie beyond the high watermark until its followers have it, or have
+    // left the in-sync replicas.
+    let replicated_at = over_at.plus(evidence.replica_lag_limit.mul_f64(1.5));
+    if evidence.watermarks_read_at < replicated_at {
+        return Verdict::NotYet(replicated_at.since(now).max(LOOK_AGAIN));
+    }
+    if !evidence.scan.complete {
+        return no_proof_yet("the destination's log could not be read to its end");
+    }
+    Verdict::Absent
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! The message of a replay: the chosen revision without the story of its death, with the headers by
+//! which consumers and Redrive recognise a replay (broker-facts B.3 and D.1). Pure.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use thiserror::Error;
+
+use crate::dialects::{headers_stripped_on_replay, previous_error, properties_on_replay};
+use crate::domain::conventions::{
+    REPLAY_ATTEMPT, REPLAY_EDITED, REPLAY_ID, REPLAY_JOB_ID, REPLAY_ORIGINAL_SHA256,
+    REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_ERROR, REPLAY_SOURCE,
+};
+use crate::domain::{
+    AmqpValue, DeadLetter, Destination, Header, HeaderValue, Message, Replay, System, sha256_hex,
+};
+
+/// RabbitMQ's default `frame_max`, in which properties and headers must fit, less its own framing and
+/// the properties beside the headers, which are at most 255 bytes each.
+const MOST_AMQP_HEADER_BYTES: usize = 131_072 - 8 - 4096;
+
+/// Why a replay cannot be sent as it is.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(super) enum RenderError {
+    #[error(
+        "its headers take {size} bytes and AMQP allows {MOST_AMQP_HEADER_BYTES}; remove some by an edit"
+    )]
+    HeadersTooLarge { size: usize },
+}
+
+/// Makes the message that a replay sends. `revision` is the edited message, if it is not the original.
+/// `connection_user` is who publishes on RabbitMQ.
+pub(super) fn render(
+    letter: &DeadLetter,
+    revision: Option<&Message>,
+    replay: &Replay,
+    connection_user: &str,
+) -> Result<Message, RenderError> {
+    let system = system_of(&replay.destination);
+    let source = revision.unwrap_or(&letter.message);
+    let mut message = Message {
+        key: source.key.clone(),
+        body: source.body.clone(),
+        headers: kept_headers(system, source),
+        properties: None,
+    };
+    if system == System::RabbitMq {
+        let properties = source.properties.as_deref().cloned().unwrap_or_default();
+        let (properties, _) = properties_on_replay(&properties, connection_user);
+        message.properties = Some(Box::new(properties));
+    }
+    let added = added_headers(letter, revision.is_some(), replay);
+    let texts = added
+        .into_iter()
+        .map(|(name, value)| text_header(system, name, value));
+    message.headers.extend(texts);
+    append_previous_error(letter, system, &mut message);
+    fits(system, &message)?;
+    Ok(message)
+}
+
+const fn system_of(destination: &Destination) -> System {
+    match destination {
+        Destination::Kafka { .. } => System::Kafka,
+        Destination::RabbitMq { .. } => System::RabbitMq,
+    }
+}
+
+fn kept_headers(system: System, message: &Message) -> Vec<Header> {
+    let stripped: HashSet<usize> = headers_stripped_on_replay(system, message)
+        .into_iter()
+        .map(|stripped| stripped.index)
+        .collect();
+    let headers = message.headers.iter().enumerate();
+    headers
+        .filter(|(index, _)| !stripped.contains(index))
+        .map(|(_, header)| header.clone())
+        .collect()
+}
+
+fn added_headers(
+    letter: &DeadLetter,
+    edited: bool,
+    replay: &Replay,
+) -> Vec<(&'static str, String)> {
+    let summary = &letter.summary;
+    let source = summary.position.replay_source(&summary.cluster);
+    let mut headers = vec![
+        (REPLAY_ID, replay.id.to_string()),
+        (REPLAY_JOB_ID, replay.job.to_string()),
+        (REPLAY_ATTEMPT, replay.attempt.to_string()),
+        (REPLAY_SOURCE, source),
+    ];
+    if edited {
+        let original = letter.message.body.as_deref().unwrap_or_default();
+        headers.push((REPLAY_EDITED, "true".to_owned()));
+        headers.push((REPLAY_ORIGINAL_SHA256, sha256_hex(original)));
+    }
+    if let Some(timestamp) = letter.decoded.origin.timestamp {
+        let millis = timestamp.as_millis().to_string();
+        headers.push((REPLAY_ORIGINAL_TIMESTAMP, millis));
+    }
+    headers
+}
+
+/// The error is good to know and no more: it is left out where it would not fit.
+fn append_previous_error(letter: &DeadLetter, system: System, message: &mut Message) {
+    let Some(error) = previous_error(&letter.decoded) else {
+        return;
+    };
+    message
+        .headers
+        .push(text_header(system, REPLAY_PREV_ERROR, error));
+    if fits(system, message).is_err() {
+        message.headers.pop();
+    }
+}
+
+/// Strings on both brokers: some consumers fail on any other type.
+fn text_header(system: System, name: &str, value: String) -> Header {
+    match system {
+        System::Kafka => Header::text(name, value),
+        System::RabbitMq => Header::amqp(name, AmqpValue::LongString(Bytes::from(value))),
+    }
+}
+
+fn fits(system: System, message: &Message) -> Result<(), RenderError> {
+    if system == System::Kafka {
+        return Ok(());
+    }
+    let size = message.headers.iter().map(encoded_header_size).sum();
+    if size <= MOST_AMQP_HEADER_BYTES {
+        Ok(())
+    } else {
+        Err(RenderError::HeadersTooLarge { size })
+    }
+}
+
+/// Bytes of one field of an AMQP table: the length and the name, then the value.
+fn encoded_header_size(header: &Header) -> usize {
+    let value = match &header.value {
+        HeaderValue::Null => 1,
+        HeaderValue::Bytes(bytes) => 5 + bytes.len(),
+        HeaderValue::Amqp(value) => encoded_value_size(value),
+    };
+    1 + header.name.len() + value
+}
+
+fn encoded_value_size(value: &AmqpValue) -> usize {
+    match value {
+        AmqpValue::ShortString(text) => 2 + text.len(),
+        AmqpValue::LongString(bytes) | AmqpValue::ByteArray(bytes) => 5 + bytes.len(),
+        AmqpValue::Array(values) => 5 + values.iter().map(encoded_value_size).sum::<usize>(),
+        AmqpValue::Table(fields) => {
+            let field =
+                |(name, value): &(String, AmqpValue)| 1 + name.len() + encoded_value_size(value);
+            5 + fields.iter().map(field).sum::<usize>()
+        }
+        // The widest of the others: a type and eight bytes.
+        _ => 9,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! What the replay engines read: candidates, what is planned or under way, what waits for its outcome.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
+
+use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
+use super::replays::{COLUMNS, ReplayRow, advance_in};
+use super::{NewAuditEntry, Store, StoreError, audit};
+use crate::domain::{
+    ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Origin, Replay, ReplayEvent, ReplayId,
+    ReplayJobId, ReplayStateName, RevisionNumber, System, Timestamp, TopicName,
+};
+
+/// IDs in one `IN (…)` list.
+const IDS_OF_A_QUERY: usize = 500;
+
+/// The key of the revision that the replay `r` sends.
+const REPLAY_KEY: &str = "CASE r.revision WHEN 0 \
+     THEN (SELECT b.message_key FROM bodies b WHERE b.dead_letter = r.dead_letter) \
+     ELSE (SELECT v.message_key FROM revisions v \
+     WHERE v.dead_letter = r.dead_letter AND v.number = r.revision) END";
+
+/// What a plan needs to know of a dead letter.
+#[derive(Clone, Debug)]
+pub struct ReplayCandidate {
+    pub summary: DeadLetterSummary,
+    pub origin: Origin,
+    pub body_omitted: Option<String>,
+    /// The revision to send has another key than the original.
+    pub key_edited: bool,
+    /// The revision to send; it may be one that does not exist.
+    pub revision: RevisionNumber,
+    pub replayed_before: bool,
+}
+
+/// A planned replay with the key of the record that it will send.
+#[derive(Clone, Debug)]
+pub struct PlannedReplay {
+    pub replay: Replay,
+    pub key: Option<Bytes>,
+}
+
+/// A replay whose outcome is not settled, with what its dead letter tells.
+#[derive(Clone, Debug)]
+pub struct TrackedReplay {
+    pub replay: Replay,
+    pub system: System,
+    /// The cluster of the DLQ.
+    pub cluster: ClusterName,
+    pub dlq: String,
+    /// Topic or queue of origin.
+    pub source: Option<String>,
+    /// The consumer that failed.
+    pub consumer: Option<String>,
+}
+
+impl Store {
+    /// The named dead letters that exist, in no order, for a plan that sends `revision`, or each
+    /// one's latest.
+    pub async fn replay_candidates(
+        &self,
+        ids: &[DeadLetterId],
+        revision: Option<RevisionNumber>,
+    ) -> Result<Vec<ReplayCandidate>, StoreError> {
+        let mut candidates = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(IDS_OF_A_QUERY) {
+            let mut query = QueryBuilder::<Sqlite>::new(format!(
+                "SELECT {SUMMARY_COLUMNS}, b.decoded, b.body_omitted, \
+                 EXISTS (SELECT 1 FROM replays r WHERE r.dead_letter = d.id AND r.state NOT IN \
+                 ('planned', 'sending', 'unknown', 'failed', 'cancelled')) AS replayed_before, \
+                 COALESCE((SELECT v.message_key IS NOT b.message_key FROM revisions v \
+                 WHERE v.dead_letter = d.id AND v.number = COALESCE("
+            ));
+            query
+                .push_bind(revision.map(|number| number.0))
+                .push(", d.latest_revision)), 0) AS key_edited ")
+                .push("FROM dead_letters d JOIN bodies b ON b.dead_letter = d.id WHERE d.id IN (");
+            let mut list = query.separated(", ");
+            for id in chunk {
+                list.push_bind(id.0);
+            }
+            query.push(")");
+            let rows: Vec<CandidateRow> = query.build_query_as().fetch_all(&self.reader).await?;
+            for row in rows {
+                candidates.push(row.into_candidate(revision)?);
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Planned replays to one cluster, oldest job first and in the order in which they were planned.
+    pub async fn planned_replays(
+        &self,
+        cluster: &ClusterName,
+        limit: u32,
+    ) -> Result<Vec<PlannedReplay>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT {COLUMNS}, {REPLAY_KEY} AS message_key FROM replays r WHERE state = 'planned' AND json_extract(destination, '$.cluster') = "
+        ));
+        query
+            .push_bind(cluster.as_str())
+            .push(" ORDER BY id LIMIT ")
+            .push_bind(i64::from(limit));
+        let rows: Vec<PlannedRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        rows.into_iter().map(PlannedRow::into_planned).collect()
+    }
+
+    /// Replays to one cluster that are being sent, or were when the process ended.
+    pub async fn sending_replays(&self, cluster: &ClusterName) -> Result<Vec<Replay>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT {COLUMNS} FROM replays WHERE state = 'sending' \
+             AND json_extract(destination, '$.cluster') = "
+        ));
+        query.push_bind(cluster.as_str()).push(" ORDER BY id");
+        let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        rows.into_iter().map(ReplayRow::into_replay).collect()
+    }
+
+    /// The planned replays of the same job that would send a record of the same key to this topic. A
+    /// record without a key has no such siblings.
+    pub async fn planned_of_same_key(
+        &self,
+        replay: &Replay,
+        topic: &TopicName,
+    ) -> Result<Vec<ReplayId>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT {REPLAY_KEY} FROM replays r WHERE r.id = "
+        ));
+        query.push_bind(replay.id.to_string());
+        let key: Option<Option<Vec<u8>>> = query
+            .build_query_scalar()
+            .fetch_optional(&self.reader)
+            .await?;
+        let Some(key) = key.flatten() else {
+            return Ok(Vec::new());
+        };
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT r.id FROM replays r WHERE {REPLAY_KEY} = "
+        ));
+        query
+            .push_bind(key)
+            .push(" AND r.state = 'planned' AND r.job = ")
+            .push_bind(replay.job.to_string())
+            .push(" AND json_extract(r.destination, '$.topic') = ")
+            .push_bind(topic.as_str())
+            .push(" ORDER BY r.id");
+        let ids: Vec<String> = query.build_query_scalar().fetch_all(&self.reader).await?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
+    /// Cancels what a job has still planned, with the audit, and answers which replays that were.
+    pub async fn cancel_job(
+        &self,
+        job: ReplayJobId,
+        entry: &NewAuditEntry,
+    ) -> Result<Vec<ReplayId>, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let planned: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM replays WHERE job = ? AND state = 'planned' ORDER BY id",
+        )
+        .bind(job.to_string())
+        .fetch_all(&mut *transaction)
+        .await?;
+        let ids: Vec<ReplayId> = planned.iter().filter_map(|id| id.parse().ok()).collect();
+        for id in &ids {
+            let event = ReplayEvent::Cancel { at: entry.at };
+            advance_in(&mut transaction, *id, event, entry.at).await?;
+        }
+        audit::append(&mut transaction, &entry.with_detail("cancelled", &ids)).await?;
+        transaction.commit().await?;
+        Ok(ids)
+    }
+
+    /// Replays in some of the states that changed since then, the last changed first.
+    pub async fn tracked_replays(
+        &self,
+        states: &[ReplayStateName],
+        changed_since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<TrackedReplay>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT r.id, r.job, r.dead_letter, r.revision, r.destination, r.attempt, r.detail, \
+             r.updated_at_ms, d.system, d.cluster, d.dlq, d.source, d.consumer \
+             FROM replays r JOIN dead_letters d ON d.id = r.dead_letter WHERE r.state IN (",
+        );
+        let mut list = query.separated(", ");
+        for state in states {
+            list.push_bind(state.as_str());
+        }
+        query
+            .push(") AND r.updated_at_ms >= ")
+            .push_bind(changed_since.as_millis())
+            .push(" ORDER BY r.updated_at_ms DESC LIMIT ")
+            .push_bind(i64::from(limit));
+        let rows: Vec<TrackedRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        rows.into_iter().map(TrackedRow::into_tracked).collect()
+    }
+
+    /// Clusters to which replays are planned, and how many.
+    pub async fn planned_by_cluster(&self) -> Result<HashMap<ClusterName, u64>, StoreError> {
+        let rows: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT json_extract(destination, '$.cluster') AS cluster, COUNT(*) FROM replays \
+             WHERE state = 'planned' GROUP BY cluster",
+        )
+        .fetch_all(&self.reader)
+        .await?;
+        let count = |(cluster, count): (String, i64)| {
+            (
+                ClusterName::from(cluster),
+                u64::try_from(count).unwrap_or(0),
+            )
+        };
+        Ok(rows.into_iter().map(count).collect())
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct CandidateRow {
+    #[sqlx(flatten)]
+    summary: SummaryRow,
+    decoded: String,
+    body_omitted: Option<String>,
+    replayed_before: bool,
+    key_edited: bool,
+}
+
+impl CandidateRow {
+    fn into_candidate(
+        self,
+        revision: Option<RevisionNumber>,
+    ) -> Result<ReplayCandidate, StoreError> {
+        let summary = DeadLetterSummary::from(self.summary);
+        let decoded: Decoded =
+            serde_json::from_str(&self.decoded).map_err(StoreError::corrupt("decoded"))?;
+        Ok(ReplayCandidate {
+            origin: decoded.origin,
+            body_omitted: self.body_omitted,
+            key_edited: self.key_edited,
+            revision: revision.unwrap_or(summary.latest_revision),
+            replayed_before: self.replayed_before,
+            summary,
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct PlannedRow {
+    #[sqlx(flatten)]
+    replay: ReplayRow,
+    message_key: Option<Vec<u8>>,
+}
+
+impl PlannedRow {
+    fn into_planned(self) -> Result<PlannedReplay, StoreError> {
+        Ok(PlannedReplay {
+            replay: self.replay.into_replay()?,
+            key: self.message_key.map(Bytes::from),
+        })
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct TrackedRow {
+    #[sqlx(flatten)]
+    replay: ReplayRow,
+    system: String,
+    cluster: String,
+    dlq: String,
+    source: Option<String>,
+    consumer: Option<String>,
+}
+
+impl TrackedRow {
+    fn into_tracked(self) -> Result<TrackedReplay, StoreError> {
+        Ok(TrackedReplay {
+            replay: self.replay.into_replay()?,
+            system: self.system.parse().unwrap_or(System::Kafka),
+            cluster: self.cluster.into(),
+            dlq: self.dlq,
+            source: self.source,
+            consumer: self.consumer,
+        })
+    }
+}

@@ -1,0 +1,123 @@
+//! `cargo xtask test`: everything that continuous integration checks, in one command.
+//!
+//! Every step runs even if an earlier one failed, so that one run tells all. A step counts as one test;
+//! `cargo test` counts as many as it reports.
+
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::Result;
+
+use crate::brokers::Brokers;
+use crate::demo::{self, Profile};
+use crate::interrupt::{Interruption, stop_on_interrupt};
+use crate::provision;
+use crate::report::Report;
+use crate::workspace::Workspace;
+
+const TEST_PACKAGES: [&str; 4] = [
+    "chromium",
+    "chromium-driver",
+    "prometheus",
+    "rabbitmq-server",
+];
+const CARGO_DENY: &str = "0.20.2";
+const CARGO_MACHETE: &str = "0.9.2";
+/// The programs that tests start.
+const PROGRAMS: [(&str, &str); 3] = [
+    ("REDRIVE_TEST_CHROMEDRIVER", "/usr/bin/chromedriver"),
+    ("REDRIVE_TEST_PROMETHEUS", "/usr/bin/prometheus"),
+    ("REDRIVE_TEST_PROMTOOL", "/usr/bin/promtool"),
+];
+
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
+    stop_on_interrupt(workspace.started.clone(), Interruption::CutShort)?;
+    provision::debian_packages(&provision::BUILD_PACKAGES)?;
+    provision::debian_packages(&TEST_PACKAGES)?;
+    let mut report = Report::default();
+    check_sources(workspace, &mut report);
+    check_dependencies(workspace, &mut report);
+    check_alert_rules(workspace, &mut report);
+    run_tests(workspace, &mut report);
+    run_tests_on_the_demo(workspace, &mut report);
+    report.needed("stop what was started", || workspace.started.stop_all());
+    Ok(report.print())
+}
+
+fn check_sources(workspace: &Workspace, report: &mut Report) {
+    report.command(&mut workspace.cargo(&["fmt", "--all", "--check"]));
+    let mut clippy = workspace.cargo(&["clippy", "--workspace", "--all-targets"]);
+    report.command(clippy.args(["--", "-D", "warnings"]));
+}
+
+fn check_dependencies(workspace: &Workspace, report: &mut Report) {
+    let install_deny = || provision::cargo_tool("cargo-deny", CARGO_DENY, "3 to 6 minutes");
+    if let Some(program) = report.needed("install cargo-deny", install_deny) {
+        let deny = |arguments: &[&str]| tool(workspace, &program, arguments);
+        report.command(&mut deny(&["check", "bans", "licenses", "sources"]));
+        if is_advisory_database_fetched(workspace, &program) {
+            report.command(&mut deny(&["--offline", "check", "advisories"]));
+        } else {
+            report.note("advisory database not reachable: advisories were not checked");
+        }
+    }
+    let install_machete = || provision::cargo_tool("cargo-machete", CARGO_MACHETE, "1 minute");
+    if let Some(program) = report.needed("install cargo-machete", install_machete) {
+        report.command(&mut tool(workspace, &program, &[]));
+    }
+}
+
+/// A firewall may swallow the connection instead of refusing it.
+fn is_advisory_database_fetched(workspace: &Workspace, cargo_deny: &Path) -> bool {
+    let mut fetch = Command::new("timeout");
+    fetch
+        .current_dir(workspace.root())
+        .arg("60")
+        .arg(cargo_deny)
+        .args(["fetch", "db"]);
+    fetch.stdout(Stdio::null()).stderr(Stdio::null());
+    fetch.status().is_ok_and(|status| status.success())
+}
+
+fn tool(workspace: &Workspace, program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(workspace.root()).args(arguments);
+    command
+}
+
+fn check_alert_rules(workspace: &Workspace, report: &mut Report) {
+    for (action, directory) in [("check", "alerts"), ("test", "alerts/tests")] {
+        let listed = || workspace.yaml_files(directory);
+        if let Some(files) = report.needed("list the alert rules", listed) {
+            let mut promtool = Command::new("promtool");
+            promtool.current_dir(workspace.root());
+            report.command(promtool.args([action, "rules"]).args(files));
+        }
+    }
+}
+
+/// Without brokers the tests that need none still say what they find.
+fn run_tests(workspace: &Workspace, report: &mut Report) {
+    let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
+    tests.envs(PROGRAMS);
+    if let Some(brokers) = report.needed("start brokers", || Brokers::ensure_running(workspace)) {
+        tests.envs(brokers.variables());
+    }
+    report.tests(&mut tests);
+}
+
+/// The shipped expressions are tried on the demo. It starts after the other tests, whose queues its
+/// dashboard would look into.
+fn run_tests_on_the_demo(workspace: &Workspace, report: &mut Report) {
+    if let Some(demo) = report.needed("start the demo", || {
+        demo::ensure_running(workspace, Profile::Dev)
+    }) {
+        let mut tests = workspace.cargo(&["test", "--package", "redrive", "--test", "it"]);
+        tests.arg("on_a_running_dashboard").envs(PROGRAMS);
+        tests.env(
+            "REDRIVE_TEST_DASHBOARD",
+            format!("127.0.0.1:{}", demo.dashboard_port),
+        );
+        report.tests(&mut tests);
+    }
+}
