@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::intake_status::IntakeState;
 use super::letters::{Found, dead_letter};
@@ -158,7 +158,10 @@ impl RabbitMqIntake {
             .into_iter()
             .map(|taken| self.letter(taken, now))
             .collect();
+        let started = Instant::now();
         let indexed = self.context.store.take_custody(&letters, now).await?;
+        let metrics = &self.context.metrics;
+        metrics.store_batch_written(letters.len(), started.elapsed());
         intake_metrics::count(&self.context.metrics, &letters, &indexed);
         self.context
             .board

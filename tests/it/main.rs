@@ -4,11 +4,14 @@
 
 mod alerts;
 mod browser;
+mod demo;
 mod intake;
 mod kafka_clients;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
+mod rabbitmq_custody;
+mod rabbitmq_replay;
 mod rabbitmq_sampling;
 mod replay_kafka;
 mod replay_outcome;
@@ -17,3 +20,4 @@ mod replay_recovery;
 mod sampling;
 mod sampling_rabbitmq;
 mod support;
+mod web;

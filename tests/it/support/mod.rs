@@ -2,6 +2,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod dashboard;
+pub(crate) mod demo;
 pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
