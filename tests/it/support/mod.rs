@@ -7,8 +7,8 @@ pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod rabbitmq;
-pub(crate) mod vhost;
 pub(crate) mod replays;
+pub(crate) mod vhost;
 
 use std::time::{Duration, Instant};
 
