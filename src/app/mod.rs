@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::dead_letters::{self, IntakeBoard, IntakeContext};
+use crate::dead_letters::{self, IntakeBoard, IntakeContext, Observer};
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
@@ -81,7 +81,9 @@ fn start_parts(
         store: store.clone(),
         sampling,
         metrics: Arc::clone(metrics),
-        intake: intake.board,
+        replay,
+        intake: intake.board.clone(),
+        observer: Observer::new(intake),
         stop,
     })
 }

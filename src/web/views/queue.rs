@@ -21,7 +21,6 @@ use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
-use crate::web::visit::Visit;
 use crate::web::visit::{CheckedForm, Visit};
 
 struct Binding {
@@ -109,7 +108,7 @@ pub(crate) async fn look_at_queue(
         }
         LookError::Refused { .. } => Problem::conflict(error.to_string()),
         LookError::Store(error) => error.into(),
-        LookError::Amqp(_) => Problem::new(
+        LookError::RabbitMq(_) => Problem::new(
             StatusCode::BAD_GATEWAY,
             "RabbitMQ did not play along",
             error_chain(&error),

@@ -77,7 +77,11 @@ impl Dashboard {
 
     /// A dashboard as it looks on a busy day: both brokers, failures, edits, replays in every state.
     pub(crate) async fn busy() -> Self {
-        let dashboard = Self::serve(busy_snapshot(Timestamp::now()), Config::parse("", []).unwrap()).await;
+        let dashboard = Self::serve(
+            busy_snapshot(Timestamp::now()),
+            Config::parse("", []).unwrap(),
+        )
+        .await;
         fill(&dashboard.state.store).await;
         dashboard
     }
