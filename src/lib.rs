@@ -2,9 +2,12 @@
 //!
 //! `ARCHITECTURE.md` has the map; each module head explains its own design.
 
+pub mod app;
 pub mod brokers;
+pub mod cli;
 pub mod config;
 pub mod dead_letters;
+pub mod demo;
 pub mod dialects;
 pub mod domain;
 pub mod lifecycle;

@@ -3,7 +3,10 @@ use thiserror::Error;
 use super::IntakeContext;
 use super::intake_metrics;
 use super::letters::{Found, dead_letter};
-use crate::brokers::rabbitmq::amqp::{AmqpError, fingerprint, look_at_window, observe_rule};
+use crate::brokers::rabbitmq::amqp::{
+    AmqpError, GiveBack, fingerprint, look_at_window, observe_rule,
+};
+use crate::brokers::rabbitmq::{ManagementClient, RabbitMqError};
 use crate::config::{QueueCustody, RabbitMqConfig};
 use crate::domain::{
     ClusterName, Custody, Message, NewDeadLetter, Position, QueueName, QueueRole, System,
@@ -36,6 +39,8 @@ pub enum LookError {
     #[error("{queue} was not looked at: {reason}")]
     Refused { queue: QueueName, reason: String },
     #[error(transparent)]
+    RabbitMq(#[from] RabbitMqError),
+    #[error(transparent)]
     Amqp(#[from] AmqpError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -66,7 +71,8 @@ impl Observer {
         vhost: &VhostName,
         queue: &QueueName,
     ) -> Result<LookResult, LookError> {
-        let (config, give_back) = self.give_back(cluster, vhost, queue)?;
+        let (config, _) = self.give_back(cluster, vhost, queue)?;
+        let give_back = self.rule_now(&config, vhost, queue).await?;
         let limit = self.context.config.dead_letters.observe_window;
         let window = look_at_window(&config, (vhost, queue), limit, give_back).await?;
         let now = Timestamp::now();
@@ -85,12 +91,39 @@ impl Observer {
         })
     }
 
+    /// Asks RabbitMQ once more, right before the queue is touched: the sample may be old.
+    async fn rule_now(
+        &self,
+        config: &RabbitMqConfig,
+        vhost: &VhostName,
+        queue: &QueueName,
+    ) -> Result<GiveBack, LookError> {
+        let timeout = *self.context.config.sampling.request_timeout;
+        let management = ManagementClient::new(&config.management_url, timeout)?;
+        let version = management.overview().await?.version.as_str().to_owned();
+        let details = management.queue(vhost, queue).await?;
+        let details = details.ok_or_else(|| LookError::NoSuchQueue(queue.clone()))?;
+        let refused = |reason: String| LookError::Refused {
+            queue: queue.clone(),
+            reason,
+        };
+        if details
+            .delayed_retry
+            .is_some_and(|kind| kind != "disabled" && kind != "failed")
+        {
+            return Err(refused(
+                "its delayed-retry would hold back what is given back".to_owned(),
+            ));
+        }
+        observe_rule(&details.sample, &version).map_err(refused)
+    }
+
     fn give_back(
         &self,
         cluster: &ClusterName,
         vhost: &VhostName,
         queue: &QueueName,
-    ) -> Result<(RabbitMqConfig, crate::brokers::rabbitmq::amqp::GiveBack), LookError> {
+    ) -> Result<(RabbitMqConfig, GiveBack), LookError> {
         let config = self
             .context
             .config

@@ -6,6 +6,7 @@ use super::{IntakeContext, intake_metrics};
 use crate::brokers::rabbitmq::amqp::{
     AmqpError, ManagedConsumer, TakenMessage, fingerprint, managed_refusal,
 };
+use crate::brokers::rabbitmq::{ManagementClient, RabbitMqError};
 use crate::config::{QueueConfig, QueueCustody, RabbitMqConfig};
 use crate::domain::{Custody, NewDeadLetter, Position, QueueStatus, System, Timestamp};
 use crate::store::StoreError;
@@ -18,6 +19,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 #[derive(Debug, thiserror::Error)]
 enum IntakeError {
+    #[error(transparent)]
+    RabbitMq(#[from] RabbitMqError),
     #[error(transparent)]
     Amqp(#[from] AmqpError),
     #[error(transparent)]
@@ -108,7 +111,25 @@ impl RabbitMqIntake {
         }
     }
 
+    /// Asks RabbitMQ once more, right before the queue is touched: the sample may be old.
+    async fn refusal_now(&self) -> Result<Option<String>, IntakeError> {
+        let timeout = *self.context.config.sampling.request_timeout;
+        let management = ManagementClient::new(&self.config.management_url, timeout)?;
+        let version = management.overview().await?.version.as_str().to_owned();
+        let details = management
+            .queue(&self.queue.vhost, &self.queue.name)
+            .await?;
+        Ok(match details {
+            Some(details) => managed_refusal(&details.sample, &version, 0),
+            None => Some("it does not exist any more".to_owned()),
+        })
+    }
+
     async fn read_until_stopped(&self) -> Result<(), IntakeError> {
+        if let Some(reason) = self.refusal_now().await? {
+            self.note(IntakeState::Refused(reason));
+            return Ok(());
+        }
         let (vhost, name) = (&self.queue.vhost, &self.queue.name);
         let mut consumer = ManagedConsumer::open(&self.config, vhost, name, PREFETCH).await?;
         self.note(IntakeState::Reading);

@@ -104,6 +104,9 @@ pub struct CommittedOffset {
 pub struct RabbitMqSample {
     pub version: String,
     pub taken_at: Timestamp,
+    /// When the counters of the queues were read: earlier than the rest where listing them is slow and
+    /// the last listing was used again.
+    pub counters_at: Timestamp,
     /// Where the counts came from, for the status page: "prometheus plugin", "management API".
     pub counts_from: String,
     pub queues: Vec<QueueSample>,

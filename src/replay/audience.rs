@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::{
-    ClusterSnapshot, ConsumerGroup, DeadLetterId, Destination, GroupStatus, Snapshot, TopicName,
+    ClusterSnapshot, ConsumerGroup, DeadLetterId, Destination, GroupMember, GroupStatus, QueueName,
+    QueueSample, Snapshot, TopicName, reachable_queues,
 };
 use crate::store::ReplayCandidate;
 
@@ -102,7 +103,7 @@ fn groups_of(
 }
 
 fn reads(group: &GroupStatus, topic: &TopicName) -> bool {
-    let assigned = |member: &crate::domain::GroupMember| {
+    let assigned = |member: &GroupMember| {
         member
             .assignment
             .iter()
@@ -124,14 +125,17 @@ fn queues_of(cluster: &ClusterSnapshot, destination: &Destination) -> Vec<Recipi
     else {
         return Vec::new();
     };
-    let reached: Vec<&str> = if exchange.as_str().is_empty() {
-        vec![routing_key]
-    } else {
-        Vec::new()
-    };
     let queues = rabbitmq.queues.iter().map(|status| &status.sample);
+    let reached: Vec<QueueName> = if exchange.as_str().is_empty() {
+        vec![routing_key.as_str().into()]
+    } else {
+        let samples: Vec<QueueSample> = queues.clone().cloned().collect();
+        let (exchanges, bindings) = (&rabbitmq.exchanges, &rabbitmq.bindings);
+        reachable_queues(&samples, exchanges, bindings, vhost, exchange, routing_key)
+            .map_or_else(Vec::new, |(names, _)| names)
+    };
     queues
-        .filter(|sample| sample.vhost == *vhost && reached.contains(&sample.queue.as_str()))
+        .filter(|sample| sample.vhost == *vhost && reached.contains(&sample.queue))
         .map(|sample| Recipient::Queue {
             queue: sample.queue.clone(),
             consumers: sample.consumers,

@@ -25,7 +25,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -42,44 +41,24 @@ pub use request::{
 };
 
 use changes::Changes;
-use engine::{EngineContext, KafkaEngine};
+use engine::{EngineContext, KafkaEngine, RabbitMqEngine};
 use outcome::OutcomeWatcher;
 
-/// The engines and the watcher of outcomes, until `stop` is cancelled.
+/// Work that goes on until `stop` is cancelled.
 pub type ReplayTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Prepares replays for all clusters: the handle, and the task that does the work. What an earlier
-/// process left behind is settled first. The task ends soon after `stop` is cancelled: what is in
-/// flight is finished, the rest stays planned.
+/// Starts replays for all clusters: gives each engine and the watcher of outcomes to `spawn`. What an
+/// earlier process left behind is settled first. The tasks end soon after `stop` is cancelled: what is
+/// in flight is finished, the rest stays planned.
 pub fn start(
     config: &Arc<Config>,
     store: &Store,
     metrics: &Arc<Metrics>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
-    stop: CancellationToken,
-) -> Result<(ReplayHandle, ReplayTask), GlobError> {
+    stop: &CancellationToken,
+    mut spawn: impl FnMut(ReplayTask),
+) -> Result<ReplayHandle, GlobError> {
     let changes = Changes::new();
-    let handle = ReplayHandle {
-        config: Arc::clone(config),
-        store: store.clone(),
-        metrics: Arc::clone(metrics),
-        snapshots: snapshots.clone(),
-        changes: changes.clone(),
-    };
-    let patterns = &config.dead_letters;
-    let filter = |patterns: &[String]| NameFilter::parse(patterns.iter().map(String::as_str));
-    let watcher = OutcomeWatcher {
-        settings: config.replay.clone(),
-        store: store.clone(),
-        metrics: Arc::clone(metrics),
-        changes: changes.clone(),
-        snapshots,
-        dlqs: (
-            filter(&patterns.kafka_topics)?,
-            filter(&patterns.kafka_topics_ignored)?,
-        ),
-        stop: stop.clone(),
-    };
     let context = |cluster: &ClusterName| EngineContext {
         cluster: cluster.clone(),
         settings: config.replay.clone(),
@@ -88,17 +67,42 @@ pub fn start(
         changes: changes.clone(),
         stop: stop.clone(),
     };
-    let mut tasks: Vec<ReplayTask> = vec![Box::pin(watcher.run())];
     for kafka in &config.kafka {
         let context = context(&kafka.name);
-        tasks.push(if kafka.read_only {
+        spawn(if kafka.read_only {
             Box::pin(engine::refuse_read_only(context))
         } else {
             Box::pin(KafkaEngine::new(context, kafka.clone()).run())
         });
     }
-    let task = Box::pin(async move {
-        join_all(tasks).await;
-    });
-    Ok((handle, task))
+    for rabbitmq in &config.rabbitmq {
+        let context = context(&rabbitmq.name);
+        spawn(if rabbitmq.read_only {
+            Box::pin(engine::refuse_read_only(context))
+        } else {
+            Box::pin(RabbitMqEngine::new(context, rabbitmq.clone()).run())
+        });
+    }
+    let patterns = &config.dead_letters;
+    let filter = |patterns: &[String]| NameFilter::parse(patterns.iter().map(String::as_str));
+    let watcher = OutcomeWatcher {
+        settings: config.replay.clone(),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        changes: changes.clone(),
+        snapshots: snapshots.clone(),
+        dlqs: (
+            filter(&patterns.kafka_topics)?,
+            filter(&patterns.kafka_topics_ignored)?,
+        ),
+        stop: stop.clone(),
+    };
+    spawn(Box::pin(watcher.run()));
+    Ok(ReplayHandle {
+        config: Arc::clone(config),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        snapshots,
+        changes,
+    })
 }

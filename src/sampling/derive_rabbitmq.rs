@@ -19,6 +19,7 @@ pub(super) struct RabbitMqState {
 struct QueueState {
     last: QueueCounters,
     at: Timestamp,
+    rates: QueueRates,
     totals: QueueCounters,
 }
 
@@ -40,14 +41,14 @@ impl RabbitMqState {
             &sample.bindings,
             overrides,
         );
-        let taken_at = sample.taken_at;
+        let counters_at = sample.counters_at;
         let queues = std::mem::take(&mut sample.queues);
         let mut seen = HashSet::new();
         let queues: Vec<QueueStatus> = queues
             .into_iter()
             .zip(topology)
             .filter(|(queue, _)| seen.insert((queue.vhost.clone(), queue.queue.clone())))
-            .map(|(queue, topology)| self.queue(queue, topology, taken_at))
+            .map(|(queue, topology)| self.queue(queue, topology, counters_at))
             .collect();
         self.queues.retain(|name, _| seen.contains(name));
         RabbitMqDetail {
@@ -70,6 +71,7 @@ impl RabbitMqState {
             let state = self.queues.entry(key).or_insert(QueueState {
                 last: counters,
                 at,
+                rates: QueueRates::default(),
                 totals: QueueCounters::default(),
             });
             state.advance(counters, at)
@@ -117,22 +119,26 @@ impl RabbitMqState {
 
 impl QueueState {
     fn advance(&mut self, now: QueueCounters, at: Timestamp) -> (QueueRates, QueueCounters) {
+        if at <= self.at {
+            // The same listing as before: its rates still are what is known.
+            return (self.rates, self.totals);
+        }
         let seconds = at.since(self.at).as_secs_f64();
         let progress = |last: u64, now: u64, total: &mut u64| {
             let delta = since_reset(last, now)?;
             *total = total.saturating_add(delta);
-            (seconds > 0.0).then(|| delta as f64 / seconds)
+            Some(delta as f64 / seconds)
         };
         let totals = &mut self.totals;
         let last = self.last;
-        let rates = QueueRates {
+        self.rates = QueueRates {
             publish: progress(last.published, now.published, &mut totals.published),
             settle: progress(last.settled, now.settled, &mut totals.settled),
             redeliver: progress(last.redelivered, now.redelivered, &mut totals.redelivered),
         };
         self.last = now;
         self.at = at;
-        (rates, self.totals)
+        (self.rates, self.totals)
     }
 }
 
@@ -202,7 +208,7 @@ mod tests {
             count: *count,
         };
         let sample = RabbitMqSample {
-            taken_at: Timestamp::from_seconds(seconds),
+            counters_at: Timestamp::from_seconds(seconds),
             queues,
             dead_lettered: dead_lettered.iter().map(counter).collect(),
             ..RabbitMqSample::default()
@@ -226,6 +232,11 @@ mod tests {
         assert_eq!(first, (QueueRates::default(), counters(0, 0, 0)));
         let second = look(10, Some(counters(1050, 940, 4)));
         assert_eq!(second, (rates(5.0, 4.0, 0.1), counters(50, 40, 1)));
+        let same_listing = look(10, Some(counters(1050, 940, 4)));
+        assert_eq!(
+            same_listing, second,
+            "a listing that is used again is no pause"
+        );
         let without_counters = look(20, None);
         assert_eq!(
             without_counters,

@@ -14,6 +14,7 @@ mod kafka_cluster;
 mod offset_times;
 mod partition_view;
 mod progress;
+mod rabbitmq_cluster;
 mod task;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::metrics::Metrics;
 use board::Board;
 pub use history::{HistoryPoint, Series, SeriesKey};
 use kafka_cluster::KafkaCluster;
+use rabbitmq_cluster::RabbitMqCluster;
 use task::ClusterTask;
 
 /// Hands one task for each configured cluster to `spawn`; they end when `stop` is cancelled. All
@@ -54,6 +56,11 @@ pub fn start(
     for kafka in &config.kafka {
         let sampler = KafkaCluster::new(kafka, *settings.request_timeout);
         let task = ClusterTask::new(&kafka.name, System::Kafka, settings);
+        spawn(task.run(sampler, Arc::clone(&board), stop.clone()).boxed());
+    }
+    for rabbitmq in &config.rabbitmq {
+        let sampler = RabbitMqCluster::new(rabbitmq, *settings.request_timeout);
+        let task = ClusterTask::new(&rabbitmq.name, System::RabbitMq, settings);
         spawn(task.run(sampler, Arc::clone(&board), stop.clone()).boxed());
     }
     SamplingHandle { board }

@@ -2,12 +2,15 @@
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 
-mod browser;
 mod alerts;
+mod browser;
+mod intake;
 mod kafka_clients;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
+mod rabbitmq_sampling;
 mod sampling;
+mod sampling_rabbitmq;
 mod support;
 mod web;

@@ -9,7 +9,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
-use redrive::config::{Config, HumanDuration, KafkaConfig, SamplingConfig};
+use redrive::config::{Config, HumanDuration, KafkaConfig};
 use redrive::domain::{ClusterName, GroupStatus, GroupVerdict, Partition, TimeLag};
 use redrive::metrics::Metrics;
 use redrive::sampling::{self, SamplingHandle, Series, SeriesKey};
@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 use crate::support::{eventually, kafka, required, unique};
 
 /// Sampling that runs until the test ends.
-struct Sampling {
-    handle: SamplingHandle,
+pub(crate) struct Sampling {
+    pub(crate) handle: SamplingHandle,
     metrics: Arc<Metrics>,
     tracker: TaskTracker,
     stop: CancellationToken,
@@ -28,15 +28,16 @@ struct Sampling {
 
 impl Sampling {
     fn start(kafka: KafkaConfig) -> Self {
-        let interval = HumanDuration::from_secs(1);
-        let config = Config {
+        Self::of(Config {
             kafka: vec![kafka],
-            sampling: SamplingConfig {
-                interval,
-                ..SamplingConfig::default()
-            },
             ..Config::default()
-        };
+        })
+    }
+
+    /// Samples these brokers every second.
+    pub(crate) fn of(mut config: Config) -> Self {
+        let interval = HumanDuration::from_secs(1);
+        config.sampling.interval = interval;
         let metrics = Arc::new(Metrics::new(*interval));
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         let handle = sampling::start(&config, Arc::clone(&metrics), &stop, |task| {
@@ -65,11 +66,11 @@ impl Sampling {
         eventually(what, || async { self.group(name).filter(&condition) }).await
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8(self.metrics.render().to_vec()).expect("text")
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.cancel();
         self.tracker.close();
         self.tracker.wait().await;

@@ -2,9 +2,10 @@
 
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::brokers::Brokers;
+use crate::demo::{self, Profile};
 use crate::interrupt::{Interruption, stop_on_interrupt};
 use crate::kafka::{self, KafkaSettings};
 use crate::process::{self, Service};
@@ -20,18 +21,29 @@ const BENCH_KAFKA: KafkaSettings = KafkaSettings {
 pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
     stop_on_interrupt(workspace.started.clone(), Interruption::CutShort)?;
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
-    eprintln!("building the bench (usually 10 minutes the first time)");
-    process::run(&mut workspace.cargo(&["build", "--release", "--package", "redrive"]))?;
+    eprintln!("building the bench (usually 10 to 20 minutes the first time)");
     process::run(&mut workspace.cargo(&["bench", "--no-run", "--bench", name]))?;
     let mut bench = workspace.cargo(&["bench", "--bench", name]);
-    bench.envs(Brokers::ensure_running(workspace)?.variables());
     if name == "sampling" {
+        bench.envs(start_demo(workspace)?);
         bench.envs(start_fresh_kafka(workspace)?);
     }
+    bench.envs(Brokers::ensure_running(workspace)?.variables());
     let status = bench.status().context("cannot run cargo bench")?;
     workspace.started.stop_all()?;
-    anyhow::ensure!(status.success(), "the bench failed ({status})");
+    ensure!(status.success(), "the bench failed ({status})");
     Ok(())
+}
+
+/// The bench says what the dashboard of the demo holds while nobody looks at it.
+fn start_demo(workspace: &Workspace) -> Result<[(&'static str, String); 1]> {
+    ensure!(
+        !demo::is_running(workspace)?,
+        "the demo runs and would disturb the bench; stop it first: cargo xtask down"
+    );
+    let demo = demo::ensure_running(workspace, Profile::Release)?;
+    let pid = demo.dashboard.pid().context("the dashboard has ended")?;
+    Ok([("REDRIVE_BENCH_DEMO_PID", pid.to_string())])
 }
 
 /// A broker without the topics of an earlier run, and its process for those who measure it.

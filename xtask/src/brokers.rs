@@ -1,6 +1,6 @@
 //! The two brokers that demo and tests share, and the variables by which tests find them.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::process::Service;
 use crate::rabbitmq::{self, RabbitMqPorts};
@@ -67,11 +67,15 @@ pub(crate) fn start_and_print(workspace: &Workspace) -> Result<()> {
 /// `cargo xtask down`: stops everything of this checkout, or the named parts.
 pub(crate) fn stop(workspace: &Workspace, names: &[&str]) -> Result<()> {
     let _lock = workspace.lock()?;
-    let is_named = |service: &Service| names.is_empty() || names.contains(&service.name.as_str());
-    for service in process::all_services(workspace)?
-        .iter()
-        .filter(|service| is_named(service))
-    {
+    let services = process::all_services(workspace)?;
+    for name in names {
+        ensure!(
+            services.iter().any(|service| service.name == *name),
+            "no part called {name} was started from this checkout"
+        );
+    }
+    let is_named = |service: &&Service| names.is_empty() || names.contains(&service.name.as_str());
+    for service in services.iter().filter(is_named) {
         if service.stop()? {
             println!("stopped {}", service.name);
         }

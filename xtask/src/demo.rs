@@ -30,16 +30,24 @@ const START_LIMIT: Duration = Duration::from_mins(1);
 const LIVE_DATA_LIMIT: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(500);
 
-/// Where a running demo answers.
+/// A running demo.
 pub(crate) struct Demo {
+    pub(crate) dashboard: Service,
     pub(crate) dashboard_port: u16,
     prometheus_port: u16,
+}
+
+/// Which build of the program the demo runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Profile {
+    Dev,
+    Release,
 }
 
 /// Starts what is missing and stays until Ctrl-C, which stops what this command started.
 pub(crate) fn run_in_foreground(workspace: &Workspace) -> Result<()> {
     stop_on_interrupt(workspace.started.clone(), Interruption::Expected)?;
-    let demo = ensure_running(workspace)?;
+    let demo = ensure_running(workspace, Profile::Dev)?;
     demo.print("press Ctrl-C here, or run `cargo xtask down` elsewhere");
     watch_parts(workspace)
 }
@@ -47,37 +55,58 @@ pub(crate) fn run_in_foreground(workspace: &Workspace) -> Result<()> {
 /// Starts what is missing and returns.
 pub(crate) fn run_detached(workspace: &Workspace) -> Result<()> {
     stop_on_interrupt(workspace.started.clone(), Interruption::CutShort)?;
-    ensure_running(workspace)?.print("run `cargo xtask down`");
+    ensure_running(workspace, Profile::Dev)?.print("run `cargo xtask down`");
     Ok(())
 }
 
 /// `cargo xtask demo repair-gateway` and `break-gateway`.
 pub(crate) fn set_gateway(workspace: &Workspace, action: &str) -> Result<()> {
-    let mut command = Command::new(redrive_binary()?);
+    let mut command = Command::new(redrive_binary(Profile::Dev)?);
     command.args(["demo-gateway", action, "--state-dir"]);
     process::run(command.arg(workspace.state_directory("demo/workload")?))
 }
 
 /// Provisions, builds and starts what does not run yet, and waits for live data.
-pub(crate) fn ensure_running(workspace: &Workspace) -> Result<Demo> {
+pub(crate) fn ensure_running(workspace: &Workspace, profile: Profile) -> Result<Demo> {
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
     provision::debian_packages(&["rabbitmq-server", "prometheus"])?;
-    eprintln!("building redrive (usually 5 to 10 minutes the first time, then seconds)");
-    process::run(&mut workspace.cargo(&["build", "--package", "redrive", "--bin", "redrive"]))?;
+    build(workspace, profile)?;
     let brokers = Brokers::ensure_running(workspace)?;
-    let _lock = workspace.lock()?;
-    let dashboard_port = ensure_dashboard_and_workload_run(workspace, &brokers)?;
+    let lock = workspace.lock()?;
+    let dashboard_port = ensure_dashboard_and_workload_run(workspace, profile, &brokers)?;
     let prometheus_port = prometheus::ensure_running(workspace, dashboard_port)?;
+    // Whoever loses patience may run `cargo xtask down`.
+    drop(lock);
     wait_for_live_data(workspace, dashboard_port)?;
+    let dashboard = Service::new(workspace, DASHBOARD)?;
     Ok(Demo {
+        dashboard,
         dashboard_port,
         prometheus_port,
     })
 }
 
+/// Whether somebody looks at the dashboard of this checkout already.
+pub(crate) fn is_running(workspace: &Workspace) -> Result<bool> {
+    Ok(Service::new(workspace, DASHBOARD)?.is_running())
+}
+
+fn build(workspace: &Workspace, profile: Profile) -> Result<()> {
+    eprintln!("building redrive (usually 5 to 10 minutes the first time, then seconds)");
+    let mut build = workspace.cargo(&["build", "--package", "redrive", "--bin", "redrive"]);
+    if let Profile::Release = profile {
+        build.arg("--release");
+    }
+    process::run(&mut build)
+}
+
 /// Both are started anew if the brokers have moved or the program was built again.
-fn ensure_dashboard_and_workload_run(workspace: &Workspace, brokers: &Brokers) -> Result<u16> {
-    let binary = redrive_binary()?;
+fn ensure_dashboard_and_workload_run(
+    workspace: &Workspace,
+    profile: Profile,
+    brokers: &Brokers,
+) -> Result<u16> {
+    let binary = redrive_binary(profile)?;
     let dashboard = Service::new(workspace, DASHBOARD)?;
     let workload = Service::new(workspace, WORKLOAD)?;
     let directory = workspace.state_directory("demo")?;
@@ -85,7 +114,7 @@ fn ensure_dashboard_and_workload_run(workspace: &Workspace, brokers: &Brokers) -
     let mut ports = Ports::load(workspace);
     let is_current = |port| {
         let text = fs::read_to_string(&configuration).unwrap_or_default();
-        text == dashboard_configuration(workspace, brokers, port)
+        text == dashboard_configuration(workspace, profile, brokers, port)
     };
     let current = ports.remembered(DASHBOARD).is_ok_and(is_current);
     for service in [&dashboard, &workload] {
@@ -98,7 +127,7 @@ fn ensure_dashboard_and_workload_run(workspace: &Workspace, brokers: &Brokers) -
         let port = ports.reserve_near(DASHBOARD, DASHBOARD_PORT)?;
         fs::write(
             &configuration,
-            dashboard_configuration(workspace, brokers, port),
+            dashboard_configuration(workspace, profile, brokers, port),
         )?;
         let mut command = Command::new(&binary);
         dashboard.start(command.arg("serve").arg("--config").arg(&configuration))?;
@@ -114,9 +143,14 @@ fn ensure_dashboard_and_workload_run(workspace: &Workspace, brokers: &Brokers) -
 }
 
 /// Samples are taken every two seconds, so that a visitor sees things move.
-fn dashboard_configuration(workspace: &Workspace, brokers: &Brokers, port: u16) -> String {
+fn dashboard_configuration(
+    workspace: &Workspace,
+    profile: Profile,
+    brokers: &Brokers,
+    port: u16,
+) -> String {
     format!(
-        r#"# Written by `cargo xtask demo`.
+        r#"# Written by `cargo xtask demo` for the {profile:?} build.
 [http]
 listen = "127.0.0.1:{port}"
 
@@ -152,12 +186,13 @@ custody = "managed"
 /// The dashboard is worth looking at once it has seen the consumers of the workload.
 fn wait_for_live_data(workspace: &Workspace, port: u16) -> Result<()> {
     let dashboard = Service::new(workspace, DASHBOARD)?;
+    let workload = Service::new(workspace, WORKLOAD)?;
     let answers = |path| http::get(port, path, None).is_ok_and(|answer| answer.status == 200);
     dashboard.wait_until("it was ready", START_LIMIT, || answers("/readyz"))?;
     eprintln!("waiting for live data");
-    dashboard.wait_until("it showed live data", LIVE_DATA_LIMIT, || {
-        shows_live_data(port)
-    })
+    let is_live_or_dead = || !dashboard.is_running() || shows_live_data(port);
+    workload.wait_until("its consumers were seen", LIVE_DATA_LIMIT, is_live_or_dead)?;
+    dashboard.wait_until("it showed live data", POLL, || shows_live_data(port))
 }
 
 fn shows_live_data(port: u16) -> bool {
@@ -175,6 +210,8 @@ fn watch_parts(workspace: &Workspace) -> Result<()> {
     }
     while watched.iter().any(|(_, was_running)| *was_running) {
         thread::sleep(POLL);
+        // What Ctrl-C stops is not worth a message.
+        let _started = workspace.started.lock();
         for (service, was_running) in &mut watched {
             let is_running = service.is_running();
             if *was_running && !is_running {
@@ -190,9 +227,13 @@ fn watch_parts(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Cargo builds the program beside this one.
-fn redrive_binary() -> Result<PathBuf> {
-    let binary = std::env::current_exe()?.with_file_name("redrive");
+/// This program is in the folder of the dev profile; the others lie beside that.
+fn redrive_binary(profile: Profile) -> Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let binary = match profile {
+        Profile::Dev => this.with_file_name("redrive"),
+        Profile::Release => this.with_file_name("../release/redrive"),
+    };
     ensure!(
         binary.is_file(),
         "{} does not exist; run cargo xtask demo first",

@@ -23,16 +23,11 @@ pub(crate) fn stop_on_interrupt(started: Started, interruption: Interruption) ->
     thread::spawn(move || {
         if signals.forever().next().is_some() {
             eprintln!();
-            let code = match (started.stop_all(), interruption) {
-                (Ok(()), Interruption::Expected) => 0,
+            started.stop_all_and_exit(match interruption {
+                Interruption::Expected => 0,
                 // What a shell reports for a command that Ctrl-C ended.
-                (Ok(()), Interruption::CutShort) => 130,
-                (Err(error), _) => {
-                    eprintln!("error: {error:#}");
-                    1
-                }
-            };
-            std::process::exit(code);
+                Interruption::CutShort => 130,
+            });
         }
     });
     Ok(())

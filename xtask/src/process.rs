@@ -141,7 +141,7 @@ impl Service {
             signal("KILL", &session_members(identity.pid))?;
             self.wait_for_end(STOP_GRACE);
         }
-        fs::remove_file(&self.pid_file)?;
+        let _ = fs::remove_file(&self.pid_file);
         Ok(true)
     }
 
@@ -176,20 +176,34 @@ impl Service {
 }
 
 impl Started {
-    /// Stops the parts in the order in which they may go. Nothing can be started meanwhile.
+    /// Stops the parts in the order in which they may go.
     pub(crate) fn stop_all(&self) -> Result<()> {
-        let mut services = self.lock();
-        services.sort_by_key(|service| stop_order(&service.name));
-        for service in services.drain(..) {
-            eprintln!("stopping {}", service.name);
-            service.stop()?;
-        }
-        Ok(())
+        stop_each(&mut self.lock())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Service>> {
+    /// Stops the parts and ends this process. Whoever would start or watch parts waits meanwhile.
+    pub(crate) fn stop_all_and_exit(&self, code: i32) -> ! {
+        let mut services = self.lock();
+        if let Err(error) = stop_each(&mut services) {
+            eprintln!("error: {error:#}");
+            std::process::exit(1);
+        }
+        std::process::exit(code)
+    }
+
+    /// While it is held, nothing is started or stopped by this command.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Service>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn stop_each(services: &mut Vec<Service>) -> Result<()> {
+    services.sort_by_key(|service| stop_order(&service.name));
+    for service in services.drain(..) {
+        eprintln!("stopping {}", service.name);
+        service.stop()?;
+    }
+    Ok(())
 }
 
 impl Identity {
@@ -264,9 +278,10 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// The command as somebody would type it.
+/// The command as somebody would type it, without the folder of the program.
 pub(crate) fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let words = program.file_name().into_iter().chain(command.get_args());
     words
         .map(|word| word.to_string_lossy().into_owned())
         .collect::<Vec<_>>()

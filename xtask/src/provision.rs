@@ -42,7 +42,10 @@ pub(crate) fn debian_packages(names: &[&str]) -> Result<()> {
     );
     eprintln!("installing from Debian's archive: {list} (usually 1 to 2 minutes)");
     let _policy = ServicePolicy::deny_starts()?;
-    run(apt_get().arg("update"))?;
+    // One repository that does not answer need not be the one that has the packages.
+    if let Err(error) = retry(|| run(apt_get().arg("update"))) {
+        eprintln!("{error:#}; going on with what is known");
+    }
     install_with_retries(&missing)?;
     keep_services_off_at_boot(&missing);
     Ok(())

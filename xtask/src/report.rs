@@ -133,14 +133,13 @@ fn run_and_count(command: &mut Command) -> Result<(Counts, ExitStatus)> {
         .stdout
         .take()
         .context("the output of cargo test cannot be read")?;
-    let counts = show_and_count(output)?;
+    let counts = show_and_count(output, &mut std::io::stdout())?;
     Ok((counts, child.wait()?))
 }
 
 /// Shows the output line by line and adds up what it says about results.
-fn show_and_count(output: impl Read) -> Result<Counts> {
+fn show_and_count(output: impl Read, screen: &mut impl Write) -> Result<Counts> {
     let mut counts = Counts::default();
-    let mut screen = std::io::stdout();
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
         screen.write_all(&line)?;
@@ -192,7 +191,7 @@ mod tests {
     fn the_results_of_all_binaries_are_added_up() {
         let output = b"running 1 test\ntest result: ok. 1 passed; 0 failed; 0 ignored\n\
             odd bytes \xff\ntest result: FAILED. 0 passed; 2 failed; 0 ignored";
-        let counts = show_and_count(&output[..]).unwrap();
+        let counts = show_and_count(&output[..], &mut std::io::sink()).unwrap();
         assert_eq!(
             counts,
             Counts {

@@ -9,6 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::Result;
 
 use crate::brokers::Brokers;
+use crate::demo::{self, Profile};
 use crate::interrupt::{Interruption, stop_on_interrupt};
 use crate::provision;
 use crate::report::Report;
@@ -38,6 +39,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     check_dependencies(workspace, &mut report);
     check_alert_rules(workspace, &mut report);
     run_tests(workspace, &mut report);
+    run_tests_on_the_demo(workspace, &mut report);
     report.needed("stop what was started", || workspace.started.stop_all());
     Ok(report.print())
 }
@@ -54,7 +56,7 @@ fn check_dependencies(workspace: &Workspace, report: &mut Report) {
         let deny = |arguments: &[&str]| tool(workspace, &program, arguments);
         report.command(&mut deny(&["check", "bans", "licenses", "sources"]));
         if is_advisory_database_fetched(workspace, &program) {
-            report.command(&mut deny(&["check", "--disable-fetch", "advisories"]));
+            report.command(&mut deny(&["--offline", "check", "advisories"]));
         } else {
             report.note("advisory database not reachable: advisories were not checked");
         }
@@ -102,4 +104,20 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
         tests.envs(brokers.variables());
     }
     report.tests(&mut tests);
+}
+
+/// The shipped expressions are tried on the demo. It starts after the other tests, whose queues its
+/// dashboard would look into.
+fn run_tests_on_the_demo(workspace: &Workspace, report: &mut Report) {
+    if let Some(demo) = report.needed("start the demo", || {
+        demo::ensure_running(workspace, Profile::Dev)
+    }) {
+        let mut tests = workspace.cargo(&["test", "--package", "redrive", "--test", "it"]);
+        tests.arg("on_a_running_dashboard").envs(PROGRAMS);
+        tests.env(
+            "REDRIVE_TEST_DASHBOARD",
+            format!("127.0.0.1:{}", demo.dashboard_port),
+        );
+        report.tests(&mut tests);
+    }
 }

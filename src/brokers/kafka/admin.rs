@@ -5,6 +5,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::metadata::MetadataBroker;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::{KafkaError, client_config};
@@ -146,7 +147,7 @@ impl KafkaAdmin {
         let reader = Arc::clone(&self.reader);
         let fetch = move || {
             let metadata = reader.fetch_metadata(None, REQUEST_TIMEOUT)?;
-            let ids = metadata.brokers().iter().map(|broker| broker.id());
+            let ids = metadata.brokers().iter().map(MetadataBroker::id);
             Ok::<Vec<i32>, rdkafka::error::KafkaError>(ids.collect())
         };
         let brokers = tokio::task::spawn_blocking(fetch).await?;

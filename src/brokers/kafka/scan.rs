@@ -27,6 +27,10 @@ pub struct ScanResult {
 
 /// Reads a partition from `from` up to `to` (exclusive) and notes the records whose last header
 /// `header` has one of the wanted values. Sees records of every transaction state.
+#[expect(
+    clippy::implicit_hasher,
+    reason = "a set of replay IDs needs no other hasher"
+)]
 pub async fn scan_for_headers(
     config: &KafkaConfig,
     (topic, partition): (&TopicName, Partition),

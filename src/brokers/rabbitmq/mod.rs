@@ -1,6 +1,7 @@
 //! Everything that talks to RabbitMQ; the only place that names lapin and the management API.
 //!
-//! - [`RabbitMqSampler`] reads one sample for the pages and metrics.
+//! - [`RabbitMqSampler`] reads one sample for the pages and metrics: queues and routing from the
+//!   management API, depths from the prometheus plugin where it is configured.
 //! - [`ManagementClient`] answers single questions before something is touched.
 //! - [`amqp`] moves messages: it takes them into custody, looks at them and gives them back, and
 //!   publishes replays.

@@ -27,6 +27,7 @@ pub struct RabbitMqSampler {
     request_timeout: Duration,
     clients: Option<Clients>,
     queues: Paced<Vec<QueueSample>>,
+    queues_listed_at: Timestamp,
     routing: Paced<(Policies, Routing)>,
 }
 
@@ -42,6 +43,7 @@ impl RabbitMqSampler {
             request_timeout,
             clients: None,
             queues: Paced::default(),
+            queues_listed_at: Timestamp::default(),
             routing: Paced::default(),
         }
     }
@@ -68,7 +70,7 @@ impl RabbitMqSampler {
         sample.cost = clients.cost(started.elapsed());
         self.clients = Some(clients);
         let overview = overview?;
-        sample.version = overview.version.as_str().to_owned();
+        overview.version.as_str().clone_into(&mut sample.version);
         sample
             .problems
             .extend(problems(&overview, &self.queues, Instant::now()));
@@ -90,6 +92,7 @@ impl RabbitMqSampler {
             let (policies, _) = self.routing.value();
             let queues = management.queues(policies, &overview.version).await?;
             self.queues.keep(queues, asked, Instant::now());
+            self.queues_listed_at = Timestamp::now();
         }
         Ok(overview)
     }
@@ -98,6 +101,7 @@ impl RabbitMqSampler {
         let (_, routing) = self.routing.value();
         RabbitMqSample {
             taken_at: Timestamp::now(),
+            counters_at: self.queues_listed_at,
             counts_from: "management API".to_owned(),
             queues: self.queues.value().clone(),
             exchanges: routing.exchanges.clone(),

@@ -8,6 +8,7 @@
 mod content;
 mod kafka;
 mod placement;
+mod rabbitmq;
 mod round;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::brokers::kafka::KafkaError;
+use crate::brokers::rabbitmq::amqp::AmqpError;
 use crate::config::ReplayConfig;
 use crate::domain::{ClusterName, Replay, ReplayEvent, ReplayId, Timestamp};
 use crate::metrics::Metrics;
@@ -26,6 +28,7 @@ use super::changes::Changes;
 use super::outcome::count_outcome;
 
 pub(super) use kafka::KafkaEngine;
+pub(super) use rabbitmq::RabbitMqEngine;
 
 /// Planned replays that an engine looks at together.
 const WINDOW: u32 = 1000;
@@ -43,6 +46,8 @@ pub(super) enum EngineError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    RabbitMq(#[from] AmqpError),
     #[error("the broker could not be reached: {0}")]
     NotReached(String),
 }

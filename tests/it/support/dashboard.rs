@@ -43,13 +43,14 @@ impl Dashboard {
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
         let sampling = SamplingHandle::still(snapshot);
         let stop = CancellationToken::new();
-        // The task that would send is left out: a replay stays planned.
-        let (replay, _task) = replay::start(
+        // The tasks that would send are left out: a replay stays planned.
+        let replay = replay::start(
             &config,
             &store,
             &metrics,
             sampling.subscribe(),
-            stop.clone(),
+            &stop,
+            |task| drop(task),
         )
         .unwrap();
         let intake = IntakeContext {

@@ -5,6 +5,8 @@ pub(crate) mod dashboard;
 pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
+pub(crate) mod rabbitmq;
+pub(crate) mod vhost;
 
 use std::time::{Duration, Instant};
 

@@ -134,7 +134,7 @@ impl Connection {
         })
         .await?;
         self.body_of(
-            answer,
+            &answer,
             key.response_header_version(version),
             correlation_id,
             api,
@@ -174,12 +174,12 @@ impl Connection {
 
     fn body_of(
         &self,
-        answer: Bytes,
+        answer: &Bytes,
         header_version: i16,
         correlation_id: i32,
         api: &'static str,
     ) -> Result<Bytes, WireError> {
-        let mut header = super::reader::Reader::new(&answer);
+        let mut header = super::reader::Reader::new(answer);
         let garbage = |source| self.garbage(api, source);
         let answered = header.i32().map_err(garbage)?;
         if answered != correlation_id {

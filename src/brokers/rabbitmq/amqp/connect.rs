@@ -26,7 +26,7 @@ pub(super) async fn connect(
         Ok(Err(source)) => Err(AmqpError::Connect {
             cluster,
             vhost: vhost.to_string(),
-            source,
+            source: Box::new(source),
         }),
         Err(_) => Err(AmqpError::Timeout {
             cluster,
@@ -79,7 +79,7 @@ pub(super) fn short(name: &str) -> Result<ShortString, AmqpError> {
 pub(super) fn refused(action: impl Into<String>) -> impl FnOnce(lapin::Error) -> AmqpError {
     move |source| AmqpError::Refused {
         action: action.into(),
-        source,
+        source: Box::new(source),
     }
 }
 

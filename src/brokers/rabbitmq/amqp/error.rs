@@ -17,14 +17,14 @@ pub enum AmqpError {
     Connect {
         cluster: String,
         vhost: String,
-        source: lapin::Error,
+        source: Box<lapin::Error>,
     },
     #[error("RabbitMQ {cluster} did not answer within {after:?}")]
     Timeout { cluster: String, after: Duration },
     #[error("RabbitMQ refused {action}")]
     Refused {
         action: String,
-        source: lapin::Error,
+        source: Box<lapin::Error>,
     },
     #[error(
         "the consumer of {queue} was cancelled by RabbitMQ; what it held went back to the queue"

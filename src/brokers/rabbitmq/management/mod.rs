@@ -25,6 +25,8 @@ const QUEUE_COLUMNS: &str = "columns=vhost,name,type,durable,exclusive,auto_dele
     effective_policy_definition,delivery_limit,messages,messages_ready,messages_unacknowledged,\
     message_bytes,consumers,message_stats.publish,message_stats.ack,message_stats.deliver_no_ack,\
     message_stats.get_no_ack,message_stats.redeliver";
+/// What the broker knows of a queue before it has statistics.
+const IDENTITY: &str = "disable_stats=true&columns=vhost,name,policy";
 const EXCHANGE_COLUMNS: &str = "columns=vhost,name,type,arguments,policy";
 
 /// Asks the management API; every answer is bounded in time and size.
@@ -110,11 +112,10 @@ impl ManagementClient {
         let has_statistics = row.names_its_policies();
         let mut policies = Policies::default();
         if !has_statistics {
-            let plain = Some("disable_stats=true");
-            let identity: Option<QueueRow> = self
-                .object("queue", &segments, plain, MAX_OBJECT_BYTES)
-                .await?;
-            row.take_policy_of(identity);
+            // Only the list names the policy without statistics, not the single object (3.10.8).
+            let in_vhost = ["queues", vhost.as_str()];
+            let rows: Vec<QueueRow> = self.listing("queues", &in_vhost, Some(IDENTITY)).await?;
+            row.take_policy_of(rows.into_iter().find(|other| other.is_named(queue)));
             policies = self.policies().await?;
         }
         let version = self.overview().await?.version;
@@ -214,8 +215,8 @@ impl ManagementClient {
             .listing("queues", &["queues"], Some(QUEUE_COLUMNS))
             .await?;
         if rows.iter().any(|row| !row.names_its_policies()) {
-            let plain = Some("disable_stats=true&columns=vhost,name,policy");
-            let identities: Vec<QueueRow> = self.listing("queues", &["queues"], plain).await?;
+            let identities: Vec<QueueRow> =
+                self.listing("queues", &["queues"], Some(IDENTITY)).await?;
             let mut by_name: BTreeMap<_, _> =
                 identities.into_iter().map(|row| (row.key(), row)).collect();
             for row in rows.iter_mut().filter(|row| !row.names_its_policies()) {

@@ -66,6 +66,10 @@ impl QueueRow {
         (self.vhost.clone(), self.name.clone())
     }
 
+    pub(super) fn is_named(&self, queue: &QueueName) -> bool {
+        self.name == queue.as_str()
+    }
+
     pub(super) fn names_its_policies(&self) -> bool {
         self.effective_policy_definition.is_some()
     }

@@ -1,0 +1,108 @@
+//! The composition root: opens the store, starts every part with what it needs, and serves.
+
+pub mod telemetry;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+
+use crate::config::Config;
+use crate::dead_letters::{self, IntakeBoard, IntakeContext, Observer};
+use crate::domain::{DeathReason, Timestamp};
+use crate::lifecycle::{Ending, Lifecycle};
+use crate::metrics::Metrics;
+use crate::store::{NewAuditEntry, Store};
+use crate::web::{self, AppState};
+use crate::{replay, sampling};
+
+/// Runs Redrive until a signal.
+pub async fn serve(config: Config) -> anyhow::Result<Ending> {
+    let config = Arc::new(config);
+    let listen = config.http.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| {
+        format!("cannot listen on {listen}; is http.listen taken by another process?")
+    })?;
+    let store = Store::open(&config.store.url).await?;
+    let metrics = Arc::new(Metrics::new(*config.sampling.interval));
+    restore_counters(&store, &metrics).await?;
+    let lifecycle = Lifecycle::new();
+    let state = start_parts(&config, &store, &metrics, &lifecycle)?;
+    audit_start(&store).await?;
+
+    let stop = lifecycle.stop_token();
+    lifecycle.spawn("http", async move {
+        if let Err(error) = web::serve(state, listener, stop).await {
+            tracing::error!(%error, "serving HTTP failed");
+        }
+    });
+    tracing::info!(address = %format!("http://{listen}"), "the dashboard is ready");
+    let ending = lifecycle.run_until_stopped().await?;
+    store.close().await;
+    Ok(ending)
+}
+
+fn start_parts(
+    config: &Arc<Config>,
+    store: &Store,
+    metrics: &Arc<Metrics>,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<AppState> {
+    let stop = lifecycle.stop_token();
+    let sampling = sampling::start(config, Arc::clone(metrics), &stop, |task| {
+        lifecycle.spawn("sampling", task);
+    });
+    let intake = IntakeContext {
+        config: Arc::clone(config),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        snapshots: sampling.subscribe(),
+        board: IntakeBoard::default(),
+        stop: stop.clone(),
+    };
+    for (name, task) in dead_letters::tasks(&intake) {
+        lifecycle.spawn(name, task);
+    }
+    let replay = replay::start(
+        config,
+        store,
+        metrics,
+        sampling.subscribe(),
+        &stop,
+        |task| {
+            lifecycle.spawn("replay", task);
+        },
+    )?;
+    Ok(AppState {
+        config: Arc::clone(config),
+        store: store.clone(),
+        sampling,
+        metrics: Arc::clone(metrics),
+        replay,
+        intake: intake.board.clone(),
+        observer: Observer::new(intake),
+        stop,
+    })
+}
+
+/// Counters go on where they were before a restart.
+async fn restore_counters(store: &Store, metrics: &Metrics) -> anyhow::Result<()> {
+    for total in store.dead_letter_totals().await? {
+        let reason = DeathReason::parse(&total.reason);
+        let dlq = (&total.cluster, total.system, total.dlq.as_str());
+        metrics.dead_letters_stored(dlq, &total.source, reason, total.total);
+        metrics.dlq_backlog_read(&total.cluster, total.system, &total.dlq);
+    }
+    Ok(())
+}
+
+async fn audit_start(store: &Store) -> anyhow::Result<()> {
+    let entry = NewAuditEntry {
+        at: Timestamp::now(),
+        actor: "system".to_owned(),
+        address: String::new(),
+        action: "service.start".to_owned(),
+        detail: serde_json::json!({ "version": env!("CARGO_PKG_VERSION") }),
+    };
+    Ok(store.append_audit(&entry).await?)
+}

@@ -1,0 +1,59 @@
+//! The command line: one file a subcommand.
+
+mod check;
+mod demo_gateway;
+mod demo_workload;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, ConfigError};
+
+/// Watches Kafka and RabbitMQ and brings their dead letters back.
+#[derive(Debug, Parser)]
+#[command(name = "redrive", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start the dashboard, the API, /metrics, sampling and the intake of dead letters.
+    Serve(ConfigArgs),
+    /// Connect to every broker and say what Redrive can and cannot do there.
+    Check(ConfigArgs),
+    /// Run the sample order system, which keeps Kafka and RabbitMQ busy and fails now and then.
+    DemoWorkload(demo_workload::DemoWorkloadArgs),
+    /// Repair, break or look at the payment gateway of a running sample workload.
+    DemoGateway(demo_gateway::DemoGatewayArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// The configuration file; without one, defaults and REDRIVE_* variables apply.
+    #[arg(long, env = "REDRIVE_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigArgs {
+    fn load(&self) -> Result<Config, ConfigError> {
+        Config::load(self.config.as_deref(), std::env::vars())
+    }
+}
+
+impl Cli {
+    /// Runs the subcommand.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Serve(args) => serve::run(&args).await,
+            Command::Check(args) => check::run(&args).await,
+            Command::DemoWorkload(args) => demo_workload::run(args).await,
+            Command::DemoGateway(args) => demo_gateway::run(&args),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+use std::time::{Duration, Instant};
+
+use super::board::Observation;
+use super::derive_rabbitmq::RabbitMqState;
+use super::task::ClusterSampler;
+use crate::brokers::rabbitmq::RabbitMqSampler;
+use crate::config::{QueueCustody, RabbitMqConfig};
+use crate::domain::{ClusterDetail, QueueRole, RabbitMqSample, TopologyOverrides};
+use crate::error_chain;
+
+/// Looks at one RabbitMQ cluster.
+pub(super) struct RabbitMqCluster {
+    config: RabbitMqConfig,
+    request_timeout: Duration,
+    sampler: RabbitMqSampler,
+    overrides: TopologyOverrides,
+    state: RabbitMqState,
+}
+
+impl RabbitMqCluster {
+    pub(super) fn new(config: &RabbitMqConfig, request_timeout: Duration) -> Self {
+        Self {
+            config: config.clone(),
+            request_timeout,
+            sampler: RabbitMqSampler::new(config, request_timeout),
+            overrides: overrides(config),
+            state: RabbitMqState::default(),
+        }
+    }
+
+    fn derive(&mut self, mut sample: RabbitMqSample) -> Observation {
+        let started = Instant::now();
+        let taken_at = sample.taken_at;
+        let cost = std::mem::take(&mut sample.cost);
+        let problems = std::mem::take(&mut sample.problems);
+        let facts = facts(&sample);
+        let detail = self.state.derive(sample, &self.overrides);
+        Observation {
+            detail: ClusterDetail::RabbitMq(detail),
+            taken_at,
+            cost,
+            deriving_took: started.elapsed(),
+            problems,
+            facts,
+            publish_to_commit: Vec::new(),
+        }
+    }
+}
+
+impl ClusterSampler for RabbitMqCluster {
+    async fn sample(&mut self) -> Result<Observation, String> {
+        let sample = self.sampler.sample().await;
+        sample
+            .map(|sample| self.derive(sample))
+            .map_err(|error| error_chain(&error))
+    }
+
+    fn reconnect(&mut self) {
+        self.sampler = RabbitMqSampler::new(&self.config, self.request_timeout);
+    }
+}
+
+/// What the configuration knows and the topology cannot show: roles, and the consumer that Redrive
+/// itself has on a managed queue. Who configures the custody of a queue says that it is a DLQ.
+fn overrides(config: &RabbitMqConfig) -> TopologyOverrides {
+    let mut overrides = TopologyOverrides::default();
+    for queue in &config.queues {
+        let key = (queue.vhost.clone(), queue.name.clone());
+        let role = queue.role.or(queue.custody.map(|_| QueueRole::Dlq));
+        overrides.roles.extend(role.map(|role| (key.clone(), role)));
+        if queue.custody == Some(QueueCustody::Managed) && !config.read_only {
+            overrides.own_consumers.insert(key, 1);
+        }
+    }
+    overrides
+}
+
+fn facts(sample: &RabbitMqSample) -> Vec<(String, String)> {
+    let fact = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        fact("version", sample.version.clone()),
+        fact("counts from", sample.counts_from.clone()),
+        fact("queues", sample.queues.len().to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::QueueConfig;
+
+    #[test]
+    fn the_configuration_says_what_the_topology_cannot_show() {
+        let queue = |name: &str, role, custody| QueueConfig {
+            vhost: "/".into(),
+            name: name.into(),
+            role,
+            custody,
+        };
+        let config = RabbitMqConfig {
+            queues: vec![
+                queue("managed", None, Some(QueueCustody::Managed)),
+                queue("observed", None, Some(QueueCustody::Observe)),
+                queue("parked", Some(QueueRole::Parking), None),
+                queue("mentioned", None, None),
+            ],
+            ..RabbitMqConfig::default()
+        };
+        let overrides = overrides(&config);
+        let role = |name: &str| overrides.roles.get(&("/".into(), name.into())).copied();
+        assert_eq!(role("managed"), Some(QueueRole::Dlq));
+        assert_eq!(role("observed"), Some(QueueRole::Dlq));
+        assert_eq!(role("parked"), Some(QueueRole::Parking));
+        assert_eq!(role("mentioned"), None);
+        assert_eq!(overrides.own_consumers.len(), 1);
+    }
+}

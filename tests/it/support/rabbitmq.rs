@@ -1,0 +1,187 @@
+//! A virtual host of its own for each test, made and removed by the management API.
+
+use redrive::brokers::rabbitmq::ManagementClient;
+use redrive::brokers::rabbitmq::amqp::AmqpChannel;
+use redrive::config::{RabbitMqConfig, Secret};
+use redrive::domain::{AmqpValue, ExchangeName, Message, QueueName, QueueSample, VhostName};
+use serde_json::{Value, json};
+use std::time::Duration;
+use url::Url;
+
+use super::{eventually, rabbitmq, required, unique};
+
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A virtual host that is removed with all that is in it when this is dropped.
+pub(crate) struct Vhost {
+    pub(crate) name: VhostName,
+    management: Url,
+}
+
+impl Vhost {
+    /// Creates a virtual host in which the test user may do everything.
+    pub(crate) async fn create() -> Self {
+        super::install_crypto_provider();
+        let management = Url::parse(&required("REDRIVE_TEST_RABBITMQ_MANAGEMENT_URL")).unwrap();
+        let vhost = Self {
+            // The slash is what every client of the API forgets to escape.
+            name: VhostName::new(unique("test/vhost")),
+            management,
+        };
+        let user = vhost.management.username().to_owned();
+        vhost
+            .put(&["vhosts", vhost.name.as_str()], &json!({}))
+            .await;
+        let everything = json!({"configure": ".*", "write": ".*", "read": ".*"});
+        let permissions = ["permissions", vhost.name.as_str(), user.as_str()];
+        vhost.put(&permissions, &everything).await;
+        vhost
+    }
+
+    /// The configuration of the shared broker with this virtual host in its AMQP address.
+    pub(crate) fn config(&self) -> RabbitMqConfig {
+        let mut amqp = Url::parse(&required("REDRIVE_TEST_AMQP_URL")).unwrap();
+        amqp.path_segments_mut()
+            .unwrap()
+            .clear()
+            .push(self.name.as_str());
+        RabbitMqConfig {
+            amqp_url: Secret::new(amqp),
+            ..rabbitmq()
+        }
+    }
+
+    pub(crate) async fn channel(&self) -> AmqpChannel {
+        AmqpChannel::open(&self.config(), "test").await.unwrap()
+    }
+
+    pub(crate) fn management(&self) -> ManagementClient {
+        ManagementClient::new(&rabbitmq().management_url, REQUEST_TIMEOUT).unwrap()
+    }
+
+    /// `PUT /api/…`, for policies and whatever AMQP does not declare.
+    pub(crate) async fn put(&self, segments: &[&str], body: &Value) {
+        let client = reqwest::Client::new();
+        let request = client.put(self.url(segments)).json(body);
+        let status = request.send().await.unwrap().status();
+        assert!(status.is_success(), "PUT {segments:?}: {status}");
+    }
+
+    pub(crate) async fn delete_user(&self, user: &str) {
+        let url = self.url(&["users", user]);
+        reqwest::Client::new().delete(url).send().await.unwrap();
+    }
+
+    pub(crate) async fn policy(&self, pattern: &str, definition: &Value) {
+        let policy = json!({"pattern": pattern, "definition": definition, "apply-to": "queues"});
+        self.put(&["policies", self.name.as_str(), "policy"], &policy)
+            .await;
+    }
+
+    /// Cuts every connection into this virtual host, as a network does.
+    pub(crate) async fn cut_connections(&self) {
+        let client = reqwest::Client::new();
+        let list = self.url(&["vhosts", self.name.as_str(), "connections"]);
+        let names = eventually("the broker lists the connection", async || {
+            let rows: Vec<Value> = client
+                .get(list.clone())
+                .send()
+                .await
+                .ok()?
+                .json()
+                .await
+                .ok()?;
+            let names = rows
+                .iter()
+                .filter_map(|row| row["name"].as_str().map(str::to_owned));
+            Some(names.collect::<Vec<_>>()).filter(|names| !names.is_empty())
+        })
+        .await;
+        for name in names {
+            client
+                .delete(self.url(&["connections", &name]))
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+
+    /// A queue as the management API sees it once `condition` holds; statistics come seconds late.
+    pub(crate) async fn queue_once(
+        &self,
+        queue: &QueueName,
+        condition: impl Fn(&QueueSample) -> bool,
+    ) -> QueueSample {
+        let management = self.management();
+        eventually("the statistics of the queue", async || {
+            let details = management.queue(&self.name, queue).await.unwrap()?;
+            let settled = details.has_statistics && condition(&details.sample);
+            settled.then_some(details.sample)
+        })
+        .await
+    }
+
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.management.clone();
+        url.path_segments_mut()
+            .unwrap()
+            .pop_if_empty()
+            .push("api")
+            .extend(segments);
+        url
+    }
+}
+
+impl Drop for Vhost {
+    fn drop(&mut self) {
+        let url = self.url(&["vhosts", self.name.as_str()]);
+        // A test that panics drops this too, in the middle of its runtime: a thread has its own.
+        let removal = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.unwrap().block_on(async {
+                let _ = reqwest::Client::new().delete(url).send().await;
+            });
+        });
+        let _ = removal.join();
+    }
+}
+
+pub(crate) fn text(name: &str, value: &str) -> (String, AmqpValue) {
+    (name.to_owned(), AmqpValue::long_string(value))
+}
+
+pub(crate) fn number(name: &str, value: i32) -> (String, AmqpValue) {
+    (name.to_owned(), AmqpValue::I32(value))
+}
+
+pub(crate) fn body(text: &str) -> Message {
+    Message {
+        body: Some(text.to_owned().into()),
+        ..Message::default()
+    }
+}
+
+pub(crate) fn default_exchange() -> ExchangeName {
+    ExchangeName::default()
+}
+
+/// Publishes `prefix0`, `prefix1`, … to a queue.
+pub(crate) async fn fill(channel: &AmqpChannel, queue: &QueueName, prefix: &str, count: usize) {
+    for number in 0..count {
+        let message = body(&format!("{prefix}{number}"));
+        channel
+            .publish(&default_exchange(), queue.as_str(), &message)
+            .await
+            .unwrap();
+    }
+}
+
+/// The bodies of messages as text.
+pub(crate) fn bodies<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<String> {
+    let text = |message: &Message| {
+        String::from_utf8_lossy(message.body.as_deref().unwrap_or_default()).into_owned()
+    };
+    messages.into_iter().map(text).collect()
+}
