@@ -52,6 +52,9 @@ fn start_parts(
     let sampling = sampling::start(config, Arc::clone(metrics), &stop, |task| {
         lifecycle.spawn("sampling", task);
     });
+    let (depths, interval) = (sampling.clone(), *config.sampling.interval);
+    let follow = sampling::follow_dlq_depths(depths, store.clone(), interval, stop.clone());
+    lifecycle.spawn("dlq-depths", follow);
     let intake = IntakeContext {
         config: Arc::clone(config),
         store: store.clone(),

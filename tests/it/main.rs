@@ -4,12 +4,16 @@
 
 mod alerts;
 mod browser;
+mod demo;
 mod intake;
 mod kafka_clients;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
+mod rabbitmq_custody;
+mod rabbitmq_replay;
 mod rabbitmq_sampling;
+mod replay_kafka;
 mod sampling;
 mod sampling_rabbitmq;
 mod support;

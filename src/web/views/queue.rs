@@ -108,7 +108,7 @@ pub(crate) async fn look_at_queue(
         }
         LookError::Refused { .. } => Problem::conflict(error.to_string()),
         LookError::Store(error) => error.into(),
-        LookError::Amqp(_) | LookError::RabbitMq(_) => Problem::new(
+        LookError::RabbitMq(_) => Problem::new(
             StatusCode::BAD_GATEWAY,
             "RabbitMQ did not play along",
             error_chain(&error),

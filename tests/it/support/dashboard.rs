@@ -43,16 +43,10 @@ impl Dashboard {
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
         let sampling = SamplingHandle::still(snapshot);
         let stop = CancellationToken::new();
-        // The tasks that would send are left out: a replay stays planned.
-        let replay = replay::start(
-            &config,
-            &store,
-            &metrics,
-            sampling.subscribe(),
-            &stop,
-            |task| drop(task),
-        )
-        .unwrap();
+        // The task that would send is left out: a replay stays planned.
+        // Pages need the handle only; what they plan stays planned.
+        let snapshots = sampling.subscribe();
+        let replay = replay::start(&config, &store, &metrics, snapshots, &stop, drop).unwrap();
         let intake = IntakeContext {
             config: Arc::clone(&config),
             store: store.clone(),
@@ -84,7 +78,11 @@ impl Dashboard {
 
     /// A dashboard as it looks on a busy day: both brokers, failures, edits, replays in every state.
     pub(crate) async fn busy() -> Self {
-        let dashboard = Self::serve(busy_snapshot(Timestamp::now()), Config::parse("", []).unwrap()).await;
+        let dashboard = Self::serve(
+            busy_snapshot(Timestamp::now()),
+            Config::parse("", []).unwrap(),
+        )
+        .await;
         fill(&dashboard.state.store).await;
         dashboard
     }

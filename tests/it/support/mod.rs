@@ -2,10 +2,12 @@
 
 pub(crate) mod browser;
 pub(crate) mod dashboard;
+pub(crate) mod demo;
 pub(crate) mod exposition;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod rabbitmq;
+pub(crate) mod replays;
 pub(crate) mod vhost;
 
 use std::time::{Duration, Instant};
