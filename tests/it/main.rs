@@ -13,6 +13,7 @@ mod prometheus;
 mod rabbitmq_custody;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
+mod replay_crash;
 mod replay_kafka;
 mod replay_outcome;
 mod replay_rabbitmq;
