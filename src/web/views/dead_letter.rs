@@ -309,23 +309,21 @@ fn came_from(letter: &DeadLetter) -> Markup {
     let Some(destination) = &origin.destination else {
         return markup::absent("its headers do not tell");
     };
-    let mut text = destination.clone();
-    if let Some(partition) = origin.partition {
-        text.push_str(&format!(", partition {partition}"));
-    }
-    if let Some(offset) = origin.offset {
-        text.push_str(&format!(", offset {offset}"));
-    }
-    if let Some(exchange) = origin
+    let exchange = origin
         .exchange
         .as_ref()
-        .filter(|name| !name.as_str().is_empty())
-    {
-        text.push_str(&format!(", exchange {exchange}"));
-    }
-    if !origin.routing_keys.is_empty() {
-        text.push_str(&format!(", key {}", origin.routing_keys.join(", ")));
-    }
+        .filter(|name| !name.as_str().is_empty());
+    let keys = (!origin.routing_keys.is_empty()).then(|| origin.routing_keys.join(", "));
+    let parts = [
+        Some(destination.clone()),
+        origin
+            .partition
+            .map(|partition| format!("partition {partition}")),
+        origin.offset.map(|offset| format!("offset {offset}")),
+        exchange.map(|exchange| format!("exchange {exchange}")),
+        keys.map(|keys| format!("key {keys}")),
+    ];
+    let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
     Safe(format!(
         "<a href=\"{}\">{}</a>",
         escaped(&list_of(FilterField::Source, destination)),

@@ -7,7 +7,9 @@ use super::diff_view::{DiffLine, body_diff, header_diff};
 use super::edit_form::{BodyForm, EditForm, HeaderField, header_kinds};
 use super::frame::NavigationEntry;
 use super::payload::{self, Reading};
+use super::preflight::{AudienceRow, audience_row};
 use crate::domain::{DeadLetterId, Message, RevisionNumber, sha256_hex};
+use crate::replay::{DestinationChoice, ReplayRequest, RevisionChoice, Selection};
 use crate::store::{NewAuditEntry, NewRevision};
 use crate::web::AppState;
 use crate::web::escape::{Markup, textarea};
@@ -66,6 +68,7 @@ struct Review {
     verdict: String,
     verdict_status: &'static str,
     builds_on: u32,
+    audiences: Vec<AudienceRow>,
 }
 
 pub(crate) async fn edit(
@@ -109,6 +112,7 @@ pub(crate) async fn review_edit(
         verdict,
         verdict_status,
         builds_on: form.builds_on.0,
+        audiences: audiences(&state, base.id).await,
     };
     visit.page(
         &state,
@@ -166,6 +170,22 @@ pub(crate) async fn save_revision(
         }),
     };
     Ok(state.store.add_revision(revision, &entry).await?)
+}
+
+/// Who would see a replay to where it came from; empty if that is not known or not possible now.
+async fn audiences(state: &AppState, id: DeadLetterId) -> Vec<AudienceRow> {
+    let request = ReplayRequest {
+        selection: Selection::DeadLetters(vec![id]),
+        revision: RevisionChoice::Latest,
+        destination: DestinationChoice::Original,
+    };
+    match state.replay.preflight(&request).await {
+        Ok(preflight) => preflight.audiences.iter().map(audience_row).collect(),
+        Err(error) => {
+            tracing::debug!(%error, "the recipients of a replay are not known");
+            Vec::new()
+        }
+    }
 }
 
 /// The message that an edit begins with, and the one that it is compared with.

@@ -100,7 +100,7 @@ async fn predecessor(
     let first = state.store.replay(replay).await.ok()?;
     let what = format!("Is the replay of dead letter {}", first.dead_letter);
     let mut happening = entry(Some(dead_at), now, Status::Warning, what);
-    happening.detail = "it was sent again and died again".to_owned();
+    "it was sent again and died again".clone_into(&mut happening.detail);
     happening.href = format!("/dead-letters/{}?tab=history", first.dead_letter);
     happening.link = "Its predecessor";
     Some(happening)

@@ -4,7 +4,7 @@ use axum::response::Response;
 
 use super::frame::NavigationEntry;
 use crate::domain::{
-    Landing, PassedBy, Replay, ReplayJob, ReplayState, ReplayStateName, Timestamp,
+    Destination, Landing, PassedBy, Replay, ReplayJob, ReplayState, ReplayStateName, Timestamp,
 };
 use crate::store::PageRequest;
 use crate::web::AppState;
@@ -60,10 +60,9 @@ impl Replays {
                 .map(|(_, count)| count)
                 .sum()
         };
-        use ReplayStateName as S;
-        let running = in_state(&[S::Planned, S::Sending]);
-        let awaiting = in_state(&[S::Sent, S::Passed]);
-        let unknown = in_state(&[S::Unknown]);
+        let running = in_state(&[ReplayStateName::Planned, ReplayStateName::Sending]);
+        let awaiting = in_state(&[ReplayStateName::Sent, ReplayStateName::Passed]);
+        let unknown = in_state(&[ReplayStateName::Unknown]);
         let older = page
             .next_cursor
             .map(|cursor| visit.url_with("cursor", &cursor));
@@ -132,11 +131,19 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
         ReplayState::Sending { started_at, .. } => {
             format!("handed to the broker {}", ago(*started_at))
         }
-        ReplayState::Sent { at, landing } => format!(
-            "the broker confirmed it {}{}; no consumer was seen to go beyond it yet",
-            ago(*at),
-            landed(*landing)
-        ),
+        ReplayState::Sent { at, landing } => {
+            let next = match &replay.destination {
+                Destination::Kafka { .. } => "no consumer was seen to go beyond it yet",
+                Destination::RabbitMq { .. } => {
+                    "RabbitMQ does not tell who consumed it; if it dies again, it is seen here"
+                }
+            };
+            format!(
+                "the broker confirmed it {}{}; {next}",
+                ago(*at),
+                landed(*landing)
+            )
+        }
         ReplayState::Passed { landing, by, .. } => format!(
             "{} committed beyond it{}; it counts as consumed once the DLQ was read without finding it",
             groups(by, now),
@@ -157,12 +164,18 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
             sent_at,
             landing,
             at,
-        } => format!(
-            "sent {}{}; until {} neither a commit beyond it nor a death was seen, which is no success",
-            ago(*sent_at),
-            landed(*landing),
-            ago(*at)
-        ),
+        } => {
+            let missing = match &replay.destination {
+                Destination::Kafka { .. } => "neither a commit beyond it nor a death was seen",
+                Destination::RabbitMq { .. } => "it did not come back to a DLQ",
+            };
+            format!(
+                "sent {}{}; until {} {missing}, which is no proof that it was consumed",
+                ago(*sent_at),
+                landed(*landing),
+                ago(*at)
+            )
+        }
         ReplayState::Failed { at, reason } => format!("failed {}: {reason}", ago(*at)),
         ReplayState::Unknown { at, reason } => {
             format!(
