@@ -8,7 +8,7 @@ use super::edit_form::{BodyForm, EditForm, HeaderField, header_kinds};
 use super::frame::NavigationEntry;
 use super::payload::{self, Reading};
 use super::preflight::{AudienceRow, audience_row};
-use crate::domain::{DeadLetterId, Message, RevisionNumber, sha256_hex};
+use crate::domain::{DeadLetterId, Message, RevisionNumber, System, sha256_hex};
 use crate::replay::{DestinationChoice, ReplayRequest, RevisionChoice, Selection};
 use crate::store::{NewAuditEntry, NewRevision};
 use crate::web::AppState;
@@ -214,6 +214,15 @@ impl Base {
         })
     }
 
+    /// Only RabbitMQ's messages have properties.
+    const fn system(&self) -> System {
+        if self.original.properties.is_some() {
+            System::RabbitMq
+        } else {
+            System::Kafka
+        }
+    }
+
     fn edited(&self, form: &EditForm) -> Result<Message, String> {
         if form.builds_on != self.revision {
             return Err(format!(
@@ -250,11 +259,6 @@ fn editor(
     mut form: EditForm,
     problem: String,
 ) -> Result<Response, Problem> {
-    let system = if base.original.properties.is_some() {
-        crate::domain::System::RabbitMq
-    } else {
-        crate::domain::System::Kafka
-    };
     let opened = EditForm::of(&base.latest, base.revision);
     let filled = form
         .headers
@@ -279,7 +283,7 @@ fn editor(
             .into(),
         body: textarea(&form.body),
         headers: inputs
-            .map(|(i, field)| input(i, field, &opened, header_kinds(system)))
+            .map(|(i, field)| input(i, field, &opened, header_kinds(base.system())))
             .collect(),
         header_count: fields.len(),
         note: std::mem::take(&mut form.note),

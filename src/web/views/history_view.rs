@@ -1,7 +1,8 @@
 //! What happened to a dead letter, oldest first: its deaths, its arrival, edits, replays and outcomes.
 
 use super::dead_letter::reason_means;
-use super::replays::{evidence, state_status};
+use super::evidence::evidence;
+use super::replays::state_status;
 use crate::domain::{DeadLetter, Hop, Replay, Revision, Timestamp};
 use crate::web::AppState;
 use crate::web::escape::Markup;

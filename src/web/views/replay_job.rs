@@ -4,8 +4,9 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::evidence::evidence;
 use super::frame::NavigationEntry;
-use super::replays::{evidence, state_status};
+use super::replays::state_status;
 use crate::domain::{
     DeadLetterId, DeadLetterSummary, Replay, ReplayJobId, ReplayState, ReplayStateName, Timestamp,
 };
