@@ -1,6 +1,7 @@
 //! Integration tests against real brokers, in one binary because linking is what costs.
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 mod alerts;
 mod browser;
