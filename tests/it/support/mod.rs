@@ -3,6 +3,8 @@
 pub(crate) mod browser;
 pub(crate) mod dashboard;
 pub(crate) mod exposition;
+pub(crate) mod kafka_commits;
+pub(crate) mod kafka_peer;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod rabbitmq;
