@@ -6,6 +6,7 @@ mod alerts;
 mod browser;
 mod intake;
 mod kafka_clients;
+mod kafka_edges;
 mod kafka_hostile;
 mod kafka_wire;
 mod metrics;
