@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::dead_letters::{self, IntakeBoard, IntakeContext};
+use crate::dead_letters::{self, IntakeBoard, IntakeContext, Observer};
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
@@ -52,6 +52,9 @@ fn start_parts(
     let sampling = sampling::start(config, Arc::clone(metrics), &stop, |task| {
         lifecycle.spawn("sampling", task);
     });
+    let (depths, interval) = (sampling.clone(), *config.sampling.interval);
+    let follow = sampling::follow_dlq_depths(depths, store.clone(), interval, stop.clone());
+    lifecycle.spawn("dlq-depths", follow);
     let intake = IntakeContext {
         config: Arc::clone(config),
         store: store.clone(),
@@ -78,7 +81,9 @@ fn start_parts(
         store: store.clone(),
         sampling,
         metrics: Arc::clone(metrics),
-        intake: intake.board,
+        replay,
+        intake: intake.board.clone(),
+        observer: Observer::new(intake),
         stop,
     })
 }

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::discovery::DlqTopics;
 use super::intake_status::IntakeState;
@@ -294,11 +294,14 @@ impl KafkaIntake {
         }
         let cursors: Vec<KafkaCursor> = moved.values().cloned().collect();
         let cluster = &self.config.name;
+        let started = Instant::now();
         let indexed = self
             .context
             .store
             .index_kafka_batch(cluster, &batch, &cursors, &[], now)
             .await?;
+        let metrics = &self.context.metrics;
+        metrics.store_batch_written(batch.len(), started.elapsed());
         intake_metrics::count(&self.context.metrics, &batch, &indexed);
         self.context
             .board

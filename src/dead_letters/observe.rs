@@ -3,10 +3,7 @@ use thiserror::Error;
 use super::IntakeContext;
 use super::intake_metrics;
 use super::letters::{Found, dead_letter};
-use crate::brokers::rabbitmq::amqp::{
-    AmqpError, GiveBack, fingerprint, look_at_window, observe_rule,
-};
-use crate::brokers::rabbitmq::{ManagementClient, RabbitMqError};
+use crate::brokers::rabbitmq::amqp::{ObserveError, fingerprint, observe_rule, observe_window};
 use crate::config::{QueueCustody, RabbitMqConfig};
 use crate::domain::{
     ClusterName, Custody, Message, NewDeadLetter, Position, QueueName, QueueRole, System,
@@ -39,11 +36,18 @@ pub enum LookError {
     #[error("{queue} was not looked at: {reason}")]
     Refused { queue: QueueName, reason: String },
     #[error(transparent)]
-    RabbitMq(#[from] RabbitMqError),
-    #[error(transparent)]
-    Amqp(#[from] AmqpError),
+    RabbitMq(ObserveError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ObserveError> for LookError {
+    fn from(error: ObserveError) -> Self {
+        match error {
+            ObserveError::Refused { queue, reason } => Self::Refused { queue, reason },
+            failure => Self::RabbitMq(failure),
+        }
+    }
 }
 
 impl Observer {
@@ -58,7 +62,7 @@ impl Observer {
         vhost: &VhostName,
         queue: &QueueName,
     ) -> Option<String> {
-        self.give_back(cluster, vhost, queue)
+        self.permitted(cluster, vhost, queue)
             .err()
             .map(|error| error.to_string())
     }
@@ -71,10 +75,11 @@ impl Observer {
         vhost: &VhostName,
         queue: &QueueName,
     ) -> Result<LookResult, LookError> {
-        let (config, _) = self.give_back(cluster, vhost, queue)?;
-        let give_back = self.rule_now(&config, vhost, queue).await?;
+        let config = self.permitted(cluster, vhost, queue)?;
         let limit = self.context.config.dead_letters.observe_window;
-        let window = look_at_window(&config, (vhost, queue), limit, give_back).await?;
+        let timeout = *self.context.config.sampling.request_timeout;
+        // It asks RabbitMQ once more, right before the queue is touched: the sample may be old.
+        let window = observe_window(&config, timeout, (vhost, queue), limit).await?;
         let now = Timestamp::now();
         let letter = |message| self.letter(cluster, vhost, queue, message, now);
         let letters: Vec<NewDeadLetter> = window.messages.into_iter().map(letter).collect();
@@ -91,39 +96,13 @@ impl Observer {
         })
     }
 
-    /// Asks RabbitMQ once more, right before the queue is touched: the sample may be old.
-    async fn rule_now(
-        &self,
-        config: &RabbitMqConfig,
-        vhost: &VhostName,
-        queue: &QueueName,
-    ) -> Result<GiveBack, LookError> {
-        let timeout = *self.context.config.sampling.request_timeout;
-        let management = ManagementClient::new(&config.management_url, timeout)?;
-        let version = management.overview().await?.version.as_str().to_owned();
-        let details = management.queue(vhost, queue).await?;
-        let details = details.ok_or_else(|| LookError::NoSuchQueue(queue.clone()))?;
-        let refused = |reason: String| LookError::Refused {
-            queue: queue.clone(),
-            reason,
-        };
-        if details
-            .delayed_retry
-            .is_some_and(|kind| kind != "disabled" && kind != "failed")
-        {
-            return Err(refused(
-                "its delayed-retry would hold back what is given back".to_owned(),
-            ));
-        }
-        observe_rule(&details.sample, &version).map_err(refused)
-    }
-
-    fn give_back(
+    /// The cluster's configuration, if it and the last sample permit a look.
+    fn permitted(
         &self,
         cluster: &ClusterName,
         vhost: &VhostName,
         queue: &QueueName,
-    ) -> Result<(RabbitMqConfig, GiveBack), LookError> {
+    ) -> Result<RabbitMqConfig, LookError> {
         let config = self
             .context
             .config
@@ -166,8 +145,8 @@ impl Observer {
                 return Err(refused(reason));
             }
         }
-        let give_back = observe_rule(&status.sample, &detail.version).map_err(refused)?;
-        Ok((config.clone(), give_back))
+        observe_rule(&status.sample, &detail.version).map_err(refused)?;
+        Ok(config.clone())
     }
 
     fn letter(

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::intake_status::IntakeState;
 use super::letters::{Found, dead_letter};
@@ -138,15 +138,17 @@ impl RabbitMqIntake {
                 () = self.context.stop.cancelled() => break,
                 batch = consumer.next_batch(BATCH_MESSAGES, BATCH_WAIT) => batch?,
             };
-            let Some(last) = batch.last().map(|taken| taken.delivery_tag) else {
-                // Nothing more lies there: what was found at the start is no news to any alert.
+            let backlog_is_read = batch.len() < BATCH_MESSAGES;
+            if let Some(last) = batch.last().map(|taken| taken.delivery_tag) {
+                self.take(batch).await?;
+                // The rows are on disk; only now may the queue forget the messages.
+                consumer.acknowledge_through(last).await?;
+            }
+            if backlog_is_read {
+                // What was found at the start is no news to any alert.
                 let metrics = &self.context.metrics;
                 metrics.dlq_backlog_read(&self.config.name, System::RabbitMq, name.as_str());
-                continue;
-            };
-            self.take(batch).await?;
-            // The rows are on disk; only now may the queue forget the messages.
-            consumer.acknowledge_through(last).await?;
+            }
         }
         consumer.close().await;
         Ok(())
@@ -158,7 +160,10 @@ impl RabbitMqIntake {
             .into_iter()
             .map(|taken| self.letter(taken, now))
             .collect();
+        let started = Instant::now();
         let indexed = self.context.store.take_custody(&letters, now).await?;
+        let metrics = &self.context.metrics;
+        metrics.store_batch_written(letters.len(), started.elapsed());
         intake_metrics::count(&self.context.metrics, &letters, &indexed);
         self.context
             .board

@@ -75,7 +75,7 @@ impl Fulfilment<'_> {
                 delivery.acknowledge().await
             }
             AfterFailure::GiveUp => {
-                tracing::info!(class = error.class(), "an order is rejected");
+                tracing::debug!(class = error.class(), "an order is rejected");
                 delivery.reject().await
             }
         }

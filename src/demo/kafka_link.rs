@@ -173,7 +173,7 @@ impl Publisher {
             now: Timestamp::now(),
         };
         let letter = kafka_dead_letter(&record.message, error, &given_up);
-        tracing::info!(class = error.class(), topic = %dead_letters.name, "an event failed");
+        tracing::debug!(class = error.class(), topic = %dead_letters.name, "an event failed");
         let partition = dead_letters.partition_like(record.partition);
         self.publish_to(dead_letters, partition, &letter, stop)
             .await

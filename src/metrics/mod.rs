@@ -237,9 +237,10 @@ impl Metrics {
     }
 
     /// Counts a batch that the store has committed and synced.
-    pub fn store_batch_written(&self, writes: u64, duration: Duration) {
+    pub fn store_batch_written(&self, writes: usize, duration: Duration) {
         let service = &self.live.service;
         let none: &[&str] = &[];
+        let writes = u64::try_from(writes).unwrap_or(u64::MAX);
         service.store_writes.with_label_values(none).inc_by(writes);
         let durations = service.store_batch_duration.with_label_values(none);
         durations.observe(duration.as_secs_f64());

@@ -521,3 +521,79 @@ async fn a_filter_selects_what_it_says() {
     check("status:replayed", &[]).await;
     check("\"' OR 1=1 --\"", &[]).await;
 }
+
+#[tokio::test]
+async fn what_waits_for_its_outcome_tells_of_its_dead_letter() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ids: Vec<_> = index(store, &[0, 1]).await.iter().map(|i| i.id).collect();
+    let replays = store
+        .create_job(&job(&ids), &entry())
+        .await
+        .unwrap()
+        .planned;
+    let planned = store.planned_replays(&"c".into(), 10).await.unwrap();
+    assert_eq!(
+        planned.iter().map(|p| p.replay.id).collect::<Vec<_>>(),
+        replays
+    );
+    assert!(
+        store
+            .planned_replays(&"other".into(), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let sending = ReplayEvent::Sending {
+        at: NOW,
+        high_watermark: None,
+    };
+    store
+        .advance_replay(replays[1], sending, NOW)
+        .await
+        .unwrap();
+    let sending = store.sending_replays(&"c".into()).await.unwrap();
+    assert_eq!(sending[0].id, replays[1]);
+    let states = [ReplayStateName::Sending, ReplayStateName::Planned];
+    let tracked = store.tracked_replays(&states, NOW, 10).await.unwrap();
+    assert_eq!(tracked.len(), 2);
+    assert_eq!(
+        (tracked[0].dlq.as_str(), &tracked[0].cluster),
+        ("orders.dlq", &"c".into())
+    );
+    let later = Timestamp(NOW.0 + 1);
+    assert!(
+        store
+            .tracked_replays(&states, later, 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn only_what_is_planned_is_cancelled_and_the_audit_names_it() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ids: Vec<_> = index(store, &[0, 1]).await.iter().map(|i| i.id).collect();
+    let job = job(&ids);
+    let replays = store.create_job(&job, &entry()).await.unwrap().planned;
+    let sending = ReplayEvent::Sending {
+        at: NOW,
+        high_watermark: None,
+    };
+    store
+        .advance_replay(replays[0], sending, NOW)
+        .await
+        .unwrap();
+    let cancelled = store.cancel_job(job.id, &entry()).await.unwrap();
+    assert_eq!(cancelled, [replays[1]]);
+    let audit = store.audit(&PageRequest::first(2)).await.unwrap().items;
+    assert_eq!(
+        audit[0].detail["cancelled"],
+        serde_json::json!([replays[1]])
+    );
+    let frozen = &audit[1].detail["replays"];
+    assert_eq!(frozen[0]["dead_letter"], serde_json::json!(ids[0]));
+    assert_eq!(frozen[1]["replay"], serde_json::json!(replays[1]));
+}

@@ -28,7 +28,7 @@ const STORE_INTERVAL: Duration = Duration::from_secs(1);
 static FREE: std::sync::LazyLock<Arc<Semaphore>> =
     std::sync::LazyLock::new(|| Arc::new(Semaphore::new(STREAMS)));
 
-/// `event: changed` with the data `samples` or `store`.
+/// `event: changed` with the data `samples`, `replays` or `store`.
 pub(crate) async fn stream(
     State(state): State<AppState>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
@@ -43,6 +43,8 @@ pub(crate) async fn stream(
     let watcher = Watcher {
         store_mark: state.store.change_mark().await.ok(),
         samples_are_open: true,
+        replays: state.replay.changes(),
+        replays_are_open: true,
         state,
         snapshots,
         _permit: permit,
@@ -59,6 +61,8 @@ struct Watcher {
     state: AppState,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     samples_are_open: bool,
+    replays: watch::Receiver<u64>,
+    replays_are_open: bool,
     store_mark: Option<String>,
     _permit: OwnedSemaphorePermit,
 }
@@ -72,6 +76,10 @@ impl Watcher {
                 changed = self.snapshots.changed(), if self.samples_are_open => match changed {
                     Ok(()) => return Some("samples"),
                     Err(_) => self.samples_are_open = false,
+                },
+                changed = self.replays.changed(), if self.replays_are_open => match changed {
+                    Ok(()) => return Some("replays"),
+                    Err(_) => self.replays_are_open = false,
                 },
                 () = tokio::time::sleep(STORE_INTERVAL) => {
                     let mark = self.state.store.change_mark().await.ok();

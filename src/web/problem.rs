@@ -1,8 +1,6 @@
 //! What went wrong with a request, once for pages and for the API: pages show it in the frame, the API
 //! answers problem+json (RFC 9457). The middleware in `visit` decides which.
 
-use std::fmt;
-
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -42,8 +40,8 @@ impl Problem {
     }
 
     /// Logs the cause, which may hold what is nobody's business, and tells only where to look.
-    pub(crate) fn internal(what: &'static str, error: &dyn std::error::Error) -> Self {
-        tracing::error!(error = %Chain(error), "{what}");
+    pub(crate) fn internal(what: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::error!(error = %crate::error_chain(error), "{what}");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "Redrive failed",
@@ -79,20 +77,5 @@ impl From<StoreError> for Problem {
 impl From<askama::Error> for Problem {
     fn from(error: askama::Error) -> Self {
         Self::internal("a page could not be written", &error)
-    }
-}
-
-/// An error with its causes, for the log.
-struct Chain<'a>(&'a dyn std::error::Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{}", self.0)?;
-        let mut source = self.0.source();
-        while let Some(cause) = source {
-            write!(formatter, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
     }
 }

@@ -73,6 +73,10 @@ fn pages() -> Router<AppState> {
         .route("/consumers/{cluster}/{group}", get(views::consumer_group))
         .route("/queues", get(views::queues))
         .route("/queues/{cluster}/{vhost}/{queue}", get(views::queue))
+        .route(
+            "/queues/{cluster}/{vhost}/{queue}/observe",
+            post(views::look_at_queue),
+        )
         .route("/dead-letters", get(views::failure_groups))
         .route("/dead-letters/list", get(views::dead_letter_list))
         .route("/dead-letters/{id}", get(views::dead_letter))
@@ -85,8 +89,11 @@ fn pages() -> Router<AppState> {
             "/dead-letters/{id}/revisions",
             post(views::save_edit).layer(revision),
         )
-        .route("/replays", get(views::replays))
+        .route("/replays", get(views::replays).post(views::start_replay))
+        .route("/replays/new", get(views::preflight))
         .route("/replays/{job}", get(views::replay_job))
+        .route("/replays/{job}/cancel", post(views::cancel_replay))
+        .route("/replays/{job}/resolve", post(views::resolve_replay))
         .route("/audit", get(views::audit))
         .route("/status", get(views::status))
         .route("/theme", post(views::choose_theme))

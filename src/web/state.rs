@@ -3,9 +3,10 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::dead_letters::IntakeBoard;
+use crate::dead_letters::{IntakeBoard, Observer};
 use crate::domain::{ClusterName, Snapshot};
 use crate::metrics::Metrics;
+use crate::replay::ReplayHandle;
 use crate::sampling::{SamplingHandle, Series, SeriesKey};
 use crate::store::Store;
 
@@ -16,7 +17,9 @@ pub struct AppState {
     pub store: Store,
     pub sampling: SamplingHandle,
     pub metrics: Arc<Metrics>,
+    pub replay: ReplayHandle,
     pub intake: IntakeBoard,
+    pub observer: Observer,
     /// Ends event streams, so that a stop does not wait for them.
     pub stop: CancellationToken,
 }

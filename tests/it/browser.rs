@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::support::browser::Browser;
 use crate::support::dashboard::Dashboard;
 
-const PAGES: [(&str, &str); 18] = [
+const PAGES: [(&str, &str); 20] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -21,6 +21,8 @@ const PAGES: [(&str, &str); 18] = [
     ("letter-binary", "/dead-letters/10"),
     ("edit", "/dead-letters/12/edit"),
     ("replays", "/replays"),
+    ("preflight", "/replays/new?filter=status:open"),
+    ("preflight-one", "/replays/new?id=12"),
     ("audit", "/audit"),
     ("status", "/status"),
     ("not-found", "/nowhere"),

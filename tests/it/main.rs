@@ -4,6 +4,7 @@
 
 mod alerts;
 mod browser;
+mod demo;
 mod intake;
 mod kafka_clients;
 mod kafka_edges;
@@ -11,7 +12,15 @@ mod kafka_hostile;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
+mod rabbitmq_custody;
+mod rabbitmq_replay;
 mod rabbitmq_sampling;
+mod replay_crash;
+mod replay_kafka;
+mod replay_outcome;
+mod replay_rabbitmq;
+mod replay_recovery;
 mod sampling;
 mod sampling_rabbitmq;
 mod support;
+mod web;

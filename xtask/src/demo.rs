@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: real brokers, the sample workload, the dashboard and Prometheus, from nothing.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
@@ -129,17 +129,24 @@ fn ensure_dashboard_and_workload_run(
             &configuration,
             dashboard_configuration(workspace, profile, brokers, port),
         )?;
-        let mut command = Command::new(&binary);
+        let mut command = logging_plainly(&binary);
         dashboard.start(command.arg("serve").arg("--config").arg(&configuration))?;
     }
     if !workload.is_running() {
         eprintln!("starting the sample workload");
-        let mut command = Command::new(&binary);
+        let mut command = logging_plainly(&binary);
         command.args(["demo-workload", "--kafka", &brokers.kafka()]);
         command.args(["--amqp-url", &brokers.amqp_url(), "--state-dir"]);
         workload.start(command.arg(workspace.state_directory("demo/workload")?))?;
     }
     ports.remembered(DASHBOARD)
+}
+
+/// Colours make a log file hard to search.
+fn logging_plainly(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.env("NO_COLOR", "1");
+    command
 }
 
 /// Samples are taken every two seconds, so that a visitor sees things move.

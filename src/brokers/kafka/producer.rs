@@ -64,6 +64,8 @@ impl ReplayProducer {
             .set("message.timeout.ms", &timeout)
             .set("request.timeout.ms", &timeout)
             .set("linger.ms", "2")
+            // The broker accepts or refuses a batch whole: alone, no record suffers for another.
+            .set("batch.num.messages", "1")
             .set("queue.buffering.max.messages", "10000")
             .set("queue.buffering.max.kbytes", "65536")
             // A larger record is the broker's to refuse, with its own limit in the message.

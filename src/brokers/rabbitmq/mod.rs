@@ -14,7 +14,7 @@ mod effective;
 mod error;
 mod http;
 mod management;
-mod prometheus;
+mod plugin;
 mod sampler;
 
 pub use effective::BrokerVersion;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::RabbitMqError;
 use super::management::{ManagementClient, Overview, Policies, Routing};
-use super::prometheus::{PrometheusPlugin, QueueCounts};
+use super::plugin::{PrometheusPlugin, QueueCounts};
 use crate::config::RabbitMqConfig;
 use crate::domain::{
     DeadLetteredCounter, QueueKey, QueueSample, RabbitMqSample, SampleCost, Timestamp,

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::content::load_message;
@@ -160,7 +161,7 @@ impl RabbitMqEngine {
             return unknown("the connection was closed");
         };
         let limit = *self.context.settings.rabbitmq_confirm_timeout + STALLED_PUBLISH;
-        let answered = tokio::time::timeout(limit, publisher.publish_batch(outgoing)).await;
+        let answered = tokio::time::timeout(limit, publish_batch(publisher, outgoing)).await;
         let outcomes = answered.unwrap_or_else(|_| {
             unknown("RabbitMQ took no messages in time; is it out of memory or disk?")
         });
@@ -210,6 +211,19 @@ impl RabbitMqEngine {
             publisher.close().await;
         }
     }
+}
+
+async fn publish_batch(
+    publisher: &ReplayPublisher,
+    outgoing: &[OutgoingMessage],
+) -> Vec<PublishOutcome> {
+    let mut publishing = pin!(publisher.publish_batch(outgoing));
+    tokio::select! {
+        biased;
+        outcomes = &mut publishing => return outcomes,
+        () = std::future::ready(()) => crash::point("rabbitmq.publishing"),
+    }
+    publishing.await
 }
 
 /// The first replays that go to the same place, in order.

@@ -1,5 +1,129 @@
-use crate::web::AppState;
-use axum::Router;
+//! `/api/v1`: what the pages show and do, as JSON. Lists are `{items, next_cursor}`, times RFC 3339,
+//! errors problem+json. `openapi.json` beside this file describes it; a test keeps the two in step.
+//!
+//! Wire types live here and convert from the domain's, so that neither binds the other.
+
+mod brokers;
+mod dead_letters;
+mod failure_groups;
+mod list;
+mod overview;
+mod replays;
+mod revisions;
+
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Json, Router};
+use serde::de::DeserializeOwned;
+
+use super::AppState;
+use super::problem::Problem;
+use super::server::REVISION_BODY_LIMIT;
+
+/// A route as the document names it.
+type Route = (&'static str, &'static str, MethodRouter<AppState>);
+
+const DOCUMENT: &str = include_str!("openapi.json");
+
+/// Every route of the API: its method, its path under `/api/v1`, its handler.
+fn routes() -> Vec<Route> {
+    let revision = post(revisions::create).layer(DefaultBodyLimit::max(REVISION_BODY_LIMIT));
+    vec![
+        ("get", "/overview", get(overview::overview)),
+        ("get", "/consumer-groups", get(brokers::consumer_groups)),
+        ("get", "/queues", get(brokers::queues)),
+        ("get", "/dead-letters", get(dead_letters::list)),
+        ("get", "/dead-letters/{id}", get(dead_letters::detail)),
+        ("post", "/dead-letters/{id}/revisions", revision),
+        ("get", "/failure-groups", get(failure_groups::list)),
+        ("post", "/replays", post(replays::create)),
+        ("get", "/replays", get(replays::list)),
+        ("get", "/replays/{id}", get(replays::detail)),
+        ("post", "/replays/{id}/cancel", post(replays::cancel)),
+        (
+            "post",
+            "/replays/{id}/events/{replay}/resolve",
+            post(replays::resolve),
+        ),
+        ("get", "/audit", get(overview::audit)),
+        ("get", "/openapi.json", get(document)),
+    ]
+}
+
 pub(super) fn router() -> Router<AppState> {
-    Router::new()
+    let routes = routes().into_iter();
+    let router = routes.fold(Router::new(), |router, (_, path, handler)| {
+        router.route(path, handler)
+    });
+    Router::new().nest("/api/v1", router)
+}
+
+async fn document() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT).into_response()
+}
+
+/// A JSON body; a refusal is problem+json and names the place.
+pub(crate) struct Body<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        match Json::<T>::from_request(request, state).await {
+            Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) => Err(Problem::new(
+                rejection.status(),
+                "The body is not understood",
+                rejection.body_text(),
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_document_has_every_route_and_no_other() {
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let documented: BTreeSet<_> = paths
+            .iter()
+            .flat_map(|(path, methods)| {
+                let methods = methods.as_object().unwrap().keys();
+                methods.map(move |method| (method.clone(), path.clone()))
+            })
+            .collect();
+        let served: BTreeSet<_> = routes()
+            .into_iter()
+            .map(|(method, path, _)| (method.to_owned(), path.to_owned()))
+            .collect();
+        assert_eq!(documented, served);
+    }
+
+    #[test]
+    fn every_reference_of_the_document_leads_somewhere() {
+        fn check(value: &Value, document: &Value) {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(reference) = fields.get("$ref").and_then(Value::as_str) {
+                        let pointer = reference.strip_prefix('#').unwrap();
+                        assert!(document.pointer(pointer).is_some(), "{reference}");
+                    }
+                    fields.values().for_each(|value| check(value, document));
+                }
+                Value::Array(items) => items.iter().for_each(|value| check(value, document)),
+                _ => {}
+            }
+        }
+        let document: Value = serde_json::from_str(DOCUMENT).unwrap();
+        check(&document, &document);
+    }
 }

@@ -115,9 +115,7 @@ impl DeadLetterList {
                 .url("/dead-letters"),
             matching,
             matching_words: markup::counted(matching, "dead letter", "dead letters"),
-            replay_all: Parameters::default()
-                .with("filter", text)
-                .url("/replays/new"),
+            replay_all: replay_all(text),
             rows: rows
                 .map(|letter| LetterRow::of(letter, text, visit.now))
                 .collect(),
@@ -188,6 +186,16 @@ fn sentence(matching: u64, filter: Option<&Filter>) -> String {
         Some(filter) if filter.is_empty() => format!("{letters} in all."),
         Some(filter) => format!("{letters} where {}.", filter.describe()),
     }
+}
+
+/// The page that replays everything that matches; the empty filter must say so in so many words.
+fn replay_all(text: &str) -> String {
+    if text.trim().is_empty() {
+        return "/replays/new?all=1".to_owned();
+    }
+    Parameters::default()
+        .with("filter", text)
+        .url("/replays/new")
 }
 
 fn suggestions(text: &str) -> Vec<Suggestion> {

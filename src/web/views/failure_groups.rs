@@ -183,7 +183,7 @@ fn badges(group: &FailureGroup, arrivals: &[u64], now: Timestamp) -> Vec<Markup>
     } else if now.since(group.first_seen) < NEW_FOR {
         badges.push(markup::badge(Status::Unknown, "new"));
     }
-    if is_growing(arrivals) {
+    if is_growing(arrivals) && now.since(group.first_seen) >= NEW_FOR {
         badges.push(markup::badge(Status::Warning, "growing"));
     }
     if group.open == 0 {

@@ -166,7 +166,7 @@ impl Tiles<'_> {
         Tile {
             label: "Total lag",
             value: markup::count(total),
-            note: "messages that consumer groups have not read".to_owned(),
+            note: "messages not read by groups".to_owned(),
             spark: chart::sparkline("Total lag", Unit::Count, &points),
             href: "/consumers?sort=-lag",
         }
@@ -212,7 +212,7 @@ impl Tiles<'_> {
         Tile {
             label: "Processing rate",
             value: markup::rate(rate),
-            note: "committed by groups and settled in work queues".to_owned(),
+            note: "commits and settled messages".to_owned(),
             spark: chart::sparkline("Processing rate", Unit::PerSecond, &points),
             href: "/consumers",
         }

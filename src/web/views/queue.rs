@@ -1,16 +1,19 @@
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::consumer_group::draw;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use super::queues::{QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
+use crate::dead_letters::LookError;
 use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
     QueueRole, QueueStatus, RabbitMqDetail, VhostName,
 };
+use crate::error_chain;
 use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::Unit;
@@ -18,7 +21,7 @@ use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
-use crate::web::visit::Visit;
+use crate::web::visit::{CheckedForm, Visit};
 
 struct Binding {
     exchange: String,
@@ -62,6 +65,8 @@ pub(crate) struct QueuePage {
 
 /// The form that takes a look at the head of an observed queue.
 struct Observe {
+    /// Why the queue may not be looked at; empty if it may.
+    refusal: String,
     action: String,
     csrf: String,
     window: u16,
@@ -86,6 +91,32 @@ pub(crate) async fn queue(
     };
     let content = QueuePage::of(&state, &visit, cluster, status);
     visit.page(&state, NavigationEntry::Queues, queue.as_str(), &content)
+}
+
+/// Takes a look at the head of an observed queue and shows what it found.
+pub(crate) async fn look_at_queue(
+    State(state): State<AppState>,
+    Path((cluster, vhost, queue)): Path<(String, String, String)>,
+    CheckedForm(_): CheckedForm,
+) -> Result<Response, Problem> {
+    let (cluster, vhost) = (ClusterName::new(cluster), VhostName::new(vhost));
+    let queue = QueueName::new(queue);
+    let looked = state.observer.look(&cluster, &vhost, &queue).await;
+    looked.map_err(|error| match error {
+        LookError::NoSuchCluster(_) | LookError::NoSuchQueue(_) => {
+            Problem::not_found(error.to_string())
+        }
+        LookError::Refused { .. } => Problem::conflict(error.to_string()),
+        LookError::Store(error) => error.into(),
+        LookError::RabbitMq(_) => Problem::new(
+            StatusCode::BAD_GATEWAY,
+            "RabbitMQ did not play along",
+            error_chain(&error),
+        ),
+    })?;
+    let dlq = FilterField::Dlq.term(queue.as_str());
+    let cluster = FilterField::Cluster.term(cluster.as_str());
+    Ok(Redirect::to(&list_url(&format!("{dlq} {cluster} -status:gone"))).into_response())
 }
 
 impl QueuePage {
@@ -181,7 +212,12 @@ fn observe_form(
     queue: &QueueStatus,
 ) -> Option<Observe> {
     let is_managed = configured_custody(state, cluster, queue) == Some(QueueCustody::Managed);
+    let sample = &queue.sample;
+    let refusal = state
+        .observer
+        .refusal(&cluster.name, &sample.vhost, &sample.queue);
     (queue.role == QueueRole::Dlq && !is_managed).then(|| Observe {
+        refusal: refusal.unwrap_or_default(),
         action: format!("{}/observe", visit.path),
         csrf: visit.csrf.clone(),
         window: state.config.dead_letters.observe_window,

@@ -4,11 +4,12 @@ use axum::response::Response;
 
 use super::frame::NavigationEntry;
 use super::freshness::health_of;
+use crate::dead_letters::{IntakeState, IntakeStatus};
 use crate::domain::{ClusterDetail, ClusterSnapshot, Timestamp};
 use crate::store::{DlqDepth, Gap, GapKind};
 use crate::web::AppState;
 use crate::web::escape::Markup;
-use crate::web::markup;
+use crate::web::markup::{self, Status};
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
@@ -44,6 +45,16 @@ struct DlqRow {
     href: String,
 }
 
+struct IntakeRow {
+    cluster: String,
+    source: String,
+    state: Markup,
+    reason: String,
+    since: Markup,
+    indexed: Markup,
+    last: Markup,
+}
+
 struct GapRow {
     cluster: String,
     place: String,
@@ -64,6 +75,7 @@ pub(crate) struct StatusPage {
     brokers: Vec<BrokerPanel>,
     patterns: String,
     dlqs: Vec<DlqRow>,
+    intakes: Vec<IntakeRow>,
     gaps: Vec<GapRow>,
 }
 
@@ -105,6 +117,12 @@ impl StatusPage {
             dlqs: depths
                 .into_iter()
                 .map(|depth| dlq_row(depth, now))
+                .collect(),
+            intakes: state
+                .intake
+                .statuses()
+                .into_iter()
+                .map(|i| intake_row(i, now))
                 .collect(),
             gaps: gaps
                 .into_iter()
@@ -185,6 +203,24 @@ fn dlq_row(depth: DlqDepth, now: Timestamp) -> DlqRow {
         dlq: depth.dlq,
         cluster: depth.cluster.to_string(),
         vhost: depth.vhost,
+    }
+}
+
+fn intake_row(intake: IntakeStatus, now: Timestamp) -> IntakeRow {
+    let (status, word, reason) = match intake.state {
+        IntakeState::Waiting(reason) => (Status::Idle, "waiting", reason),
+        IntakeState::Reading => (Status::Ok, "reading", String::new()),
+        IntakeState::Refused(reason) => (Status::Warning, "not read", reason),
+        IntakeState::Failing(reason) => (Status::Critical, "failing", reason),
+    };
+    IntakeRow {
+        cluster: intake.cluster.to_string(),
+        source: intake.source,
+        state: markup::status(status, word),
+        reason,
+        since: markup::ago(intake.since, now),
+        indexed: markup::count(intake.indexed),
+        last: markup::optional_ago(intake.last_indexed, now, "nothing since Redrive started"),
     }
 }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redrive::config::{Config, QueueConfig, QueueCustody};
-use redrive::dead_letters::IntakeBoard;
+use redrive::dead_letters::{IntakeBoard, IntakeContext, Observer};
 use redrive::domain::*;
 use redrive::metrics::Metrics;
+use redrive::replay;
 use redrive::sampling::SamplingHandle;
 use redrive::store::{
     Gap, GapKind, KafkaCursor, NewAuditEntry, NewReplay, NewReplayJob, NewRevision, Store,
@@ -40,13 +41,28 @@ impl Dashboard {
         let store = Store::open(&url).await.unwrap();
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
-        let state = AppState {
+        let sampling = SamplingHandle::still(snapshot);
+        let stop = CancellationToken::new();
+        // The tasks that would send are left out: a replay stays planned.
+        let snapshots = sampling.subscribe();
+        let replay = replay::start(&config, &store, &metrics, snapshots, &stop, drop).unwrap();
+        let intake = IntakeContext {
             config: Arc::clone(&config),
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            snapshots: sampling.subscribe(),
+            board: IntakeBoard::default(),
+            stop: stop.clone(),
+        };
+        let state = AppState {
+            config,
             store,
-            sampling: SamplingHandle::still(snapshot),
+            sampling,
             metrics,
-            intake: IntakeBoard::default(),
-            stop: CancellationToken::new(),
+            replay,
+            intake: intake.board.clone(),
+            observer: Observer::new(intake),
+            stop,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
@@ -61,7 +77,11 @@ impl Dashboard {
 
     /// A dashboard as it looks on a busy day: both brokers, failures, edits, replays in every state.
     pub(crate) async fn busy() -> Self {
-        let dashboard = Self::serve(busy_snapshot(Timestamp::now()), Config::default()).await;
+        let dashboard = Self::serve(
+            busy_snapshot(Timestamp::now()),
+            Config::parse("", []).unwrap(),
+        )
+        .await;
         fill(&dashboard.state.store).await;
         dashboard
     }

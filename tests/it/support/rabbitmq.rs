@@ -72,6 +72,11 @@ impl Vhost {
         reqwest::Client::new().delete(url).send().await.unwrap();
     }
 
+    pub(crate) async fn delete_queue(&self, queue: &QueueName) {
+        let url = self.url(&["queues", self.name.as_str(), queue.as_str()]);
+        reqwest::Client::new().delete(url).send().await.unwrap();
+    }
+
     pub(crate) async fn policy(&self, pattern: &str, definition: &Value) {
         let policy = json!({"pattern": pattern, "definition": definition, "apply-to": "queues"});
         self.put(&["policies", self.name.as_str(), "policy"], &policy)

@@ -8,7 +8,7 @@ use lapin::options::{
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation, Connection, Consumer, ExchangeKind};
 
-use super::connect::{configured_vhost, connect, refused, short};
+use super::connect::{ask, close, configured_vhost, connect, refused, short};
 use super::convert::{message_of, properties_of, table_of};
 use super::error::AmqpError;
 use crate::config::RabbitMqConfig;
@@ -33,14 +33,9 @@ impl AmqpChannel {
         purpose: &str,
     ) -> Result<Self, AmqpError> {
         let connection = connect(config, vhost, purpose).await?;
-        let channel = connection
-            .create_channel()
-            .await
-            .map_err(refused("opening a channel"))?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .map_err(refused("publisher confirms"))?;
+        let channel = ask("opening a channel", connection.create_channel()).await?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        ask("publisher confirms", confirms).await?;
         Ok(Self {
             connection,
             channel,
@@ -63,15 +58,11 @@ impl AmqpChannel {
             durable: true,
             ..ExchangeDeclareOptions::default()
         };
-        self.channel
-            .exchange_declare(
-                short(exchange.as_str())?,
-                kind,
-                options,
-                FieldTable::default(),
-            )
-            .await
-            .map_err(refused(format!("declaring exchange {exchange}")))
+        let (name, arguments) = (short(exchange.as_str())?, FieldTable::default());
+        let declared = self
+            .channel
+            .exchange_declare(name, kind, options, arguments);
+        ask(format!("declaring exchange {exchange}"), declared).await
     }
 
     /// Declares a durable queue with arguments such as `x-dead-letter-exchange`.
@@ -85,11 +76,11 @@ impl AmqpChannel {
             ..QueueDeclareOptions::default()
         };
         let arguments = table_of(arguments).map_err(AmqpError::Message)?;
-        self.channel
-            .queue_declare(short(queue.as_str())?, options, arguments)
+        let name = short(queue.as_str())?;
+        let declared = self.channel.queue_declare(name, options, arguments);
+        ask(format!("declaring queue {queue}"), declared)
             .await
             .map(drop)
-            .map_err(refused(format!("declaring queue {queue}")))
     }
 
     pub async fn bind_queue(
@@ -100,12 +91,15 @@ impl AmqpChannel {
     ) -> Result<(), AmqpError> {
         let (name, source) = (short(queue.as_str())?, short(exchange.as_str())?);
         let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
-        self.channel
-            .queue_bind(name, source, short(routing_key)?, options, arguments)
-            .await
-            .map_err(refused(format!(
-                "binding queue {queue} to exchange {exchange}"
-            )))
+        let key = short(routing_key)?;
+        let bound = self
+            .channel
+            .queue_bind(name, source, key, options, arguments);
+        ask(
+            format!("binding queue {queue} to exchange {exchange}"),
+            bound,
+        )
+        .await
     }
 
     /// Publishes and waits for the confirm. A message that no queue takes is confirmed as well.
@@ -122,8 +116,8 @@ impl AmqpChannel {
         let published =
             self.channel
                 .basic_publish(exchange, routing_key, options, body, properties);
-        let confirm = published.await.map_err(refused("a message"))?;
-        match confirm.await.map_err(refused("a message"))? {
+        let confirm = ask("a message", published).await?;
+        match ask("a message", confirm).await? {
             Confirmation::Ack(_) => Ok(()),
             Confirmation::Nack(_) | Confirmation::NotRequested => {
                 Err(AmqpError::Message("the queue refused it".to_owned()))
@@ -137,19 +131,14 @@ impl AmqpChannel {
         queue: &QueueName,
         prefetch: u16,
     ) -> Result<QueueConsumer, AmqpError> {
-        let options = BasicQosOptions::default();
-        self.channel
-            .basic_qos(prefetch, options)
-            .await
-            .map_err(refused("setting the prefetch"))?;
+        let prefetch = self.channel.basic_qos(prefetch, BasicQosOptions::default());
+        ask("setting the prefetch", prefetch).await?;
         let (name, tag) = (short(queue.as_str())?, short(&format!("redrive-{queue}"))?);
         let options = BasicConsumeOptions::default();
         let consumer = self
             .channel
             .basic_consume(name, tag, options, FieldTable::default());
-        let consumer = consumer
-            .await
-            .map_err(refused(format!("consuming from {queue}")))?;
+        let consumer = ask(format!("consuming from {queue}"), consumer).await?;
         Ok(QueueConsumer {
             consumer,
             queue: queue.clone(),
@@ -157,8 +146,7 @@ impl AmqpChannel {
     }
 
     pub async fn close(self) {
-        // Nothing is in flight; a lost connection is as good.
-        let _ = self.connection.close(200, "done".into()).await;
+        close(self.connection).await;
     }
 }
 
@@ -197,19 +185,23 @@ pub struct AmqpDelivery {
 
 impl AmqpDelivery {
     pub async fn acknowledge(self) -> Result<(), AmqpError> {
-        let acknowledged = self.delivery.acker.ack(BasicAckOptions::default()).await;
-        acknowledged
-            .map(drop)
-            .map_err(refused("an acknowledgement"))
+        let acknowledged = self.delivery.acker.ack(BasicAckOptions::default());
+        settled(ask("an acknowledgement", acknowledged).await?)
     }
 
     /// Rejects for good: the queue's dead-letter exchange gets it.
     pub async fn reject(self) -> Result<(), AmqpError> {
-        let rejected = self
-            .delivery
-            .acker
-            .reject(BasicRejectOptions { requeue: false })
-            .await;
-        rejected.map(drop).map_err(refused("a rejection"))
+        let options = BasicRejectOptions { requeue: false };
+        let rejected = self.delivery.acker.reject(options);
+        settled(ask("a rejection", rejected).await?)
+    }
+}
+
+/// lapin says `false` where the channel is gone, and nothing was settled.
+fn settled(sent: bool) -> Result<(), AmqpError> {
+    if sent {
+        Ok(())
+    } else {
+        Err(AmqpError::ChannelGone)
     }
 }

@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use lapin::types::ShortString;
+use lapin::uri::AMQPUri;
 use lapin::{Connection, ConnectionProperties};
-use url::Url;
+use url::{Host, Url};
 
 use super::error::AmqpError;
 use crate::config::RabbitMqConfig;
@@ -11,6 +12,12 @@ use crate::domain::VhostName;
 /// The TCP connection, the TLS handshake and the login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// One question to a broker over an open connection.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A peer that is silent for twice this time is gone; RabbitMQ's own default is three times longer.
+const HEARTBEAT_SECONDS: u16 = 20;
+
 /// Opens a connection to one virtual host; `purpose` names it in RabbitMQ's own pages.
 pub(super) async fn connect(
     config: &RabbitMqConfig,
@@ -18,10 +25,15 @@ pub(super) async fn connect(
     purpose: &str,
 ) -> Result<Connection, AmqpError> {
     let cluster = config.name.to_string();
-    let url = url_for(config, vhost)?;
+    let address = address_of(config, vhost)?;
     let name = format!("redrive {purpose}");
     let properties = ConnectionProperties::default().with_connection_name(name.as_str().into());
-    match tokio::time::timeout(CONNECT_TIMEOUT, Connection::connect(&url, properties)).await {
+    match tokio::time::timeout(
+        CONNECT_TIMEOUT,
+        Connection::connect_uri(address, properties),
+    )
+    .await
+    {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(source)) => Err(AmqpError::Connect {
             cluster,
@@ -36,19 +48,27 @@ pub(super) async fn connect(
 }
 
 /// The configured address with another virtual host.
-fn url_for(config: &RabbitMqConfig, vhost: &VhostName) -> Result<String, AmqpError> {
+fn address_of(config: &RabbitMqConfig, vhost: &VhostName) -> Result<AMQPUri, AmqpError> {
     let failed = |reason: String| AmqpError::Url {
         cluster: config.name.to_string(),
         vhost: vhost.to_string(),
         reason,
     };
-    let mut url =
-        Url::parse(config.amqp_url.expose()).map_err(|error| failed(error.to_string()))?;
-    url.path_segments_mut()
-        .map_err(|()| failed("it has no path for the virtual host".to_owned()))?
-        .clear()
-        .push(vhost.as_str());
-    Ok(url.into())
+    let text = config.amqp_url.expose();
+    let mut address: AMQPUri = text.parse().map_err(failed)?;
+    vhost.as_str().clone_into(&mut address.vhost);
+    // The parser takes an IPv6 address for no host, and no host for localhost.
+    if let Ok(Some(Host::Ipv6(ip))) = Url::parse(text).map(|url| url.host().map(|h| h.to_owned())) {
+        address.authority.host = ip.to_string();
+    }
+    address.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    Ok(address)
+}
+
+/// The user of the connection.
+pub(super) fn configured_user(config: &RabbitMqConfig) -> Result<String, AmqpError> {
+    let address = address_of(config, &configured_vhost(config))?;
+    Ok(address.authority.userinfo.username)
 }
 
 /// The virtual host that the configured address names; `/` if it names none.
@@ -83,6 +103,28 @@ pub(super) fn refused(action: impl Into<String>) -> impl FnOnce(lapin::Error) ->
     }
 }
 
+/// Asks the broker something and does not wait for ever: a broker that is out of memory or disk stops
+/// reading, and a lost network is silent.
+pub(super) async fn ask<T>(
+    action: impl Into<String>,
+    question: impl Future<Output = lapin::Result<T>>,
+) -> Result<T, AmqpError> {
+    let action = action.into();
+    match tokio::time::timeout(ANSWER_TIMEOUT, question).await {
+        Ok(answer) => answer.map_err(refused(action)),
+        Err(_) => Err(AmqpError::NoAnswer {
+            action,
+            after: ANSWER_TIMEOUT,
+        }),
+    }
+}
+
+/// Ends a connection. What it held goes back to its queue, also if the broker does not answer.
+pub(super) async fn close(connection: Connection) {
+    // There is nobody to tell: the connection is over either way.
+    let _ = ask("closing", connection.close(200, "done".into())).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,12 +139,25 @@ mod tests {
         let base = config("amqp://u:p@h:5672/%2f");
         for vhost in ["/", "a b", "ä/%", "plain", "a+b"] {
             let vhost = VhostName::new(vhost);
-            let url = url_for(&base, &vhost).unwrap();
+            let address = address_of(&base, &vhost).unwrap();
+            assert_eq!(address.vhost, vhost.as_str());
+            let url = address.to_string();
             assert_eq!(configured_vhost(&config(&url)), vhost, "{url}");
         }
         assert_eq!(
             configured_vhost(&config("amqp://h:5672")),
             VhostName::new("/")
         );
+    }
+
+    #[test]
+    fn an_ipv6_address_is_not_taken_for_localhost() {
+        let config = RabbitMqConfig {
+            amqp_url: Secret::new("amqps://u:p@[2001:db8::1]:5671/x?heartbeat=5"),
+            ..RabbitMqConfig::default()
+        };
+        let address = address_of(&config, &VhostName::new("x")).unwrap();
+        assert_eq!(address.authority.host, "2001:db8::1");
+        assert_eq!(address.query.heartbeat, Some(5));
     }
 }

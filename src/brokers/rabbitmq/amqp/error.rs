@@ -26,10 +26,14 @@ pub enum AmqpError {
         action: String,
         source: Box<lapin::Error>,
     },
+    #[error("RabbitMQ did not answer {action} within {after:?}; is it out of memory or disk?")]
+    NoAnswer { action: String, after: Duration },
     #[error(
         "the consumer of {queue} was cancelled by RabbitMQ; what it held went back to the queue"
     )]
     ConsumerCancelled { queue: String },
+    #[error("the channel was closed before the settlement; the message went back to its queue")]
+    ChannelGone,
     #[error("{name:?} is longer than the 255 bytes that AMQP allows")]
     NameTooLong { name: String },
     #[error("the message cannot be sent: {0}")]

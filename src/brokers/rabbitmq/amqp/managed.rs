@@ -1,3 +1,4 @@
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -6,7 +7,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
 
-use super::connect::{connect, refused, short};
+use super::connect::{ask, close, connect, refused, short};
 use super::convert::message_of;
 use super::error::AmqpError;
 use crate::config::RabbitMqConfig;
@@ -27,6 +28,8 @@ pub struct ManagedConsumer {
     connection: Connection,
     channel: Channel,
     consumer: Consumer,
+    /// What came while an acknowledgement was on its way; the prefetch bounds it.
+    ahead: VecDeque<TakenMessage>,
     queue: QueueName,
     prefetch: u16,
 }
@@ -39,27 +42,18 @@ impl ManagedConsumer {
         prefetch: u16,
     ) -> Result<Self, AmqpError> {
         let connection = connect(config, vhost, "intake").await?;
-        let channel = connection
-            .create_channel()
-            .await
-            .map_err(refused("opening a channel"))?;
-        channel
-            .basic_qos(prefetch, BasicQosOptions::default())
-            .await
-            .map_err(refused("setting the prefetch"))?;
-        let consumer = channel
-            .basic_consume(
-                short(queue.as_str())?,
-                short("redrive-intake")?,
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await
-            .map_err(refused(format!("consuming from {queue}")))?;
+        let channel = ask("opening a channel", connection.create_channel()).await?;
+        let options = BasicQosOptions::default();
+        ask("setting the prefetch", channel.basic_qos(prefetch, options)).await?;
+        let (name, tag) = (short(queue.as_str())?, short("redrive-intake")?);
+        let options = BasicConsumeOptions::default();
+        let consumer = channel.basic_consume(name, tag, options, FieldTable::default());
+        let consumer = ask(format!("consuming from {queue}"), consumer).await?;
         Ok(Self {
             connection,
             channel,
             consumer,
+            ahead: VecDeque::new(),
             queue: queue.clone(),
             prefetch,
         })
@@ -71,19 +65,28 @@ impl ManagedConsumer {
         max_messages: usize,
         max_wait: Duration,
     ) -> Result<Vec<TakenMessage>, AmqpError> {
-        let mut batch = Vec::new();
-        let deadline = Instant::now() + max_wait;
-        let Ok(first) = tokio::time::timeout_at(deadline, self.consumer.next()).await else {
-            return Ok(batch);
-        };
-        batch.push(self.taken(first)?);
-        while batch.len() < max_messages {
-            match self.consumer.next().now_or_never() {
-                Some(next) => batch.push(self.taken(next)?),
-                None => break,
-            }
+        if self.ahead.is_empty() {
+            let deadline = Instant::now() + max_wait;
+            let Ok(first) = tokio::time::timeout_at(deadline, self.consumer.next()).await else {
+                return Ok(Vec::new());
+            };
+            let first = self.taken(first)?;
+            self.ahead.push_back(first);
         }
-        Ok(batch)
+        if self.ahead.len() < max_messages {
+            self.read_ahead()?;
+        }
+        let ready = self.ahead.len().min(max_messages);
+        Ok(self.ahead.drain(..ready).collect())
+    }
+
+    /// Takes what has arrived already, and notices that the lease is lost.
+    fn read_ahead(&mut self) -> Result<(), AmqpError> {
+        while let Some(next) = self.consumer.next().now_or_never() {
+            let taken = self.taken(next)?;
+            self.ahead.push_back(taken);
+        }
+        Ok(())
     }
 
     /// The end of the stream means that the broker took the messages back (rabbitmq4.md 8).
@@ -104,22 +107,22 @@ impl ManagedConsumer {
     }
 
     /// Acknowledges everything up to this tag and waits until the broker has seen it. Only for what is
-    /// on disk.
-    pub async fn acknowledge_through(&self, delivery_tag: u64) -> Result<(), AmqpError> {
-        self.channel
-            .basic_ack(delivery_tag, BasicAckOptions { multiple: true })
-            .await
-            .map_err(refused("an acknowledgement"))?;
+    /// on disk. Fails if the broker took the messages back in the meantime: acknowledging after that
+    /// hides them from everybody for another time-out (rabbitmq4.md 3).
+    pub async fn acknowledge_through(&mut self, delivery_tag: u64) -> Result<(), AmqpError> {
+        self.read_ahead()?;
+        let options = BasicAckOptions { multiple: true };
+        let acknowledged = self.channel.basic_ack(delivery_tag, options);
+        ask("an acknowledgement", acknowledged).await?;
         // An acknowledgement has no answer; the answer to a method after it proves that it arrived.
-        self.channel
-            .basic_qos(self.prefetch, BasicQosOptions::default())
-            .await
-            .map_err(refused("the barrier after an acknowledgement"))
+        let barrier = self
+            .channel
+            .basic_qos(self.prefetch, BasicQosOptions::default());
+        ask("the barrier after an acknowledgement", barrier).await
     }
 
     /// Gives back what was not acknowledged and ends the connection.
     pub async fn close(self) {
-        // It is over either way; the broker notices a lost connection as well.
-        let _ = self.connection.close(200, "done".into()).await;
+        close(self.connection).await;
     }
 }

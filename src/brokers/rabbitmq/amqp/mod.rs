@@ -5,6 +5,7 @@
 //! from what the store knows. Publishing and consuming use separate connections, because a broker that
 //! throttles publishers would hold back acknowledgements too (broker-facts D.4, E.1).
 
+mod acceptable;
 mod channel;
 mod connect;
 mod convert;
@@ -20,5 +21,5 @@ pub use custody_rules::{GiveBack, managed_refusal, observe_rule};
 pub use error::AmqpError;
 pub use fingerprint::fingerprint;
 pub use managed::{ManagedConsumer, TakenMessage};
-pub use observe::{Window, look_at_window};
+pub use observe::{ObserveError, Window, look_at_window, observe_window};
 pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};

@@ -1,17 +1,21 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{
+    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
+};
 use lapin::types::FieldTable;
-use lapin::{Channel, Consumer};
+use lapin::{Channel, Connection, Consumer};
+use thiserror::Error;
 use tokio::time::Instant;
 
-use super::connect::{connect, refused, short};
+use super::connect::{ask, close, connect, refused, short};
 use super::convert::message_of;
-use super::custody_rules::GiveBack;
+use super::custody_rules::{GiveBack, observe_rule};
 use super::error::AmqpError;
+use crate::brokers::rabbitmq::{ManagementClient, QueueDetails, RabbitMqError};
 use crate::config::RabbitMqConfig;
-use crate::domain::{Message, QueueName, VhostName};
+use crate::domain::{Message, QueueName, QueueSample, VhostName};
 
 /// The queue has nothing more to give when nothing came for so long.
 const IDLE: Duration = Duration::from_secs(1);
@@ -19,49 +23,132 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Messages are never held longer, whatever comes.
 const LEASE: Duration = Duration::from_secs(10);
 
+/// After the messages were given back, the queue counts them again within this time.
+const RECOUNT: Duration = Duration::from_secs(5);
+const RECOUNT_PAUSE: Duration = Duration::from_millis(50);
+
+/// All bodies of a window together; a queue of larger messages shows fewer of them.
+const MAX_WINDOW_BYTES: u64 = 64 * 1024 * 1024;
+
 const CONSUMER_TAG: &str = "redrive-look";
 
 /// The first messages of a queue, copied while they were held.
 #[derive(Clone, Debug)]
 pub struct Window {
     pub messages: Vec<Message>,
+    /// Messages that were ready in the queue when the look began.
+    pub ready_before: u32,
+    /// The same after all were given back. Less than before if the application took some meanwhile.
+    pub ready_after: u32,
+}
+
+/// Why nothing was looked at, or what failed.
+#[derive(Debug, Error)]
+pub enum ObserveError {
+    /// A look could harm the queue.
+    #[error("{queue} was not looked at: {reason}")]
+    Refused { queue: QueueName, reason: String },
+    #[error(transparent)]
+    Management(#[from] RabbitMqError),
+    #[error(transparent)]
+    Amqp(#[from] AmqpError),
+}
+
+/// Looks at up to `limit` messages at the head of a queue, after asking the broker how the queue is set
+/// at this moment: a policy may have changed since the last sample.
+pub async fn observe_window(
+    config: &RabbitMqConfig,
+    request_timeout: Duration,
+    (vhost, queue): (&VhostName, &QueueName),
+    limit: u16,
+) -> Result<Window, ObserveError> {
+    let refused = |reason: String| ObserveError::Refused {
+        queue: queue.clone(),
+        reason,
+    };
+    let management = ManagementClient::new(&config.management_url, request_timeout)?;
+    let version = management.overview().await?.version;
+    let details = management.queue(vhost, queue).await?;
+    let details = details.ok_or_else(|| refused("it does not exist any more".to_owned()))?;
+    let give_back = current_rule(&details, version.as_str()).map_err(refused)?;
+    let limit = limit_by_size(&details.sample, limit);
+    let window = look_at_window(config, (vhost, queue), limit, give_back).await?;
+    Ok(window)
+}
+
+fn current_rule(details: &QueueDetails, version: &str) -> Result<GiveBack, String> {
+    if details.sample.consumers.is_none() {
+        return Err(
+            "RabbitMQ does not say yet who consumes it; its statistics come within seconds"
+                .to_owned(),
+        );
+    }
+    // 4.3: what was returned, or what failed, is held back for a while.
+    if let Some(kind @ ("all" | "returned")) = details.delayed_retry.as_deref() {
+        return Err(format!(
+            "its delayed-retry-type is {kind}: what is given back would be withheld from consumers"
+        ));
+    }
+    observe_rule(&details.sample, version)
+}
+
+fn limit_by_size(queue: &QueueSample, limit: u16) -> u16 {
+    let (Some(bytes), Some(messages)) = (queue.bytes, queue.messages) else {
+        return limit;
+    };
+    let average = bytes / messages.max(1);
+    let fitting = MAX_WINDOW_BYTES / average.max(1);
+    u16::try_from(fitting).map_or(limit, |fitting| limit.min(fitting.max(1)))
 }
 
 /// Takes up to `limit` messages from the head of a queue, copies them and gives all of them back at
-/// their old place. Ask [`super::observe_rule`] first; it says how to give back. A connection that
-/// breaks in between gives them back as well.
+/// their old place. [`observe_window`] asks first whether that is harmless and how to give back. A
+/// connection that breaks in between gives them back as well.
 pub async fn look_at_window(
     config: &RabbitMqConfig,
     (vhost, queue): (&VhostName, &QueueName),
     limit: u16,
     give_back: GiveBack,
-) -> Result<Window, AmqpError> {
+) -> Result<Window, ObserveError> {
     let connection = connect(config, vhost, "look").await?;
-    let channel = connection
-        .create_channel()
-        .await
-        .map_err(refused("opening a channel"))?;
-    channel
-        .basic_qos(limit, BasicQosOptions::default())
-        .await
-        .map_err(refused("setting the prefetch"))?;
-    let options = BasicConsumeOptions::default();
-    let consumer = channel
-        .basic_consume(
-            short(queue.as_str())?,
-            short(CONSUMER_TAG)?,
-            options,
-            FieldTable::default(),
-        )
-        .await
-        .map_err(refused(format!("looking at {queue}")))?;
-    let messages = collect(consumer, queue, limit).await;
-    let returned = return_all(&channel, give_back).await;
+    let looked = look(&connection, queue, limit, give_back).await;
     // Whatever failed before, closing gives back what is still held.
-    let _ = connection.close(200, "done".into()).await;
-    returned?;
+    close(connection).await;
+    let window = looked?;
+    if window.ready_after < window.ready_before {
+        tracing::warn!(cluster = %config.name, %vhost, %queue, before = window.ready_before,
+            after = window.ready_after, "the queue holds fewer messages than before the look; did \
+            something else consume from it?");
+    }
+    Ok(window)
+}
+
+async fn look(
+    connection: &Connection,
+    queue: &QueueName,
+    limit: u16,
+    give_back: GiveBack,
+) -> Result<Window, ObserveError> {
+    let before = count(connection, queue).await?;
+    if before.consumers > 0 {
+        return Err(ObserveError::Refused {
+            queue: queue.clone(),
+            reason: "a consumer has come in this moment".to_owned(),
+        });
+    }
+    let channel = ask("opening a channel", connection.create_channel()).await?;
+    let options = BasicQosOptions::default();
+    ask("setting the prefetch", channel.basic_qos(limit, options)).await?;
+    let (name, tag) = (short(queue.as_str())?, short(CONSUMER_TAG)?);
+    let options = BasicConsumeOptions::default();
+    let consumer = channel.basic_consume(name, tag, options, FieldTable::default());
+    let consumer = ask(format!("looking at {queue}"), consumer).await?;
+    let messages = collect(consumer, queue, limit).await;
+    return_all(&channel, give_back).await?;
     Ok(Window {
         messages: messages?,
+        ready_before: before.ready,
+        ready_after: count_after(connection, queue, before.ready).await?,
     })
 }
 
@@ -90,24 +177,53 @@ async fn collect(
 /// The consumer is cancelled first: a live one would get the returned messages again at once, which
 /// counts as another delivery (rabbitmq4.md 3).
 async fn return_all(channel: &Channel, give_back: GiveBack) -> Result<(), AmqpError> {
-    channel
-        .basic_cancel(short(CONSUMER_TAG)?, BasicCancelOptions::default())
-        .await
-        .map_err(refused("cancelling the look"))?;
+    let cancelled = channel.basic_cancel(short(CONSUMER_TAG)?, BasicCancelOptions::default());
+    ask("cancelling the look", cancelled).await?;
     if give_back == GiveBack::Nack {
-        channel
-            .basic_nack(
-                0,
-                BasicNackOptions {
-                    multiple: true,
-                    requeue: true,
-                },
-            )
-            .await
-            .map_err(refused("giving the messages back"))?;
+        let everything = BasicNackOptions {
+            multiple: true,
+            requeue: true,
+        };
+        let returned = channel.basic_nack(0, everything);
+        ask("giving the messages back", returned).await?;
     }
-    channel
-        .close(200, "done".into())
-        .await
-        .map_err(refused("closing the channel"))
+    ask("closing the channel", channel.close(200, "done".into())).await
+}
+
+struct QueueCount {
+    ready: u32,
+    consumers: u32,
+}
+
+/// What the queue itself counts at this moment, on a channel that may close.
+async fn count(connection: &Connection, queue: &QueueName) -> Result<QueueCount, AmqpError> {
+    let channel = ask("opening a channel", connection.create_channel()).await?;
+    let options = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let name = short(queue.as_str())?;
+    let declared = channel.queue_declare(name, options, FieldTable::default());
+    let counted = ask(format!("counting {queue}"), declared).await?;
+    ask("closing the channel", channel.close(200, "done".into())).await?;
+    Ok(QueueCount {
+        ready: counted.message_count(),
+        consumers: counted.consumer_count(),
+    })
+}
+
+/// A queue learns of a closed channel a moment later.
+async fn count_after(
+    connection: &Connection,
+    queue: &QueueName,
+    expected: u32,
+) -> Result<u32, AmqpError> {
+    let deadline = Instant::now() + RECOUNT;
+    loop {
+        let ready = count(connection, queue).await?.ready;
+        if ready >= expected || Instant::now() >= deadline {
+            return Ok(ready);
+        }
+        tokio::time::sleep(RECOUNT_PAUSE).await;
+    }
 }

@@ -1,16 +1,22 @@
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation, Connection, ExchangeKind, PublisherConfirm};
+use tokio::time::{Instant, timeout_at};
 
-use super::connect::{connect, refused, short};
+use super::acceptable::refusal;
+use super::connect::{ask, close, configured_user, connect, short};
 use super::convert::{headers_of, properties_of};
 use super::error::AmqpError;
 use crate::config::RabbitMqConfig;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{ExchangeName, Message, ReplayId, VhostName};
+
+/// At most so many are without a confirm at a time: a crash leaves no more of them unknown.
+const MAX_UNCONFIRMED: usize = 200;
 
 /// One replay on its way. The message carries its ID in header `x-replay-id`, by which a returned
 /// message is recognised.
@@ -37,11 +43,14 @@ pub enum PublishOutcome {
 ///
 /// lapin attaches a returned message to the confirm of another one when several are in flight
 /// (broker-facts E.1), so a batch is a barrier: all confirms are awaited, all returned IDs collected,
-/// and only then is anything called confirmed.
+/// and only then is anything called confirmed. For the same reason nothing is sent after a confirm was
+/// missing once: what comes late would be attached to a message of the next batch.
 pub struct ReplayPublisher {
     connection: Connection,
     channel: Channel,
+    user: String,
     confirm_timeout: Duration,
+    broken: AtomicBool,
 }
 
 impl ReplayPublisher {
@@ -50,87 +59,107 @@ impl ReplayPublisher {
         vhost: &VhostName,
         confirm_timeout: Duration,
     ) -> Result<Self, AmqpError> {
+        let user = configured_user(config)?;
         let connection = connect(config, vhost, "replay").await?;
-        let channel = connection
-            .create_channel()
-            .await
-            .map_err(refused("opening a channel"))?;
-        channel
-            .confirm_select(ConfirmSelectOptions::default())
-            .await
-            .map_err(refused("publisher confirms"))?;
+        let channel = ask("opening a channel", connection.create_channel()).await?;
+        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+        ask("publisher confirms", confirms).await?;
         Ok(Self {
             connection,
             channel,
+            user,
             confirm_timeout,
+            broken: AtomicBool::new(false),
         })
     }
 
-    /// Publishes a batch in its order and waits for every confirm. One outcome a message, in order.
-    /// After an [`PublishOutcome::Unknown`] the publisher must be dropped: its channel may be closed.
-    pub async fn publish_batch(&self, batch: &[OutgoingMessage]) -> Vec<PublishOutcome> {
+    /// Publishes messages in their order, at most 200 at a time, and waits for every confirm. One
+    /// outcome a message, in order. After an [`PublishOutcome::Unknown`] this publisher sends nothing
+    /// any more: drop it and open another one.
+    pub async fn publish_batch(&self, messages: &[OutgoingMessage]) -> Vec<PublishOutcome> {
+        let mut outcomes = Vec::with_capacity(messages.len());
+        for batch in messages.chunks(MAX_UNCONFIRMED) {
+            outcomes.extend(self.publish_and_confirm(batch).await);
+        }
+        outcomes
+    }
+
+    async fn publish_and_confirm(&self, batch: &[OutgoingMessage]) -> Vec<PublishOutcome> {
+        // While this runs, and if it is never finished, nobody else may use the channel.
+        if self.broken.swap(true, Ordering::SeqCst) || !self.channel.status().connected() {
+            let reason = "it was not sent, because the connection had broken before".to_owned();
+            return vec![PublishOutcome::Refused { reason }; batch.len()];
+        }
         let missing = self.missing_exchanges(batch).await;
+        let deadline = Instant::now() + self.confirm_timeout;
         let mut pending = Vec::with_capacity(batch.len());
         for outgoing in batch {
-            pending.push(self.publish(outgoing, &missing).await);
+            pending.push(self.publish(outgoing, &missing, deadline).await);
         }
-        let results = self.await_confirms(pending).await;
+        let mut results = Vec::with_capacity(batch.len());
+        for confirm in pending {
+            results.push(match confirm {
+                Ok(confirm) => self.confirmation(confirm, deadline).await,
+                Err(outcome) => Err(outcome),
+            });
+        }
+        let undecided = results.iter().any(is_undecided);
+        self.broken.store(undecided, Ordering::SeqCst);
         outcomes(batch, results)
     }
 
     /// Publishing to an exchange that is not there closes the channel and makes the whole batch
-    /// unknown, so it is looked up first, on a channel that may close.
-    async fn missing_exchanges(&self, batch: &[OutgoingMessage]) -> BTreeSet<ExchangeName> {
-        let named: BTreeSet<_> = batch
-            .iter()
-            .map(|outgoing| outgoing.exchange.clone())
-            .collect();
-        let mut missing = BTreeSet::new();
-        for exchange in named
-            .into_iter()
-            .filter(|exchange| !exchange.as_str().is_empty())
-        {
-            if !self.exchange_exists(&exchange).await {
-                missing.insert(exchange);
+    /// unknown, so it is looked up first, on a channel that may close. Answers the broker's reasons.
+    async fn missing_exchanges(&self, batch: &[OutgoingMessage]) -> BTreeMap<ExchangeName, String> {
+        let mut missing = BTreeMap::new();
+        let mut found = HashSet::from([ExchangeName::default()]);
+        for exchange in batch.iter().map(|outgoing| &outgoing.exchange) {
+            if found.contains(exchange) || missing.contains_key(exchange) {
+                continue;
+            }
+            match self.find_exchange(exchange).await {
+                Ok(()) => drop(found.insert(exchange.clone())),
+                Err(error) => drop(missing.insert(exchange.clone(), crate::error_chain(&error))),
             }
         }
         missing
     }
 
-    async fn exchange_exists(&self, exchange: &ExchangeName) -> bool {
-        let Ok(name) = short(exchange.as_str()) else {
-            return false;
-        };
-        let Ok(scratch) = self.connection.create_channel().await else {
-            return true;
-        };
+    async fn find_exchange(&self, exchange: &ExchangeName) -> Result<(), AmqpError> {
+        let name = short(exchange.as_str())?;
+        let scratch = ask("opening a channel", self.connection.create_channel()).await?;
         let options = ExchangeDeclareOptions {
             passive: true,
             ..ExchangeDeclareOptions::default()
         };
-        let declared = scratch
-            .exchange_declare(name, ExchangeKind::Direct, options, FieldTable::default())
-            .await;
-        if declared.is_ok() {
-            // It was opened for this question only.
-            let _ = scratch.close(200, "done".into()).await;
-        }
-        declared.is_ok()
+        let arguments = FieldTable::default();
+        let declared = scratch.exchange_declare(name, ExchangeKind::Direct, options, arguments);
+        ask(format!("exchange {exchange}"), declared).await?;
+        ask("closing the channel", scratch.close(200, "done".into())).await
     }
 
     async fn publish(
         &self,
         outgoing: &OutgoingMessage,
-        missing: &BTreeSet<ExchangeName>,
+        missing: &BTreeMap<ExchangeName, String>,
+        deadline: Instant,
     ) -> Result<PublisherConfirm, PublishOutcome> {
         let refused = |reason: String| PublishOutcome::Refused { reason };
-        if missing.contains(&outgoing.exchange) {
+        if let Some(reason) = missing.get(&outgoing.exchange) {
+            return Err(refused(reason.clone()));
+        }
+        if let Some(reason) = refusal(&outgoing.message, &self.user) {
+            return Err(refused(reason));
+        }
+        if outgoing.message.header_text(REPLAY_ID) != Some(&outgoing.replay.to_string()) {
             return Err(refused(format!(
-                "there is no exchange {}",
-                outgoing.exchange
+                "its header {REPLAY_ID} is not its replay ID"
             )));
         }
-        let properties = properties_of(&outgoing.message).map_err(refused)?;
+        let mut properties = properties_of(&outgoing.message).map_err(refused)?;
+        if properties.delivery_mode().is_none() {
+            properties = properties.with_delivery_mode(PERSISTENT);
+        }
         let exchange = short(outgoing.exchange.as_str()).map_err(|e| refused(e.to_string()))?;
         let routing_key = short(&outgoing.routing_key).map_err(|e| refused(e.to_string()))?;
         let options = BasicPublishOptions {
@@ -138,42 +167,49 @@ impl ReplayPublisher {
             ..BasicPublishOptions::default()
         };
         let body = outgoing.message.body.as_deref().unwrap_or_default();
-        self.channel
-            .basic_publish(exchange, routing_key, options, body, properties)
-            .await
-            .map_err(|error| PublishOutcome::Unknown {
-                reason: error.to_string(),
-            })
+        let published =
+            self.channel
+                .basic_publish(exchange, routing_key, options, body, properties);
+        match timeout_at(deadline, published).await {
+            Ok(published) => published.map_err(|error| unknown(crate::error_chain(&error))),
+            Err(_) => Err(unknown(
+                "RabbitMQ took no more messages in time; is it out of memory or disk?".to_owned(),
+            )),
+        }
     }
 
-    async fn await_confirms(
+    async fn confirmation(
         &self,
-        pending: Vec<Result<PublisherConfirm, PublishOutcome>>,
-    ) -> Vec<Result<Confirmation, PublishOutcome>> {
-        let deadline = tokio::time::Instant::now() + self.confirm_timeout;
-        let mut results = Vec::with_capacity(pending.len());
-        for confirm in pending {
-            let result = match confirm {
-                Err(outcome) => Err(outcome),
-                Ok(confirm) => match tokio::time::timeout_at(deadline, confirm).await {
-                    Ok(Ok(confirmation)) => Ok(confirmation),
-                    Ok(Err(error)) => Err(PublishOutcome::Unknown {
-                        reason: error.to_string(),
-                    }),
-                    Err(_) => Err(PublishOutcome::Unknown {
-                        reason: format!("no confirm within {:?}", self.confirm_timeout),
-                    }),
-                },
-            };
-            results.push(result);
+        confirm: PublisherConfirm,
+        deadline: Instant,
+    ) -> Result<Confirmation, PublishOutcome> {
+        match timeout_at(deadline, confirm).await {
+            Ok(Ok(confirmation)) => Ok(confirmation),
+            Ok(Err(error)) => Err(unknown(crate::error_chain(&error))),
+            Err(_) => Err(unknown(format!(
+                "no confirm within {:?}",
+                self.confirm_timeout
+            ))),
         }
-        results
     }
 
     pub async fn close(self) {
-        // All confirms are decided; a lost connection is as good.
-        let _ = self.connection.close(200, "done".into()).await;
+        close(self.connection).await;
     }
+}
+
+/// RabbitMQ writes it to disk before it confirms.
+const PERSISTENT: u8 = 2;
+
+const fn unknown(reason: String) -> PublishOutcome {
+    PublishOutcome::Unknown { reason }
+}
+
+const fn is_undecided(result: &Result<Confirmation, PublishOutcome>) -> bool {
+    matches!(
+        result,
+        Err(PublishOutcome::Unknown { .. }) | Ok(Confirmation::NotRequested)
+    )
 }
 
 /// Success is acknowledged and not returned, and only if no confirm is missing: a returned message
@@ -182,23 +218,24 @@ fn outcomes(
     batch: &[OutgoingMessage],
     results: Vec<Result<Confirmation, PublishOutcome>>,
 ) -> Vec<PublishOutcome> {
-    let undecided = results
-        .iter()
-        .any(|r| matches!(r, Err(PublishOutcome::Unknown { .. })));
+    let mut unattributed = results.iter().any(is_undecided);
     let mut returned = HashSet::new();
     let mut acknowledged = Vec::with_capacity(results.len());
     for result in results {
-        acknowledged.push(match result {
-            Err(outcome) => Err(outcome),
-            Ok(confirmation) => {
-                let decision = decision_of(&confirmation);
-                returned.extend(confirmation.take_message().and_then(|m| returned_id(&m)));
-                decision
+        acknowledged.push(result.and_then(|confirmation| {
+            let decision = decision_of(&confirmation);
+            if let Some(message) = confirmation.take_message() {
+                match returned_id(&message) {
+                    Some(id) => drop(returned.insert(id)),
+                    None => unattributed = true,
+                }
             }
-        });
+            decision
+        }));
     }
     let outcome = |(outgoing, result): (&OutgoingMessage, Result<(), PublishOutcome>)| match result
     {
+        Err(outcome @ PublishOutcome::Refused { .. }) => outcome,
         _ if returned.contains(&outgoing.replay.to_string()) => PublishOutcome::Refused {
             reason: format!(
                 "no queue is bound for the routing key {}",
@@ -206,7 +243,7 @@ fn outcomes(
             ),
         },
         Err(outcome) => outcome,
-        Ok(()) if undecided => PublishOutcome::Unknown {
+        Ok(()) if unattributed => PublishOutcome::Unknown {
             reason: "it was acknowledged, but a confirm of its batch is missing".to_owned(),
         },
         Ok(()) => PublishOutcome::Confirmed,

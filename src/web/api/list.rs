@@ -1,0 +1,78 @@
+use serde::Serialize;
+
+use crate::domain::{Filter, Timestamp};
+use crate::store::{Page, PageRequest};
+use crate::web::problem::Problem;
+use crate::web::visit::Visit;
+
+/// Items of a page without `limit`.
+const DEFAULT_LIMIT: u32 = 100;
+
+/// The form of every list.
+#[derive(Debug, Serialize)]
+pub(super) struct List<T> {
+    pub(super) items: Vec<T>,
+    /// Goes into `cursor` for the next page; null on the last one.
+    pub(super) next_cursor: Option<String>,
+}
+
+impl<T> List<T> {
+    pub(super) fn of<S>(page: Page<S>, convert: impl Fn(S) -> T) -> Self {
+        Self {
+            items: page.items.into_iter().map(convert).collect(),
+            next_cursor: page.next_cursor,
+        }
+    }
+
+    /// A page of what is all in memory; the cursor is the index of the first item.
+    pub(super) fn cut<S>(
+        items: impl Iterator<Item = S>,
+        request: &PageRequest,
+        convert: impl Fn(S) -> T,
+    ) -> Result<Self, Problem> {
+        let from: usize = match &request.cursor {
+            None => 0,
+            Some(cursor) => cursor.parse().map_err(|_| {
+                Problem::bad_request("the cursor is none that a page of this list gave out")
+            })?,
+        };
+        let limit = request.limit as usize;
+        let mut items: Vec<_> = items.skip(from).take(limit + 1).collect();
+        let more = items.len() > limit;
+        items.truncate(limit);
+        Ok(Self {
+            items: items.into_iter().map(convert).collect(),
+            next_cursor: more.then(|| (from + limit).to_string()),
+        })
+    }
+}
+
+/// `limit` and `cursor` of the URL.
+pub(super) fn page_request(visit: &Visit) -> Result<PageRequest, Problem> {
+    let limit = match visit.query.get("limit") {
+        None => DEFAULT_LIMIT,
+        Some(text) => match text.parse() {
+            Ok(limit) if (1..=PageRequest::MAX_LIMIT).contains(&limit) => limit,
+            _ => {
+                return Err(Problem::bad_request(format!(
+                    "limit must be a number from 1 to {}",
+                    PageRequest::MAX_LIMIT
+                )));
+            }
+        },
+    };
+    Ok(PageRequest {
+        limit,
+        cursor: visit.query.get("cursor").map(str::to_owned),
+    })
+}
+
+/// `filter` of the URL.
+pub(super) fn filter(visit: &Visit) -> Result<Filter, Problem> {
+    Filter::parse(visit.query.get("filter").unwrap_or(""))
+        .map_err(|error| Problem::bad_request(error.to_string()))
+}
+
+pub(super) fn time(at: Timestamp) -> String {
+    at.to_rfc3339()
+}

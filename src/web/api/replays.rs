@@ -1,0 +1,288 @@
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+
+use super::Body;
+use super::list::{List, page_request, time};
+use crate::domain::{
+    ClusterName, DeadLetterId, Destination, ExchangeName, Filter, QueueName, Replay, ReplayJob,
+    ReplayJobId, ReplayState, RevisionNumber, Timestamp, TopicName, VhostName,
+};
+use crate::replay::{
+    DestinationChoice, MOST_EVENTS_OF_A_JOB, ReplayRequest, RevisionChoice, Selection,
+};
+use crate::store::RefusedReplay;
+use crate::web::AppState;
+use crate::web::problem::Problem;
+use crate::web::views::{actor, evidence, parse_decision, parse_job, parse_replay};
+use crate::web::visit::Visit;
+
+/// What shall be replayed: `dead_letter_ids` or `filter`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewReplays {
+    dead_letter_ids: Option<Vec<i64>>,
+    /// The empty filter means all dead letters.
+    filter: Option<String>,
+    /// The latest if absent; 0 is the original.
+    revision: Option<u32>,
+    destination: Option<DestinationBody>,
+}
+
+/// Where to; absent or `"original"`: where each came from.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum DestinationBody {
+    Word(String),
+    Topic {
+        cluster: ClusterName,
+        topic: TopicName,
+    },
+    Queue {
+        cluster: ClusterName,
+        #[serde(default = "default_vhost")]
+        vhost: VhostName,
+        queue: QueueName,
+    },
+    Exchange {
+        cluster: ClusterName,
+        #[serde(default = "default_vhost")]
+        vhost: VhostName,
+        exchange: ExchangeName,
+        routing_key: String,
+    },
+}
+
+fn default_vhost() -> VhostName {
+    VhostName::new("/")
+}
+
+/// A job with its counts.
+#[derive(Debug, Serialize)]
+pub(super) struct Job {
+    id: String,
+    created_at: String,
+    created_by: String,
+    selection: String,
+    total: u64,
+    counts: BTreeMap<&'static str, u64>,
+}
+
+/// A job with its events.
+#[derive(Debug, Serialize)]
+pub(super) struct JobDetail {
+    #[serde(flatten)]
+    job: Job,
+    events: Vec<Event>,
+    /// Only in the answer that creates the job.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused: Vec<Refused>,
+}
+
+/// One replay of one dead letter.
+#[derive(Debug, Serialize)]
+pub(super) struct Event {
+    dead_letter_id: i64,
+    replay_id: String,
+    job_id: String,
+    state: &'static str,
+    revision: u32,
+    attempt: u32,
+    destination: Destination,
+    updated_at: String,
+    /// The state with what it knows.
+    detail: ReplayState,
+    /// The same for people.
+    evidence: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Refused {
+    dead_letter_id: i64,
+    reason: String,
+}
+
+/// What a person decides about an unknown replay.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecisionBody {
+    decision: String,
+}
+
+/// Freezes a job and has it sent.
+pub(super) async fn create(
+    State(state): State<AppState>,
+    visit: Visit,
+    Body(body): Body<NewReplays>,
+) -> Result<(StatusCode, Json<JobDetail>), Problem> {
+    let request = ReplayRequest {
+        selection: selection(body.dead_letter_ids, body.filter.as_deref())?,
+        revision: match body.revision {
+            None => RevisionChoice::Latest,
+            Some(number) => RevisionChoice::Number(RevisionNumber(number)),
+        },
+        destination: destination(body.destination)?,
+    };
+    let started = state.replay.start(request, actor(&visit)).await?;
+    let mut detail = JobDetail::load(&state, started.job, visit.now).await?;
+    detail.refused = started.refused.into_iter().map(refused).collect();
+    Ok((StatusCode::CREATED, Json(detail)))
+}
+
+fn selection(ids: Option<Vec<i64>>, filter: Option<&str>) -> Result<Selection, Problem> {
+    match (ids, filter) {
+        (Some(ids), None) => Ok(Selection::DeadLetters(
+            ids.into_iter().map(DeadLetterId).collect(),
+        )),
+        (None, Some(filter)) => Filter::parse(filter)
+            .map(Selection::Filter)
+            .map_err(|error| Problem::bad_request(error.to_string())),
+        _ => Err(Problem::bad_request(
+            "give either dead_letter_ids or filter",
+        )),
+    }
+}
+
+fn destination(body: Option<DestinationBody>) -> Result<DestinationChoice, Problem> {
+    Ok(match body {
+        None => DestinationChoice::Original,
+        Some(DestinationBody::Word(word)) if word == "original" => DestinationChoice::Original,
+        Some(DestinationBody::Word(word)) => {
+            return Err(Problem::bad_request(format!(
+                "destination {word:?} is neither \"original\" nor an object with cluster and topic, \
+                 queue or exchange"
+            )));
+        }
+        Some(DestinationBody::Topic { cluster, topic }) => {
+            DestinationChoice::KafkaTopic { cluster, topic }
+        }
+        Some(DestinationBody::Queue {
+            cluster,
+            vhost,
+            queue,
+        }) => DestinationChoice::Queue {
+            cluster,
+            vhost,
+            queue,
+        },
+        Some(DestinationBody::Exchange {
+            cluster,
+            vhost,
+            exchange,
+            routing_key,
+        }) => DestinationChoice::Exchange {
+            cluster,
+            vhost,
+            exchange,
+            routing_key,
+        },
+    })
+}
+
+/// Jobs, the newest first.
+pub(super) async fn list(
+    State(state): State<AppState>,
+    visit: Visit,
+) -> Result<Json<List<Job>>, Problem> {
+    let page = state.store.replay_jobs(&page_request(&visit)?).await?;
+    Ok(Json(List::of(page, Job::of)))
+}
+
+pub(super) async fn detail(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    visit: Visit,
+) -> Result<Json<JobDetail>, Problem> {
+    JobDetail::load(&state, parse_job(&id)?, visit.now)
+        .await
+        .map(Json)
+}
+
+/// Cancels what is not sent yet.
+pub(super) async fn cancel(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    visit: Visit,
+) -> Result<Json<JobDetail>, Problem> {
+    let id = parse_job(&id)?;
+    state.replay.cancel(id, actor(&visit)).await?;
+    JobDetail::load(&state, id, visit.now).await.map(Json)
+}
+
+/// Decides about one unknown replay.
+pub(super) async fn resolve(
+    State(state): State<AppState>,
+    Path((job, replay)): Path<(String, String)>,
+    visit: Visit,
+    Body(body): Body<DecisionBody>,
+) -> Result<Json<Event>, Problem> {
+    let (job, replay) = (parse_job(&job)?, parse_replay(&replay)?);
+    if state.store.replay(replay).await?.job != job {
+        return Err(Problem::not_found(format!(
+            "job {job} has no replay {replay}"
+        )));
+    }
+    let decision = parse_decision(&body.decision)?;
+    let replay = state
+        .replay
+        .resolve_unknown(replay, decision, actor(&visit))
+        .await?;
+    Ok(Json(Event::of(&replay, visit.now)))
+}
+
+impl Job {
+    fn of(job: ReplayJob) -> Self {
+        Self {
+            id: job.id.to_string(),
+            created_at: time(job.created_at),
+            total: job.total(),
+            counts: job
+                .counts
+                .iter()
+                .map(|(state, count)| (state.as_str(), *count))
+                .collect(),
+            created_by: job.created_by,
+            selection: job.selection,
+        }
+    }
+}
+
+impl JobDetail {
+    async fn load(state: &AppState, id: ReplayJobId, now: Timestamp) -> Result<Self, Problem> {
+        let job = state.store.replay_job(id).await?;
+        let job = job.ok_or_else(|| Problem::not_found(format!("there is no replay job {id}")))?;
+        let events = state.store.replays_of_job(id, MOST_EVENTS_OF_A_JOB).await?;
+        Ok(Self {
+            job: Job::of(job),
+            events: events.iter().map(|replay| Event::of(replay, now)).collect(),
+            refused: Vec::new(),
+        })
+    }
+}
+
+impl Event {
+    pub(super) fn of(replay: &Replay, now: Timestamp) -> Self {
+        Self {
+            dead_letter_id: replay.dead_letter.0,
+            replay_id: replay.id.to_string(),
+            job_id: replay.job.to_string(),
+            state: replay.state.name().as_str(),
+            revision: replay.revision.0,
+            attempt: replay.attempt,
+            destination: replay.destination.clone(),
+            updated_at: time(replay.updated_at),
+            evidence: evidence(replay, now),
+            detail: replay.state.clone(),
+        }
+    }
+}
+
+fn refused(refused: RefusedReplay) -> Refused {
+    Refused {
+        dead_letter_id: refused.dead_letter.0,
+        reason: refused.reason,
+    }
+}

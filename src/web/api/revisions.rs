@@ -1,0 +1,101 @@
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::Body;
+use crate::domain::{DeadLetterId, Header, RevisionNumber};
+use crate::store::NewRevision;
+use crate::web::AppState;
+use crate::web::problem::Problem;
+use crate::web::views::save_revision;
+use crate::web::visit::{ANONYMOUS, Visit};
+
+/// An edit: what is absent stays as it is in the revision that it builds on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewRevisionBody {
+    /// The latest if absent; another one in between is a conflict.
+    builds_on: Option<u32>,
+    /// Null makes a null body, which is not the same as leaving it out.
+    #[serde(default, deserialize_with = "present")]
+    payload: Option<Option<PayloadBody>>,
+    /// All headers in their order, in the form in which a dead letter gives them.
+    headers: Option<Vec<Header>>,
+    note: Option<String>,
+}
+
+/// A payload as text, as `{"text": …}`, or as `{"base64": …}`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum PayloadBody {
+    Plain(String),
+    Base64 { base64: String },
+    Text { text: String },
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Created {
+    dead_letter_id: i64,
+    revision: u32,
+}
+
+pub(super) async fn create(
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    visit: Visit,
+    Body(body): Body<NewRevisionBody>,
+) -> Result<(StatusCode, Json<Created>), Problem> {
+    let id = DeadLetterId(id);
+    let letter = state.store.dead_letter(id).await?;
+    if let Some(omitted) = letter.body_omitted.filter(|_| body.payload.is_none()) {
+        return Err(Problem::conflict(format!("give a payload: {omitted}")));
+    }
+    let latest = letter.summary.latest_revision;
+    let builds_on = body.builds_on.map_or(latest, RevisionNumber);
+    let mut message = state.store.message(id, builds_on).await?;
+    if let Some(payload) = body.payload {
+        message.body = payload.map(PayloadBody::into_bytes).transpose()?;
+    }
+    if let Some(headers) = body.headers {
+        message.headers = headers;
+    }
+    let revision = NewRevision {
+        dead_letter: id,
+        builds_on,
+        message,
+        author: ANONYMOUS.to_owned(),
+        note: body.note.filter(|note| !note.is_empty()),
+        at: visit.now,
+    };
+    let number = save_revision(&state, &visit, &revision).await?;
+    let created = Created {
+        dead_letter_id: id.0,
+        revision: number.0,
+    };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+impl PayloadBody {
+    fn into_bytes(self) -> Result<Bytes, Problem> {
+        match self {
+            Self::Plain(text) | Self::Text { text } => Ok(Bytes::from(text)),
+            Self::Base64 { base64 } => STANDARD
+                .decode(base64)
+                .map(Bytes::from)
+                .map_err(|error| Problem::bad_request(format!("payload.base64: {error}"))),
+        }
+    }
+}
+
+/// Tells a field that is null from one that is absent.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
+}

@@ -1,0 +1,348 @@
+use askama::Template;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Redirect, Response};
+
+use super::frame::NavigationEntry;
+use super::replay_form::{PARAMETERS, request_of};
+use crate::domain::System;
+use crate::replay::{
+    Actor, Audience, DestinationChoice, Preflight, PreflightEvent, Recipient, RefusalKind,
+    ReplayRequest, Selection,
+};
+use crate::web::AppState;
+use crate::web::markup;
+use crate::web::parameters::Parameters;
+use crate::web::problem::Problem;
+use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
+
+/// Events that the page lists; the numbers above are of all.
+const EVENTS: usize = 100;
+
+/// From here on the number must be typed.
+const TYPED_FROM: usize = 100;
+
+/// Names that a field suggests.
+const SUGGESTIONS: usize = 500;
+
+struct Sum {
+    count: String,
+    label: &'static str,
+    status: &'static str,
+}
+
+struct EventRow {
+    letter: i64,
+    revision: u32,
+    destination: String,
+    refusal: String,
+    replayed_before: bool,
+    warnings: Vec<String>,
+}
+
+pub(super) struct AudienceRow {
+    pub(super) destination: String,
+    pub(super) events: String,
+    pub(super) recipients: Vec<RecipientRow>,
+    pub(super) known: bool,
+}
+
+pub(super) struct RecipientRow {
+    pub(super) name: String,
+    pub(super) note: String,
+    pub(super) failed: bool,
+}
+
+struct Choice {
+    value: &'static str,
+    label: &'static str,
+    is_chosen: bool,
+}
+
+/// What will happen, before anything is sent.
+#[derive(Template)]
+#[template(path = "preflight.html")]
+struct PreflightPage {
+    title: String,
+    selection: String,
+    notice: String,
+    sums: Vec<Sum>,
+    cut_at: u32,
+    audiences: Vec<AudienceRow>,
+    events: Vec<EventRow>,
+    hidden_events: usize,
+    choices: Vec<Choice>,
+    /// Names of brokers, and which one is chosen.
+    clusters: Vec<(String, bool)>,
+    topic: String,
+    topics: Vec<String>,
+    queue: String,
+    queues: Vec<String>,
+    vhost: String,
+    /// The selection, for the form that checks again.
+    selected: Vec<(String, String)>,
+    /// Everything, for the form that confirms.
+    all: Vec<(String, String)>,
+    csrf: String,
+    eligible: usize,
+    eligible_words: String,
+    must_type: bool,
+    back: String,
+}
+
+pub(crate) async fn preflight(
+    State(state): State<AppState>,
+    visit: Visit,
+) -> Result<Response, Problem> {
+    let request = request_of(&visit.query)?;
+    let judged = state.replay.preflight(&request).await?;
+    show(
+        &state,
+        &visit,
+        &visit.query,
+        (&request, judged),
+        String::new(),
+    )
+}
+
+/// Starts the job, unless what would be sent is no longer what the person saw.
+pub(crate) async fn start_replay(
+    State(state): State<AppState>,
+    visit: Visit,
+    CheckedForm(fields): CheckedForm,
+) -> Result<Response, Problem> {
+    let request = request_of(&fields)?;
+    let judged = state.replay.preflight(&request).await?;
+    let eligible = judged.eligible();
+    let seen = fields.get("eligible").unwrap_or("");
+    if seen != eligible.to_string() {
+        let notice = format!(
+            "meanwhile the number of events that would be sent changed from {seen} to {eligible}; \
+             look again and confirm"
+        );
+        return show(&state, &visit, &fields, (&request, judged), notice);
+    }
+    let typed = fields.get("typed").unwrap_or("").replace([',', ' '], "");
+    if eligible > TYPED_FROM && typed != seen {
+        let notice = format!("type {eligible} into the field beside the button to confirm");
+        return show(&state, &visit, &fields, (&request, judged), notice);
+    }
+    let started = state.replay.start(request, actor(&visit)).await?;
+    let refused = started.refused.len().to_string();
+    let shown = if started.refused.is_empty() {
+        ""
+    } else {
+        refused.as_str()
+    };
+    let page = Parameters::default().with("refused", shown);
+    Ok(Redirect::to(&page.url(&format!("/replays/{}", started.job))).into_response())
+}
+
+/// Who acts, for the audit.
+pub(crate) fn actor(visit: &Visit) -> Actor {
+    Actor {
+        name: ANONYMOUS.to_owned(),
+        address: visit.address.clone(),
+    }
+}
+
+fn show(
+    state: &AppState,
+    visit: &Visit,
+    parameters: &Parameters,
+    (request, judged): (&ReplayRequest, Preflight),
+    notice: String,
+) -> Result<Response, Problem> {
+    let content = PreflightPage::of(state, visit, parameters, (request, judged), notice);
+    visit.page(state, NavigationEntry::Replays, "Replay", &content)
+}
+
+impl PreflightPage {
+    fn of(
+        state: &AppState,
+        visit: &Visit,
+        parameters: &Parameters,
+        (request, judged): (&ReplayRequest, Preflight),
+        notice: String,
+    ) -> Self {
+        let eligible = judged.eligible();
+        let text = |name: &str| parameters.get(name).unwrap_or("").to_owned();
+        let (topics, queues) = suggestions(state);
+        let events = judged.events.iter().take(EVENTS);
+        Self {
+            title: markup::counted(judged.matching, "dead letter", "dead letters"),
+            selection: selection_words(&request.selection),
+            notice,
+            sums: sums(&judged, eligible),
+            cut_at: judged.cut_at.unwrap_or(0),
+            audiences: judged.audiences.iter().map(audience_row).collect(),
+            events: events.map(event_row).collect(),
+            hidden_events: judged.events.len().saturating_sub(EVENTS),
+            choices: choices(&request.destination),
+            clusters: clusters(state, parameters),
+            topic: text("topic"),
+            topics,
+            queue: text("queue"),
+            queues,
+            vhost: text("vhost"),
+            selected: carried(parameters, &PARAMETERS[..4]),
+            all: carried(parameters, &PARAMETERS),
+            csrf: visit.csrf.clone(),
+            eligible,
+            eligible_words: markup::counted(eligible as u64, "event", "events"),
+            must_type: eligible > TYPED_FROM,
+            back: back(&request.selection),
+        }
+    }
+}
+
+fn clusters(state: &AppState, parameters: &Parameters) -> Vec<(String, bool)> {
+    let chosen = parameters.get("cluster").unwrap_or("");
+    let names = state.config.cluster_names();
+    names
+        .map(|name| (name.to_string(), name.as_str() == chosen))
+        .collect()
+}
+
+fn carried(parameters: &Parameters, names: &[&str]) -> Vec<(String, String)> {
+    let values = names.iter().flat_map(|name| {
+        let all = parameters.all(name).filter(|value| !value.is_empty());
+        all.map(|value| ((*name).to_owned(), value.to_owned()))
+            .collect::<Vec<_>>()
+    });
+    values.collect()
+}
+
+fn selection_words(selection: &Selection) -> String {
+    match selection {
+        Selection::DeadLetters(ids) if ids.len() == 1 => format!("Dead letter {}", ids[0]),
+        Selection::DeadLetters(_) => "The ones that you ticked".to_owned(),
+        Selection::Filter(filter) if filter.is_empty() => "All of them".to_owned(),
+        Selection::Filter(filter) => format!("Those where {}", filter.describe()),
+    }
+}
+
+fn back(selection: &Selection) -> String {
+    match selection {
+        Selection::DeadLetters(ids) if ids.len() == 1 => format!("/dead-letters/{}", ids[0]),
+        Selection::DeadLetters(_) => "/dead-letters/list".to_owned(),
+        Selection::Filter(filter) => crate::web::parameters::list_url(filter.text()),
+    }
+}
+
+/// "1,284 match; 1,190 eligible; 61 already replayed; 33 have no destination".
+fn sums(judged: &Preflight, eligible: usize) -> Vec<Sum> {
+    let sum = |count: u64, label, status| Sum {
+        count: markup::thousands(count),
+        label,
+        status,
+    };
+    let mut sums = vec![
+        sum(judged.matching, "selected", "idle"),
+        sum(eligible as u64, "will be sent", "ok"),
+    ];
+    let before = judged.already_replayed() as u64;
+    if before > 0 {
+        sums.push(sum(before, "of them were sent before", "warning"));
+    }
+    for kind in RefusalKind::ALL {
+        let refused = judged.refused(kind) as u64;
+        if refused > 0 {
+            sums.push(sum(refused, kind.as_str(), "critical"));
+        }
+    }
+    sums
+}
+
+pub(super) fn audience_row(audience: &Audience) -> AudienceRow {
+    AudienceRow {
+        destination: format!(
+            "{} on {}",
+            audience.destination,
+            audience.destination.cluster()
+        ),
+        events: markup::counted(audience.events as u64, "event", "events"),
+        recipients: audience.recipients.iter().map(recipient_row).collect(),
+        known: audience.known,
+    }
+}
+
+fn recipient_row(recipient: &Recipient) -> RecipientRow {
+    match recipient {
+        Recipient::Group {
+            group,
+            members,
+            failed,
+        } => RecipientRow {
+            name: format!("group {group}"),
+            note: match members {
+                0 => "has no members now".to_owned(),
+                members => markup::counted(*members as u64, "member", "members"),
+            },
+            failed: *failed,
+        },
+        Recipient::Queue { queue, consumers } => RecipientRow {
+            name: format!("queue {queue}"),
+            note: match consumers {
+                None => String::new(),
+                Some(0) => "has no consumers now".to_owned(),
+                Some(consumers) => markup::counted(*consumers, "consumer", "consumers"),
+            },
+            failed: false,
+        },
+    }
+}
+
+fn event_row(event: &PreflightEvent) -> EventRow {
+    let (destination, refusal) = match &event.verdict {
+        Ok(destination) => (destination.to_string(), String::new()),
+        Err(refusal) => (String::new(), refusal.reason.clone()),
+    };
+    EventRow {
+        letter: event.dead_letter.0,
+        revision: event.revision.0,
+        destination,
+        refusal,
+        replayed_before: event.replayed_before,
+        warnings: event.warnings.clone(),
+    }
+}
+
+fn choices(chosen: &DestinationChoice) -> Vec<Choice> {
+    let current = match chosen {
+        DestinationChoice::Original => "original",
+        DestinationChoice::KafkaTopic { .. } => "topic",
+        DestinationChoice::Queue { .. } | DestinationChoice::Exchange { .. } => "queue",
+    };
+    let known = [
+        ("original", "Where each came from"),
+        ("topic", "Another Kafka topic"),
+        ("queue", "Another RabbitMQ queue"),
+    ];
+    let choice = |(value, label)| Choice {
+        value,
+        label,
+        is_chosen: value == current,
+    };
+    known.into_iter().map(choice).collect()
+}
+
+/// Names of topics and queues as of the last sample.
+fn suggestions(state: &AppState) -> (Vec<String>, Vec<String>) {
+    let snapshot = state.snapshot();
+    let kafka = snapshot
+        .clusters
+        .iter()
+        .filter(|cluster| cluster.system == System::Kafka);
+    let topics = kafka
+        .filter_map(|cluster| cluster.kafka())
+        .flat_map(|kafka| &kafka.topics)
+        .filter(|topic| !topic.internal)
+        .map(|topic| topic.topic.to_string());
+    let queues = snapshot
+        .queues()
+        .map(|(_, queue)| queue.sample.queue.to_string());
+    (
+        topics.take(SUGGESTIONS).collect(),
+        queues.take(SUGGESTIONS).collect(),
+    )
+}

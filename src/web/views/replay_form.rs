@@ -1,0 +1,166 @@
+//! What a person asks of a replay, as parameters of a URL or fields of a form.
+
+use crate::domain::{
+    ClusterName, DeadLetterId, ExchangeName, Filter, QueueName, RevisionNumber, TopicName,
+    VhostName,
+};
+use crate::replay::{DestinationChoice, ReplayError, ReplayRequest, RevisionChoice, Selection};
+use crate::store::RefusedReplay;
+use crate::web::markup;
+use crate::web::parameters::Parameters;
+use crate::web::problem::Problem;
+
+/// The names of all parameters, for the forms that carry them on.
+pub(super) const PARAMETERS: [&str; 11] = [
+    "id", "filter", "all", "revision", "to", "cluster", "topic", "vhost", "queue", "exchange",
+    "key",
+];
+
+/// Reads the request, or says what is missing.
+pub(super) fn request_of(parameters: &Parameters) -> Result<ReplayRequest, Problem> {
+    Ok(ReplayRequest {
+        selection: selection_of(parameters)?,
+        revision: match parameters.get("revision") {
+            None => RevisionChoice::Latest,
+            Some(number) => {
+                RevisionChoice::Number(RevisionNumber(number.parse().map_err(|_| {
+                    Problem::bad_request(format!("{number:?} is no number of a revision"))
+                })?))
+            }
+        },
+        destination: destination_of(parameters)?,
+    })
+}
+
+fn selection_of(parameters: &Parameters) -> Result<Selection, Problem> {
+    let ids: Result<Vec<_>, _> = parameters
+        .all("id")
+        .map(|id| id.parse().map(DeadLetterId).map_err(|_| id))
+        .collect();
+    let ids =
+        ids.map_err(|id| Problem::bad_request(format!("{id:?} is no number of a dead letter")))?;
+    if !ids.is_empty() {
+        return Ok(Selection::DeadLetters(ids));
+    }
+    match (parameters.get("filter"), parameters.get("all")) {
+        (Some(filter), _) => Filter::parse(filter)
+            .map(Selection::Filter)
+            .map_err(|error| Problem::bad_request(error.to_string())),
+        (None, Some(_)) => Ok(Selection::Filter(Filter::default())),
+        (None, None) => Err(Problem::bad_request(
+            "nothing is selected; go back, tick some dead letters and try again",
+        )),
+    }
+}
+
+fn destination_of(parameters: &Parameters) -> Result<DestinationChoice, Problem> {
+    let need = |name: &str| {
+        parameters
+            .get(name)
+            .map(|value| value.trim().to_owned())
+            .ok_or_else(|| {
+                Problem::bad_request(format!(
+                    "the destination lacks its {name}; go back and fill it in"
+                ))
+            })
+    };
+    let vhost = || VhostName::new(parameters.get("vhost").unwrap_or("/"));
+    Ok(match parameters.get("to") {
+        Some("topic") => DestinationChoice::KafkaTopic {
+            cluster: ClusterName::new(need("cluster")?),
+            topic: TopicName::new(need("topic")?),
+        },
+        Some("queue") => DestinationChoice::Queue {
+            cluster: ClusterName::new(need("cluster")?),
+            vhost: vhost(),
+            queue: QueueName::new(need("queue")?),
+        },
+        Some("exchange") => DestinationChoice::Exchange {
+            cluster: ClusterName::new(need("cluster")?),
+            vhost: vhost(),
+            exchange: ExchangeName::new(need("exchange")?),
+            routing_key: parameters.get("key").unwrap_or("").to_owned(),
+        },
+        _ => DestinationChoice::Original,
+    })
+}
+
+impl From<ReplayError> for Problem {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Store(error) => error.into(),
+            ReplayError::NoSuchJob(_) => Self::not_found(error.to_string()),
+            ReplayError::NothingEligible { refused } => {
+                Self::conflict(format!("nothing can be replayed: {}", reasons(&refused)))
+            }
+            ReplayError::NothingSelected | ReplayError::TooMany { .. } => {
+                Self::bad_request(error.to_string())
+            }
+        }
+    }
+}
+
+/// The different reasons, each with how many it concerns.
+fn reasons(refused: &[RefusedReplay]) -> String {
+    let mut counted: Vec<(&str, u64)> = Vec::new();
+    for refusal in refused {
+        match counted
+            .iter_mut()
+            .find(|(reason, _)| *reason == refusal.reason)
+        {
+            Some((_, count)) => *count += 1,
+            None => counted.push((&refusal.reason, 1)),
+        }
+    }
+    let worded = counted.iter().take(5).map(|(reason, count)| match count {
+        1 => (*reason).to_owned(),
+        more => format!("{reason} ({})", markup::thousands(*more)),
+    });
+    worded.collect::<Vec<_>>().join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &str) -> Result<ReplayRequest, String> {
+        request_of(&Parameters::parse(query.as_bytes())).map_err(|problem| problem.detail)
+    }
+
+    #[test]
+    fn nothing_is_replayed_that_was_not_asked_for_in_so_many_words() {
+        assert!(parse("").unwrap_err().contains("nothing is selected"));
+        assert!(parse("filter=").is_err());
+        assert!(parse("filter=colour:red").is_err());
+        assert!(parse("id=x").is_err());
+        let all = parse("all=1").unwrap().selection;
+        assert_eq!(all, Selection::Filter(Filter::default()));
+    }
+
+    #[test]
+    fn named_dead_letters_go_before_a_filter() {
+        let request = parse("filter=status%3Aopen&id=3&id=1&revision=2").unwrap();
+        let ids = Selection::DeadLetters(vec![DeadLetterId(3), DeadLetterId(1)]);
+        assert_eq!(request.selection, ids);
+        assert_eq!(request.revision, RevisionChoice::Number(RevisionNumber(2)));
+        assert_eq!(request.destination, DestinationChoice::Original);
+    }
+
+    #[test]
+    fn another_destination_needs_its_name() {
+        assert!(
+            parse("id=1&to=topic&cluster=k")
+                .unwrap_err()
+                .contains("topic")
+        );
+        let destination = parse("id=1&to=queue&cluster=r&queue=q")
+            .unwrap()
+            .destination;
+        let expected = DestinationChoice::Queue {
+            cluster: "r".into(),
+            vhost: "/".into(),
+            queue: "q".into(),
+        };
+        assert_eq!(destination, expected);
+    }
+}
