@@ -8,6 +8,8 @@ mod browser;
 mod demo;
 mod intake;
 mod kafka_clients;
+mod kafka_edges;
+mod kafka_hostile;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
