@@ -19,6 +19,7 @@ mod rabbitmq_custody;
 mod rabbitmq_hostile;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
+mod replay_crash;
 mod replay_kafka;
 mod replay_outcome;
 mod replay_rabbitmq;

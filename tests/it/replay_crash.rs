@@ -59,7 +59,11 @@ struct Instance {
 }
 
 impl Instance {
-    async fn new(brokers: &str, letters: &[NewDeadLetter], destination: impl Fn(usize) -> Destination) -> Self {
+    async fn new(
+        brokers: &str,
+        letters: &[NewDeadLetter],
+        destination: impl Fn(usize) -> Destination,
+    ) -> Self {
         let fixture = new_store().await;
         let ids = store_letters(&fixture.store, letters).await;
         let replays = ids.iter().enumerate().map(|(index, id)| NewReplay {
@@ -75,9 +79,17 @@ impl Instance {
             selection: "test".to_owned(),
             replays: replays.collect(),
         };
-        fixture.store.create_job(&job, &audit_entry()).await.unwrap();
+        fixture
+            .store
+            .create_job(&job, &audit_entry())
+            .await
+            .unwrap();
         write_configuration(&fixture.folder, "127.0.0.1:0", brokers);
-        Self { store: fixture.store, folder: fixture.folder, job: job.id }
+        Self {
+            store: fixture.store,
+            folder: fixture.folder,
+            job: job.id,
+        }
     }
 
     async fn kill_and_finish(&self, system: &str, script: &str, kills: &Kills) -> Vec<Replay> {
@@ -112,7 +124,9 @@ fn kafka_section() -> String {
 fn rabbitmq_section() -> String {
     let config = rabbitmq();
     let (amqp, management) = (config.amqp_url.expose(), config.management_url.expose());
-    format!("[[rabbitmq]]\nname = 'rabbitmq'\namqp_url = '{amqp}'\nmanagement_url = '{management}'\n")
+    format!(
+        "[[rabbitmq]]\nname = 'rabbitmq'\namqp_url = '{amqp}'\nmanagement_url = '{management}'\n"
+    )
 }
 
 /// Events of one Kafka instance: two keys in turn, so that each key takes a round for each event.
@@ -124,24 +138,37 @@ async fn kafka_gets_every_event_exactly_once_however_often_the_process_is_killed
     let instances = KAFKA_SCRIPTS.map(|script| kafka_instance(script, &kills));
     let instances = futures_util::stream::iter(instances).buffer_unordered(INSTANCES);
     instances.collect::<Vec<()>>().await;
-    assert!(kills.count() >= FEWEST_KILLS, "only {} kills", kills.count());
+    assert!(
+        kills.count() >= FEWEST_KILLS,
+        "only {} kills",
+        kills.count()
+    );
 }
 
 async fn kafka_instance(script: &str, kills: &Kills) {
     let topic = new_topic("crash", 1, &[]).await;
-    let keys: Vec<_> = ["a", "b"].into_iter().cycle().take(EVENTS_ON_KAFKA).map(Some).collect();
-    let instance = Instance::new(&kafka_section(), &kafka_letters(&topic, 0, &keys), |_| {
-        Destination::Kafka {
-            cluster: kafka().name,
-            topic: topic.clone(),
-            partition: Some(Partition(0)),
-        }
-    });
-    let instance = instance.await;
+    let keys: Vec<_> = ["a", "b"]
+        .into_iter()
+        .cycle()
+        .take(EVENTS_ON_KAFKA)
+        .map(Some)
+        .collect();
+    let (brokers, letters) = (kafka_section(), kafka_letters(&topic, 0, &keys));
+    let instance = Instance::new(&brokers, &letters, |_| Destination::Kafka {
+        cluster: kafka().name,
+        topic: topic.clone(),
+        partition: Some(Partition(0)),
+    })
+    .await;
     let replays = instance.kill_and_finish("kafka", script, kills).await;
     assert_eq!(replays.len(), EVENTS_ON_KAFKA);
     for replay in &replays {
-        assert_eq!(replay.state.name(), ReplayStateName::Sent, "{script}: {:?}", replay.state);
+        assert_eq!(
+            replay.state.name(),
+            ReplayStateName::Sent,
+            "{script}: {:?}",
+            replay.state
+        );
     }
     every_event_is_there_once_and_in_order(&topic, &replays, script).await;
 }
@@ -152,13 +179,17 @@ async fn every_event_is_there_once_and_in_order(
     script: &str,
 ) {
     let records = records_in(topic, Partition(0)).await;
-    let mut ids: Vec<&str> =
-        records.iter().map(|record| text(&record.message, names::REPLAY_ID)).collect();
+    let mut ids: Vec<&str> = records
+        .iter()
+        .map(|record| text(&record.message, names::REPLAY_ID))
+        .collect();
     ids.sort_unstable();
     let expected: Vec<String> = replays.iter().map(|replay| replay.id.to_string()).collect();
     assert_eq!(ids, expected, "{script}");
     for key in [b"a", b"b"] {
-        let of_key = records.iter().filter(|record| record.message.key.as_deref() == Some(key));
+        let of_key = records
+            .iter()
+            .filter(|record| record.message.key.as_deref() == Some(key));
         let numbers: Vec<usize> = of_key
             .map(|record| text(&record.message, "eventId"))
             .map(|id| id.trim_start_matches("event-").parse().unwrap())
@@ -177,13 +208,18 @@ async fn rabbitmq_gets_no_event_twice_and_what_is_not_surely_there_is_said_to_be
     let instances = RABBITMQ_SCRIPTS.map(|script| rabbitmq_instance(script, &kills));
     let instances = futures_util::stream::iter(instances).buffer_unordered(INSTANCES);
     instances.collect::<Vec<()>>().await;
-    assert!(kills.count() >= FEWEST_KILLS, "only {} kills", kills.count());
+    assert!(
+        kills.count() >= FEWEST_KILLS,
+        "only {} kills",
+        kills.count()
+    );
 }
 
 async fn rabbitmq_instance(script: &str, kills: &Kills) {
     let vhost = Vhost::create().await;
-    let queues: Vec<QueueName> =
-        (0..QUEUES).map(|number| QueueName::new(format!("orders-{number}"))).collect();
+    let queues: Vec<QueueName> = (0..QUEUES)
+        .map(|number| QueueName::new(format!("orders-{number}")))
+        .collect();
     let channel = vhost.channel().await;
     let cluster = rabbitmq().name;
     let mut letters = Vec::new();
@@ -193,11 +229,12 @@ async fn rabbitmq_instance(script: &str, kills: &Kills) {
         letters.extend((0..EVENTS_OF_A_QUEUE).map(letter));
     }
     channel.close().await;
-    let instance = Instance::new(&rabbitmq_section(), &letters, |index| {
+    let brokers = rabbitmq_section();
+    let instance = Instance::new(&brokers, &letters, |index| {
         let queue = &queues[index / usize::try_from(EVENTS_OF_A_QUEUE).unwrap()];
         Destination::queue(cluster.clone(), vhost.name.clone(), queue)
-    });
-    let instance = instance.await;
+    })
+    .await;
     let replays = instance.kill_and_finish("rabbitmq", script, kills).await;
     assert_eq!(replays.len(), letters.len());
     let mut arrived: HashMap<String, usize> = HashMap::new();
@@ -215,7 +252,10 @@ async fn rabbitmq_instance(script: &str, kills: &Kills) {
             name => panic!("{script}: {name}"),
         }
     }
-    assert!(arrived.is_empty(), "{script}: {arrived:?} belong to no replay");
+    assert!(
+        arrived.is_empty(),
+        "{script}: {arrived:?} belong to no replay"
+    );
 }
 
 /// A job that comes by the API is either confirmed and then sent, or not there at all.
@@ -224,9 +264,17 @@ async fn a_crash_while_a_job_is_confirmed_leaves_the_whole_job_or_nothing() {
     for (point, jobs) in [("plan.before_commit", 0), ("plan.committed", 1)] {
         let topic = new_topic("crash", 1, &[]).await;
         let fixture = new_store().await;
-        let ids = index(&fixture.store, &kafka_letters(&topic, 0, &[None, None, None])).await;
+        let ids = index(
+            &fixture.store,
+            &kafka_letters(&topic, 0, &[None, None, None]),
+        )
+        .await;
         let port = free_port().await;
-        write_configuration(&fixture.folder, &format!("127.0.0.1:{port}"), &kafka_section());
+        write_configuration(
+            &fixture.folder,
+            &format!("127.0.0.1:{port}"),
+            &kafka_section(),
+        );
         let mut child = serve(fixture.folder.path(), Some(point));
         let api = format!("http://127.0.0.1:{port}/api/v1");
         confirm(&api, &ids).await;
@@ -241,9 +289,17 @@ async fn a_crash_while_a_job_is_confirmed_leaves_the_whole_job_or_nothing() {
         })
         .await;
         drop(child);
-        assert_eq!(records_in(&topic, Partition(0)).await.len(), sent, "{point}");
+        assert_eq!(
+            records_in(&topic, Partition(0)).await.len(),
+            sent,
+            "{point}"
+        );
         let open = Filter::parse("status:open").unwrap();
-        let open = fixture.store.count_dead_letters(&open, Timestamp::now()).await.unwrap();
+        let open = fixture
+            .store
+            .count_dead_letters(&open, Timestamp::now())
+            .await
+            .unwrap();
         assert_eq!(open, 3 - jobs * 3, "{point}");
     }
 }
@@ -258,10 +314,16 @@ async fn confirm(api: &str, ids: &[DeadLetterId]) {
     crate::support::install_crypto_provider();
     let client = reqwest::Client::new();
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    eventually("the service is up", async || client.get(format!("{api}/overview")).send().await.ok()).await;
+    eventually("the service is up", async || {
+        client.get(format!("{api}/overview")).send().await.ok()
+    })
+    .await;
     let job = serde_json::json!({ "dead_letter_ids": ids });
     let origin = api.trim_end_matches("/api/v1");
-    let asked = client.post(format!("{api}/replays")).header("origin", origin).json(&job);
+    let asked = client
+        .post(format!("{api}/replays"))
+        .header("origin", origin)
+        .json(&job);
     let answer = asked.send().await;
     assert!(answer.is_err(), "it did not crash: {answer:?}");
 }

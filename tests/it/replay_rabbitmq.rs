@@ -1,12 +1,10 @@
 //! Replays on the real RabbitMQ: what arrives, what is refused, what stays unknown.
 
-use std::time::Duration;
-
 use redrive::config::Config;
 use redrive::domain::conventions as names;
 use redrive::domain::{
-    AmqpValue, DeadLetterId, Destination, ExchangeName, Header, Message, QueueName, ReplayEvent,
-    ReplayId, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
+    AmqpValue, DeadLetterId, Destination, ExchangeName, Header, QueueName, ReplayEvent, ReplayId,
+    ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
 };
 use redrive::replay::{Decision, DestinationChoice, ReplayError};
 use redrive::store::{NewReplay, NewReplayJob};
@@ -14,26 +12,15 @@ use uuid::Uuid;
 
 use crate::support::rabbitmq::{Vhost, number, text as text_argument};
 use crate::support::replay_letters::{audit_entry, queue_letter, take, text};
-use crate::support::replays::{ORIGINAL, Running, alice, impatient, new_store, request};
+use crate::support::replays::{
+    ORIGINAL, Running, alice, impatient, messages_in, new_store, request,
+};
 
 fn config(vhost: &Vhost) -> Config {
     Config {
         rabbitmq: vec![vhost.config()],
         ..impatient()
     }
-}
-
-/// All messages of a queue. What was confirmed is there already.
-async fn messages_in(vhost: &Vhost, queue: &QueueName) -> Vec<Message> {
-    let channel = vhost.channel().await;
-    let mut consumer = channel.consume(queue, 1000).await.unwrap();
-    let mut messages = Vec::new();
-    while let Some(delivery) = consumer.next(Duration::from_millis(500)).await.unwrap() {
-        messages.push(delivery.message.clone());
-        delivery.acknowledge().await.unwrap();
-    }
-    channel.close().await;
-    messages
 }
 
 fn failure(state: &ReplayState) -> &str {
@@ -320,7 +307,7 @@ async fn a_lost_connection_leaves_nothing_in_between() {
         match name {
             ReplayStateName::Sent => sent += 1,
             ReplayStateName::Unknown => unknown += 1,
-            name => panic!("{name}"),
+            _ => panic!("{:?}", running.store.replay(id).await.unwrap()),
         }
     }
     let arrived = messages_in(&vhost, &queue).await.len();

@@ -7,7 +7,8 @@ use redrive::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaAdmin, KafkaR
 use redrive::config::{Config, HumanDuration};
 use redrive::dead_letters::{self, IntakeBoard, IntakeContext};
 use redrive::domain::{
-    DeadLetterId, Offset, Partition, Replay, ReplayId, ReplayStateName, Snapshot, TopicName,
+    DeadLetterId, Message, Offset, Partition, QueueName, Replay, ReplayId, ReplayStateName,
+    Snapshot, TopicName,
 };
 use redrive::metrics::Metrics;
 use redrive::replay::{self, Actor, DestinationChoice, ReplayHandle, ReplayRequest};
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::rabbitmq::Vhost;
 use super::{eventually, kafka, unique};
 
 pub(crate) const ORIGINAL: DestinationChoice = DestinationChoice::Original;
@@ -235,4 +237,17 @@ pub(crate) async fn records_in(topic: &TopicName, partition: Partition) -> Vec<K
         records.extend(batch);
     }
     records
+}
+
+/// All messages of a queue. What was confirmed is there already.
+pub(crate) async fn messages_in(vhost: &Vhost, queue: &QueueName) -> Vec<Message> {
+    let channel = vhost.channel().await;
+    let mut consumer = channel.consume(queue, 1000).await.unwrap();
+    let mut messages = Vec::new();
+    while let Some(delivery) = consumer.next(Duration::from_millis(500)).await.unwrap() {
+        messages.push(delivery.message.clone());
+        delivery.acknowledge().await.unwrap();
+    }
+    channel.close().await;
+    messages
 }
