@@ -3,6 +3,11 @@
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture fails its test by panicking, as a test itself does"
+)]
+
 mod alerts;
 mod browser;
 mod demo;
@@ -14,6 +19,7 @@ mod kafka_wire;
 mod metrics;
 mod prometheus;
 mod rabbitmq_custody;
+mod rabbitmq_hostile;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
 mod replay_crash;
