@@ -1,16 +1,25 @@
 //! Integration tests against real brokers, in one binary because linking is what costs.
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a fixture fails its test by panicking, as a test itself does"
+)]
 
 mod alerts;
 mod browser;
 mod demo;
 mod intake;
 mod kafka_clients;
+mod kafka_edges;
+mod kafka_hostile;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
 mod rabbitmq_custody;
+mod rabbitmq_hostile;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
 mod replay_crash;

@@ -202,7 +202,7 @@ async fn a_queue_of_this_moment_already_has_its_policy() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(details.sample.message_ttl, Some(Duration::from_secs(60)));
+    assert_eq!(details.sample.message_ttl, Some(Duration::from_mins(1)));
 }
 
 fn topology_of(
@@ -403,9 +403,10 @@ async fn a_broker_that_is_down_slow_or_no_broker_is_an_error_that_helps() {
         &["nonsense", "leads to RabbitMQ"],
     );
 
+    let brackets = vec![b'['; 65536];
     let endless = server(
         b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n",
-        &[b'['; 65536],
+        &brackets,
     );
     check(
         &failure(&endless.await, Duration::from_secs(20)).await,

@@ -307,7 +307,7 @@ async fn a_lost_connection_leaves_nothing_in_between() {
         match name {
             ReplayStateName::Sent => sent += 1,
             ReplayStateName::Unknown => unknown += 1,
-            name => panic!("{name}"),
+            _ => panic!("{:?}", running.store.replay(id).await.unwrap()),
         }
     }
     let arrived = messages_in(&vhost, &queue).await.len();

@@ -165,9 +165,13 @@ impl RabbitMqEngine {
         let outcomes = answered.unwrap_or_else(|_| {
             unknown("RabbitMQ took no messages in time; is it out of memory or disk?")
         });
-        let is_unknown =
-            |outcome: &PublishOutcome| matches!(outcome, PublishOutcome::Unknown { .. });
-        if outcomes.iter().any(is_unknown) {
+        let is_unusable = |outcome: &PublishOutcome| {
+            matches!(
+                outcome,
+                PublishOutcome::Unknown { .. } | PublishOutcome::NotSent
+            )
+        };
+        if outcomes.iter().any(is_unusable) {
             self.close_publisher().await;
         }
         outcomes
@@ -183,6 +187,7 @@ impl RabbitMqEngine {
             let event = match outcome {
                 PublishOutcome::Confirmed => ReplayEvent::Confirmed { at, landing: None },
                 PublishOutcome::Refused { reason } => ReplayEvent::Refused { at, reason },
+                PublishOutcome::NotSent => ReplayEvent::ProvenAbsent,
                 PublishOutcome::Unknown { reason } => ReplayEvent::Unprovable { at, reason },
             };
             (message.replay, event)

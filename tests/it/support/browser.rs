@@ -104,6 +104,14 @@ impl Browser {
             .await
     }
 
+    /// Waits until a script says true; a page may be on its way.
+    pub(crate) async fn until(&self, what: &str, script: &str) {
+        eventually(what, || async {
+            (self.execute(script).await == true).then_some(())
+        })
+        .await;
+    }
+
     pub(crate) async fn find(&self, selector: &str) -> Element {
         let query = json!({ "using": "css selector", "value": selector });
         let found = self.command("element", query).await;
