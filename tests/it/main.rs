@@ -25,6 +25,7 @@ mod replay_kafka;
 mod replay_outcome;
 mod replay_rabbitmq;
 mod replay_recovery;
+mod replay_uncertain;
 mod sampling;
 mod sampling_rabbitmq;
 mod support;
