@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Names;
-use super::backoff::{Backoff, Stopped};
+use super::backoff::{Backoff, Stopped, pause};
 use super::failure::{GivenUp, ProcessingError, kafka_dead_letter};
 use crate::brokers::kafka::{
     GroupConsumer, KafkaAdmin, KafkaError, KafkaRecord, ReplayProducer, partition_for_key,
@@ -203,12 +203,17 @@ impl Publisher {
 }
 
 /// The next record, however long Kafka is away.
+///
+/// librdkafka reconnects by itself and queues a note of every attempt that failed, hundreds in a
+/// minute, in front of the records that come afterwards. So the notes are read quickly: a backoff after
+/// each would still wait for old ones long after Kafka is back.
 pub(super) async fn next_record(
     consumer: &GroupConsumer,
     stop: &CancellationToken,
 ) -> Result<KafkaRecord, Stopped> {
     const WAIT: Duration = Duration::from_secs(5);
-    let mut backoff = Backoff::new();
+    const BETWEEN_NOTES: Duration = Duration::from_millis(10);
+    let mut outage_is_logged = false;
     loop {
         let next = tokio::select! {
             next = consumer.next(WAIT) => next,
@@ -218,11 +223,12 @@ pub(super) async fn next_record(
             Ok(Some(record)) => return Ok(record),
             Ok(None) => {}
             Err(error) => {
-                tracing::warn!(
-                    error = error_chain(&error),
-                    "consuming failed; trying again"
-                );
-                backoff.wait(stop).await?;
+                if !outage_is_logged {
+                    let error = error_chain(&error);
+                    tracing::warn!(error, "consuming failed; waiting for Kafka");
+                }
+                outage_is_logged = true;
+                pause(BETWEEN_NOTES, stop).await?;
             }
         }
     }

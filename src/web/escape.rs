@@ -102,6 +102,27 @@ mod tests {
     }
 
     #[test]
+    fn no_template_goes_round_the_escaper() {
+        fn check(folder: &std::path::Path) {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    check(&path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                for way in ["|safe", "| safe", "|escape", "{% autoescape"] {
+                    assert!(!text.contains(way), "{} has {way}", path.display());
+                }
+            }
+        }
+        check(std::path::Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/templates"
+        )));
+    }
+
+    #[test]
     fn an_editor_gets_every_character_as_it_is() {
         assert_eq!(textarea("\na\u{202e}<").0, "\n\na\u{202e}&lt;");
     }

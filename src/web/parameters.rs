@@ -1,5 +1,7 @@
 //! Query strings and form bodies as ordered pairs, and the URLs that carry a page's state.
 
+use std::fmt::Write as _;
+
 use url::form_urlencoded;
 
 /// Names and values as they were sent; names may repeat.
@@ -62,7 +64,8 @@ pub(crate) fn path<'a>(segments: impl IntoIterator<Item = &'a str>) -> String {
             {
                 path.push(char::from(byte));
             } else {
-                path.push_str(&format!("%{byte:02X}"));
+                // Writing to a string cannot fail.
+                let _ = write!(path, "%{byte:02X}");
             }
         }
     }

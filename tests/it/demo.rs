@@ -191,8 +191,13 @@ async fn on_rabbitmq_a_timeout_dies_after_three_retries_and_a_missing_field_at_o
     ]);
     assert_eq!(deaths(&retried), expected);
 
-    let correlation = header(&retried, "correlationId").to_owned();
-    let cause = header(&retried, "causationId").to_owned();
+    the_same_transaction_is_on_kafka(&workload, &retried).await;
+    workload.stop().await;
+}
+
+async fn the_same_transaction_is_on_kafka(workload: &Workload, on_rabbitmq: &Message) {
+    let correlation = header(on_rabbitmq, "correlationId").to_owned();
+    let cause = header(on_rabbitmq, "causationId").to_owned();
     let mut reader = Reader::of(&[workload.orders_dlq()]);
     let on_kafka = reader
         .first("the same transaction on Kafka", |record| {
@@ -200,7 +205,6 @@ async fn on_rabbitmq_a_timeout_dies_after_three_retries_and_a_missing_field_at_o
         })
         .await;
     assert_eq!(header(&on_kafka.message, "eventId"), cause);
-    workload.stop().await;
 }
 
 #[tokio::test]

@@ -176,12 +176,18 @@ async fn a_topic_is_described_as_it_is() {
     .await;
     assert_eq!(topic.partitions.len(), 3);
     assert_eq!(topic.partitions[0].in_sync_replicas, 1);
-    let settings = admin.topic_config(&name).await.unwrap();
+    let settings = eventually("the settings are known", async || {
+        admin.topic_config(&name).await.ok()
+    })
+    .await;
     assert_eq!(
         settings.get("retention.ms").map(String::as_str),
         Some("60000")
     );
-    let watermarks = admin.watermarks(&name, Partition(2)).await.unwrap();
+    let watermarks = eventually("the partition has a leader", async || {
+        admin.watermarks(&name, Partition(2)).await.ok()
+    })
+    .await;
     assert_eq!((watermarks.low, watermarks.high), (Offset(0), Offset(0)));
     admin.delete_topic(&name).await.unwrap();
 }

@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::content::load_message;
@@ -160,13 +161,17 @@ impl RabbitMqEngine {
             return unknown("the connection was closed");
         };
         let limit = *self.context.settings.rabbitmq_confirm_timeout + STALLED_PUBLISH;
-        let answered = tokio::time::timeout(limit, publisher.publish_batch(outgoing)).await;
+        let answered = tokio::time::timeout(limit, publish_batch(publisher, outgoing)).await;
         let outcomes = answered.unwrap_or_else(|_| {
             unknown("RabbitMQ took no messages in time; is it out of memory or disk?")
         });
-        let is_unknown =
-            |outcome: &PublishOutcome| matches!(outcome, PublishOutcome::Unknown { .. });
-        if outcomes.iter().any(is_unknown) {
+        let is_unusable = |outcome: &PublishOutcome| {
+            matches!(
+                outcome,
+                PublishOutcome::Unknown { .. } | PublishOutcome::NotSent
+            )
+        };
+        if outcomes.iter().any(is_unusable) {
             self.close_publisher().await;
         }
         outcomes
@@ -182,6 +187,7 @@ impl RabbitMqEngine {
             let event = match outcome {
                 PublishOutcome::Confirmed => ReplayEvent::Confirmed { at, landing: None },
                 PublishOutcome::Refused { reason } => ReplayEvent::Refused { at, reason },
+                PublishOutcome::NotSent => ReplayEvent::ProvenAbsent,
                 PublishOutcome::Unknown { reason } => ReplayEvent::Unprovable { at, reason },
             };
             (message.replay, event)
@@ -210,6 +216,19 @@ impl RabbitMqEngine {
             publisher.close().await;
         }
     }
+}
+
+async fn publish_batch(
+    publisher: &ReplayPublisher,
+    outgoing: &[OutgoingMessage],
+) -> Vec<PublishOutcome> {
+    let mut publishing = pin!(publisher.publish_batch(outgoing));
+    tokio::select! {
+        biased;
+        outcomes = &mut publishing => return outcomes,
+        () = std::future::ready(()) => crash::point("rabbitmq.publishing"),
+    }
+    publishing.await
 }
 
 /// The first replays that go to the same place, in order.

@@ -1,1 +1,222 @@
+use proptest::prelude::*;
 
+use super::*;
+use crate::dialects;
+use crate::domain::{
+    AmqpProperties, Custody, DeadLetterId, DeadLetterStatus, DeadLetterSummary, DeathReason,
+    EventIdentity, Offset, Partition, Position, ReplayId, ReplayJobId, ReplayState, RevisionNumber,
+    Timestamp,
+};
+use uuid::Uuid;
+
+fn letter(position: Position, message: Message) -> DeadLetter {
+    let decoded = dialects::decode(&position, &message);
+    let summary = DeadLetterSummary {
+        id: DeadLetterId(1),
+        cluster: "c".into(),
+        position,
+        status: DeadLetterStatus::Open,
+        custody: Custody::Broker,
+        dead_at: Timestamp(0),
+        indexed_at: Timestamp(0),
+        reason: DeathReason::Exception,
+        source: None,
+        consumer: None,
+        failure_class: None,
+        failure_message: None,
+        event: EventIdentity::default(),
+        group: "v1:1".into(),
+        size: 0,
+        attempts: None,
+        latest_revision: RevisionNumber(0),
+        died_from_replay: None,
+        possible_duplicate_of: None,
+    };
+    DeadLetter {
+        summary,
+        message,
+        body_omitted: None,
+        decoded,
+        group_title: String::new(),
+        group_explanation: String::new(),
+    }
+}
+
+fn in_kafka(message: Message) -> DeadLetter {
+    let position = Position::Kafka {
+        topic: "orders.dlq".into(),
+        topic_id: None,
+        partition: Partition(0),
+        offset: Offset(9),
+    };
+    letter(position, message)
+}
+
+fn in_rabbitmq(message: Message) -> DeadLetter {
+    let position = Position::RabbitMq {
+        vhost: "/".into(),
+        queue: "orders.dlq".into(),
+        fingerprint: "0123456789abcdef0123".to_owned(),
+    };
+    letter(position, message)
+}
+
+fn replay(destination: Destination) -> Replay {
+    Replay {
+        id: ReplayId(Uuid::from_u128(1)),
+        job: ReplayJobId(Uuid::from_u128(2)),
+        dead_letter: DeadLetterId(1),
+        revision: RevisionNumber(0),
+        destination,
+        attempt: 3,
+        state: ReplayState::Planned,
+        updated_at: Timestamp(0),
+    }
+}
+
+fn to_kafka() -> Replay {
+    replay(Destination::Kafka {
+        cluster: "c".into(),
+        topic: "orders".into(),
+        partition: None,
+    })
+}
+
+fn to_rabbitmq() -> Replay {
+    replay(Destination::queue("c".into(), "/".into(), &"orders".into()))
+}
+
+fn rendered(letter: &DeadLetter, replay: &Replay) -> Message {
+    render(letter, None, replay, "redrive").unwrap()
+}
+
+#[test]
+fn the_headers_of_an_earlier_replay_are_replaced() {
+    let headers = vec![
+        Header::text(REPLAY_ID, "an earlier one"),
+        Header::text("kept", "1"),
+        Header::text(REPLAY_ATTEMPT, "2"),
+        Header::text(REPLAY_EDITED, "true"),
+    ];
+    let letter = in_kafka(Message {
+        headers,
+        ..Message::default()
+    });
+    let message = rendered(&letter, &to_kafka());
+    let names: Vec<String> = message.headers.iter().map(Header::name_lossy).collect();
+    let expected = [
+        "kept",
+        REPLAY_ID,
+        REPLAY_JOB_ID,
+        REPLAY_ATTEMPT,
+        REPLAY_SOURCE,
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(message.header_text(REPLAY_ATTEMPT), Some("3"));
+    assert_eq!(
+        message.header_text(REPLAY_SOURCE),
+        Some("kafka:c/orders.dlq/0@9")
+    );
+}
+
+#[test]
+fn an_edit_keeps_what_its_editor_wrote_and_names_what_it_replaced() {
+    let letter = in_kafka(Message {
+        body: Some(Bytes::from_static(b"abc")),
+        headers: vec![Header::text("removed by the editor", "1")],
+        ..Message::default()
+    });
+    let edited = Message {
+        key: Some(Bytes::from_static(b"new key")),
+        body: None,
+        headers: vec![Header::text("added by the editor", "2")],
+        properties: None,
+    };
+    let message = render(&letter, Some(&edited), &to_kafka(), "").unwrap();
+    assert_eq!((&message.key, &message.body), (&edited.key, &None));
+    assert_eq!(message.headers[0], edited.headers[0]);
+    assert_eq!(message.header_text(REPLAY_EDITED), Some("true"));
+    let digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(message.header_text(REPLAY_ORIGINAL_SHA256), Some(digest));
+}
+
+#[test]
+fn our_headers_are_strings_on_rabbitmq_and_nothing_can_be_refused_for_its_properties() {
+    let properties = AmqpProperties {
+        user_id: Some("another".to_owned()),
+        expiration: Some("abc".to_owned()),
+        delivery_mode: Some(1),
+        message_id: Some("m".to_owned()),
+        ..AmqpProperties::default()
+    };
+    let letter = in_rabbitmq(Message {
+        headers: vec![Header::amqp("n", AmqpValue::I32(1))],
+        properties: Some(Box::new(properties)),
+        ..Message::default()
+    });
+    let message = rendered(&letter, &to_rabbitmq());
+    for header in &message.headers[1..] {
+        let is_string = matches!(header.value, HeaderValue::Amqp(AmqpValue::LongString(_)));
+        assert!(is_string, "{header:?}");
+    }
+    let properties = message.properties.unwrap();
+    assert_eq!((properties.user_id, properties.expiration), (None, None));
+    assert_eq!(properties.delivery_mode, Some(2));
+    assert_eq!(properties.message_id.as_deref(), Some("m"));
+    assert_eq!(
+        message.headers[4].value.as_text(),
+        Some("amqp:/".to_owned() + "/orders.dlq#0123456789abcdef").as_deref()
+    );
+}
+
+#[test]
+fn headers_that_do_not_fit_a_frame_are_refused_before_they_cost_the_connection() {
+    let with = |size: usize| {
+        in_rabbitmq(Message {
+            headers: vec![Header::amqp(
+                "big",
+                AmqpValue::long_string("x".repeat(size)),
+            )],
+            ..Message::default()
+        })
+    };
+    let refused = render(&with(140_000), None, &to_rabbitmq(), "redrive");
+    assert!(matches!(refused, Err(RenderError::HeadersTooLarge { size }) if size > 140_000));
+    assert!(render(&with(120_000), None, &to_rabbitmq(), "redrive").is_ok());
+    let on_kafka = in_kafka(Message {
+        headers: vec![Header::text("big", "x".repeat(140_000))],
+        ..Message::default()
+    });
+    assert!(render(&on_kafka, None, &to_kafka(), "").is_ok());
+}
+
+proptest! {
+    /// Whatever a stranger wrote: key, body and foreign headers survive byte for byte, in order.
+    #[test]
+    fn what_is_not_ours_survives(
+        key in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)),
+        body in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..50)),
+        headers in proptest::collection::vec(
+            (proptest::collection::vec(any::<u8>(), 0..8), proptest::option::of(proptest::collection::vec(any::<u8>(), 0..8))),
+            0..8,
+        ),
+    ) {
+        let headers: Vec<Header> = headers
+            .into_iter()
+            .map(|(name, value)| Header {
+                name: [b"_".as_slice(), &name].concat().into(),
+                value: value.map_or(HeaderValue::Null, |value| HeaderValue::Bytes(value.into())),
+            })
+            .collect();
+        let original = Message {
+            key: key.map(Bytes::from),
+            body: body.map(Bytes::from),
+            headers,
+            properties: None,
+        };
+        let message = rendered(&in_kafka(original.clone()), &to_kafka());
+        prop_assert_eq!(&message.key, &original.key);
+        prop_assert_eq!(&message.body, &original.body);
+        prop_assert_eq!(&message.headers[..original.headers.len()], &original.headers[..]);
+    }
+}

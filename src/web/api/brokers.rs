@@ -8,6 +8,7 @@ use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 
+#[expect(clippy::struct_field_names, reason = "the names of the wire format")]
 #[derive(Debug, Serialize)]
 pub(super) struct Group {
     cluster: String,
@@ -82,6 +83,7 @@ fn group(cluster: &ClusterSnapshot, group: &GroupStatus) -> Group {
     }
 }
 
+#[expect(clippy::struct_field_names, reason = "the names of the wire format")]
 #[derive(Debug, Serialize)]
 pub(super) struct Queue {
     cluster: String,

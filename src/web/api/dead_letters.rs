@@ -52,6 +52,7 @@ struct SummaryError {
 }
 
 /// Everything about one dead letter.
+#[expect(clippy::struct_field_names, reason = "the names of the wire format")]
 #[derive(Debug, Serialize)]
 pub(super) struct Detail {
     #[serde(flatten)]

@@ -53,11 +53,11 @@ fn routes() -> Vec<Route> {
 }
 
 pub(super) fn router() -> Router<AppState> {
-    let routes = routes().into_iter();
-    let router = routes.fold(Router::new(), |router, (_, path, handler)| {
+    let every = routes().into_iter();
+    let inner = every.fold(Router::new(), |router, (_, path, handler)| {
         router.route(path, handler)
     });
-    Router::new().nest("/api/v1", router)
+    Router::new().nest("/api/v1", inner)
 }
 
 async fn document() -> Response {

@@ -36,6 +36,7 @@ struct Broker {
     sample_seconds: f64,
 }
 
+#[expect(clippy::struct_field_names, reason = "the names of the wire format")]
 #[derive(Debug, Serialize)]
 struct Dlq {
     system: &'static str,

@@ -20,12 +20,27 @@ use crate::web::visit::{ANONYMOUS, Visit};
 pub(super) struct NewRevisionBody {
     /// The latest if absent; another one in between is a conflict.
     builds_on: Option<u32>,
-    /// Null makes a null body, which is not the same as leaving it out.
-    #[serde(default, deserialize_with = "present")]
-    payload: Option<Option<PayloadBody>>,
+    #[serde(default)]
+    payload: PayloadChange,
     /// All headers in their order, in the form in which a dead letter gives them.
     headers: Option<Vec<Header>>,
     note: Option<String>,
+}
+
+/// Null makes a null body, which is not the same as leaving the field out.
+#[derive(Debug, Default)]
+enum PayloadChange {
+    #[default]
+    Unchanged,
+    Null,
+    Replaced(PayloadBody),
+}
+
+impl<'de> Deserialize<'de> for PayloadChange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let payload = Option::<PayloadBody>::deserialize(deserializer)?;
+        Ok(payload.map_or(Self::Null, Self::Replaced))
+    }
 }
 
 /// A payload as text, as `{"text": …}`, or as `{"base64": …}`.
@@ -51,14 +66,16 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Created>), Problem> {
     let id = DeadLetterId(id);
     let letter = state.store.dead_letter(id).await?;
-    if let Some(omitted) = letter.body_omitted.filter(|_| body.payload.is_none()) {
+    if let (Some(omitted), PayloadChange::Unchanged) = (letter.body_omitted, &body.payload) {
         return Err(Problem::conflict(format!("give a payload: {omitted}")));
     }
     let latest = letter.summary.latest_revision;
     let builds_on = body.builds_on.map_or(latest, RevisionNumber);
     let mut message = state.store.message(id, builds_on).await?;
-    if let Some(payload) = body.payload {
-        message.body = payload.map(PayloadBody::into_bytes).transpose()?;
+    match body.payload {
+        PayloadChange::Unchanged => {}
+        PayloadChange::Null => message.body = None,
+        PayloadChange::Replaced(payload) => message.body = Some(payload.into_bytes()?),
     }
     if let Some(headers) = body.headers {
         message.headers = headers;
@@ -89,13 +106,4 @@ impl PayloadBody {
                 .map_err(|error| Problem::bad_request(format!("payload.base64: {error}"))),
         }
     }
-}
-
-/// Tells a field that is null from one that is absent.
-fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    T::deserialize(deserializer).map(Some)
 }

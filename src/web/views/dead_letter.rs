@@ -5,27 +5,21 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::dead_letter_list::{letter_status, list_of, parse_filter};
+use super::facts_view::{Fact, facts};
 use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
 use super::payload::{self, Reading};
 use super::stack_view::{FrameLine, frame_lines};
 use crate::domain::{
-    AttemptsKind, DeadLetter, DeadLetterId, DeadLetterStatus, FilterField, Message, Position,
-    RevisionNumber,
+    DeadLetter, DeadLetterId, DeadLetterStatus, FilterField, Message, RevisionNumber,
 };
 use crate::web::AppState;
 use crate::web::escape::{Markup, escaped};
 use crate::web::markup::{self, Status};
-use crate::web::parameters::{Parameters, list_url, path};
+use crate::web::parameters::{Parameters, list_url};
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
-
-/// A line of the summary.
-struct Fact {
-    name: &'static str,
-    value: Markup,
-}
 
 struct Tab {
     label: &'static str,
@@ -146,7 +140,7 @@ impl DeadLetterPage {
             status: markup::status(status, word),
             marks: marks(&letter),
             error: headline(&letter),
-            facts: facts(&letter, visit),
+            facts: facts(&letter, visit.now),
             tabs: tabs(visit),
             shown: shown(state, visit, &letter).await?,
             newer: within(newer),
@@ -218,119 +212,6 @@ fn marks(letter: &DeadLetter) -> Vec<Markup> {
         marks.push(markup::badge(Status::Warning, "died again"));
     }
     marks
-}
-
-fn facts(letter: &DeadLetter, visit: &Visit) -> Vec<Fact> {
-    let summary = &letter.summary;
-    let mut facts = vec![
-        Fact {
-            name: "Lies in",
-            value: place(letter),
-        },
-        Fact {
-            name: "Came from",
-            value: came_from(letter),
-        },
-    ];
-    let mut link = |name, field: FilterField, value: Option<&str>| {
-        if let Some(value) = value {
-            let value = markup::linked_identifier(value, &list_of(field, value));
-            facts.push(Fact { name, value });
-        }
-    };
-    let event = &summary.event;
-    let consumer = summary
-        .consumer
-        .as_ref()
-        .map(crate::domain::ConsumerGroup::as_str);
-    link("Failed in", FilterField::Consumer, consumer);
-    link("Event ID", FilterField::Event, event.event_id.as_deref());
-    link(
-        "Correlation",
-        FilterField::Correlation,
-        event.correlation_id.as_deref(),
-    );
-    link(
-        "Aggregate",
-        FilterField::Aggregate,
-        event.aggregate_id.as_deref(),
-    );
-    facts.push(Fact {
-        name: "Died",
-        value: markup::ago(summary.dead_at, visit.now),
-    });
-    if let Some((count, kind)) = summary.attempts {
-        let word = match kind {
-            AttemptsKind::Deliveries => "deliveries",
-            AttemptsKind::Retries => "retries",
-            AttemptsKind::Deaths => "deaths",
-        };
-        let value = Safe(format!("{} {word}", markup::thousands(count)));
-        facts.push(Fact {
-            name: "Tried",
-            value,
-        });
-    }
-    if let Some(first) = summary.possible_duplicate_of {
-        let href = format!("/dead-letters/{first}");
-        let value = markup::linked_identifier(&first.to_string(), &href);
-        facts.push(Fact {
-            name: "May repeat",
-            value,
-        });
-    }
-    facts
-}
-
-fn place(letter: &DeadLetter) -> Markup {
-    let cluster = letter.summary.cluster.as_str();
-    match &letter.summary.position {
-        Position::Kafka {
-            topic,
-            partition,
-            offset,
-            ..
-        } => Safe(format!(
-            "{}, partition {partition}, offset {offset} <span class=\"meta\">{}</span>",
-            escaped(topic.as_str()),
-            escaped(cluster)
-        )),
-        Position::RabbitMq { vhost, queue, .. } => Safe(format!(
-            "<a href=\"{}\">{}</a> <span class=\"meta\">{}</span>",
-            escaped(&path(["queues", cluster, vhost.as_str(), queue.as_str()])),
-            escaped(queue.as_str()),
-            escaped(cluster)
-        )),
-    }
-}
-
-fn came_from(letter: &DeadLetter) -> Markup {
-    let origin = &letter.decoded.origin;
-    let Some(destination) = &origin.destination else {
-        return markup::absent("its headers do not tell");
-    };
-    let mut text = destination.clone();
-    if let Some(partition) = origin.partition {
-        text.push_str(&format!(", partition {partition}"));
-    }
-    if let Some(offset) = origin.offset {
-        text.push_str(&format!(", offset {offset}"));
-    }
-    if let Some(exchange) = origin
-        .exchange
-        .as_ref()
-        .filter(|name| !name.as_str().is_empty())
-    {
-        text.push_str(&format!(", exchange {exchange}"));
-    }
-    if !origin.routing_keys.is_empty() {
-        text.push_str(&format!(", key {}", origin.routing_keys.join(", ")));
-    }
-    Safe(format!(
-        "<a href=\"{}\">{}</a>",
-        escaped(&list_of(FilterField::Source, destination)),
-        escaped(&text)
-    ))
 }
 
 fn tabs(visit: &Visit) -> Vec<Tab> {

@@ -52,7 +52,6 @@ pub(crate) struct DeadLetterList {
     filter_error: String,
     suggestions: Vec<Suggestion>,
     groups: String,
-    matching: u64,
     matching_words: String,
     replay_all: String,
     rows: Vec<LetterRow>,
@@ -113,7 +112,6 @@ impl DeadLetterList {
             groups: Parameters::default()
                 .with("filter", text)
                 .url("/dead-letters"),
-            matching,
             matching_words: markup::counted(matching, "dead letter", "dead letters"),
             replay_all: replay_all(text),
             rows: rows

@@ -7,7 +7,9 @@ use super::diff_view::{DiffLine, body_diff, header_diff};
 use super::edit_form::{BodyForm, EditForm, HeaderField, header_kinds};
 use super::frame::NavigationEntry;
 use super::payload::{self, Reading};
-use crate::domain::{DeadLetterId, Message, RevisionNumber, sha256_hex};
+use super::preflight::{AudienceRow, audience_row};
+use crate::domain::{DeadLetterId, Message, RevisionNumber, System, sha256_hex};
+use crate::replay::{DestinationChoice, ReplayRequest, RevisionChoice, Selection};
 use crate::store::{NewAuditEntry, NewRevision};
 use crate::web::AppState;
 use crate::web::escape::{Markup, textarea};
@@ -66,6 +68,7 @@ struct Review {
     verdict: String,
     verdict_status: &'static str,
     builds_on: u32,
+    audiences: Vec<AudienceRow>,
 }
 
 pub(crate) async fn edit(
@@ -109,6 +112,7 @@ pub(crate) async fn review_edit(
         verdict,
         verdict_status,
         builds_on: form.builds_on.0,
+        audiences: audiences(&state, base.id).await,
     };
     visit.page(
         &state,
@@ -168,6 +172,22 @@ pub(crate) async fn save_revision(
     Ok(state.store.add_revision(revision, &entry).await?)
 }
 
+/// Who would see a replay to where it came from; empty if that is not known or not possible now.
+async fn audiences(state: &AppState, id: DeadLetterId) -> Vec<AudienceRow> {
+    let request = ReplayRequest {
+        selection: Selection::DeadLetters(vec![id]),
+        revision: RevisionChoice::Latest,
+        destination: DestinationChoice::Original,
+    };
+    match state.replay.preflight(&request).await {
+        Ok(preflight) => preflight.audiences.iter().map(audience_row).collect(),
+        Err(error) => {
+            tracing::debug!(%error, "the recipients of a replay are not known");
+            Vec::new()
+        }
+    }
+}
+
 /// The message that an edit begins with, and the one that it is compared with.
 struct Base {
     id: DeadLetterId,
@@ -192,6 +212,15 @@ impl Base {
             latest,
             revision,
         })
+    }
+
+    /// Only RabbitMQ's messages have properties.
+    const fn system(&self) -> System {
+        if self.original.properties.is_some() {
+            System::RabbitMq
+        } else {
+            System::Kafka
+        }
     }
 
     fn edited(&self, form: &EditForm) -> Result<Message, String> {
@@ -230,11 +259,6 @@ fn editor(
     mut form: EditForm,
     problem: String,
 ) -> Result<Response, Problem> {
-    let system = if base.original.properties.is_some() {
-        crate::domain::System::RabbitMq
-    } else {
-        crate::domain::System::Kafka
-    };
     let opened = EditForm::of(&base.latest, base.revision);
     let filled = form
         .headers
@@ -259,7 +283,7 @@ fn editor(
             .into(),
         body: textarea(&form.body),
         headers: inputs
-            .map(|(i, field)| input(i, field, &opened, header_kinds(system)))
+            .map(|(i, field)| input(i, field, &opened, header_kinds(base.system())))
             .collect(),
         header_count: fields.len(),
         note: std::mem::take(&mut form.note),

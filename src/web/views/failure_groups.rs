@@ -21,8 +21,8 @@ use crate::web::visit::Visit;
 /// Cards of one page.
 const CARDS: u32 = 25;
 
-/// The sparkline of a card: hours of the last day.
-const SPAN: Duration = Duration::from_hours(24);
+/// The sparkline of a card: hours of the last day, or minutes of the last hour while all of the group
+/// lies in it.
 const BUCKETS: u32 = 24;
 
 /// A group is new, or back, for so long.
@@ -117,7 +117,13 @@ pub(crate) async fn cards(
 ) -> Result<Vec<GroupCard>, Problem> {
     let mut cards = Vec::with_capacity(groups.len());
     for group in groups {
-        let span = (now.minus(SPAN), now.plus(Duration::from_secs(1)));
+        let hours = if now.since(group.first_seen) < NEW_FOR {
+            1
+        } else {
+            24
+        };
+        let from = now.minus(Duration::from_hours(hours));
+        let span = (from, now.plus(Duration::from_secs(1)));
         let arrivals = state
             .store
             .failure_group_arrivals(&group.id, span, BUCKETS)
@@ -150,11 +156,19 @@ impl GroupCard {
             total: markup::count(group.total),
             first_seen: markup::ago(group.first_seen, now),
             last_seen: markup::ago(group.last_seen, now),
-            spark: chart::spark_bars("Arrivals in the last 24 hours", arrivals),
+            spark: chart::spark_bars(span_words(group.first_seen, now), arrivals),
             last_replay: replay.map_or_else(|| Safe(String::new()), |r| last_replay(r, now)),
             title: group.title,
             explanation: group.explanation,
         }
+    }
+}
+
+fn span_words(first_seen: Timestamp, now: Timestamp) -> &'static str {
+    if now.since(first_seen) < NEW_FOR {
+        "Arrivals in the last hour"
+    } else {
+        "Arrivals in the last 24 hours"
     }
 }
 

@@ -1,7 +1,8 @@
 //! What happened to a dead letter, oldest first: its deaths, its arrival, edits, replays and outcomes.
 
 use super::dead_letter::reason_means;
-use super::replays::{evidence, state_status};
+use super::evidence::evidence;
+use super::replays::state_status;
 use crate::domain::{DeadLetter, Hop, Replay, Revision, Timestamp};
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -100,7 +101,7 @@ async fn predecessor(
     let first = state.store.replay(replay).await.ok()?;
     let what = format!("Is the replay of dead letter {}", first.dead_letter);
     let mut happening = entry(Some(dead_at), now, Status::Warning, what);
-    happening.detail = "it was sent again and died again".to_owned();
+    "it was sent again and died again".clone_into(&mut happening.detail);
     happening.href = format!("/dead-letters/{}?tab=history", first.dead_letter);
     happening.link = "Its predecessor";
     Some(happening)

@@ -10,6 +10,8 @@ mod diff_view;
 mod edit;
 mod edit_form;
 mod error_page;
+mod evidence;
+mod facts_view;
 mod failure_groups;
 mod frame;
 mod freshness;
@@ -35,6 +37,7 @@ pub(crate) use dead_letter::{dead_letter, download_payload};
 pub(crate) use dead_letter_list::dead_letter_list;
 pub(crate) use edit::{edit, review_edit, save_edit, save_revision};
 pub(crate) use error_page::ErrorPage;
+pub(crate) use evidence::evidence;
 pub(crate) use failure_groups::failure_groups;
 pub(crate) use frame::{Frame, NavigationEntry};
 pub(crate) use overview::overview;
@@ -45,6 +48,6 @@ pub(crate) use replay_actions::{
     cancel_replay, parse_decision, parse_job, parse_replay, resolve_replay,
 };
 pub(crate) use replay_job::replay_job;
-pub(crate) use replays::{evidence, replays};
+pub(crate) use replays::replays;
 pub(crate) use status::status;
 pub(crate) use theme::choose_theme;

@@ -229,7 +229,7 @@ impl Tiles<'_> {
             self.state
                 .history(&depth.cluster, Series::DlqDepth(depth.dlq.clone()))
         });
-        let points = combine(lines.collect(), |a, b| a + b);
+        let points = combine(&lines.collect::<Vec<_>>(), |a, b| a + b);
         Tile {
             label: "Dead letters open",
             value: markup::count(open),
@@ -254,15 +254,16 @@ impl Tiles<'_> {
         let clusters = self.snapshot.clusters.iter();
         let lines =
             clusters.map(|cluster| self.state.history(&cluster.name, series(&cluster.name)));
-        combine(lines.filter(|line| !line.is_empty()).collect(), join)
+        let known: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
+        combine(&known, join)
     }
 }
 
 /// Joins lines from their newest samples backwards; where none is known, nothing is.
-fn combine(lines: Vec<Vec<Option<f64>>>, join: impl Fn(f64, f64) -> f64) -> Vec<Option<f64>> {
+fn combine(lines: &[Vec<Option<f64>>], join: impl Fn(f64, f64) -> f64) -> Vec<Option<f64>> {
     let length = lines.iter().map(Vec::len).max().unwrap_or(0);
     let mut joined: Vec<Option<f64>> = vec![None; length];
-    for line in &lines {
+    for line in lines {
         for (slot, value) in joined.iter_mut().rev().zip(line.iter().rev()) {
             *slot = match (*slot, *value) {
                 (Some(a), Some(b)) => Some(join(a, b)),
@@ -281,7 +282,7 @@ mod tests {
     fn lines_are_joined_at_their_newest_sample() {
         let long = vec![Some(1.0), None, Some(3.0)];
         let short = vec![Some(10.0)];
-        let joined = combine(vec![long, short], |a, b| a + b);
+        let joined = combine(&[long, short], |a, b| a + b);
         assert_eq!(joined, [Some(1.0), None, Some(13.0)]);
     }
 }

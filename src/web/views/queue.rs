@@ -6,12 +6,12 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use super::consumer_group::draw;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
-use super::queues::{QueueLink, dead_letter_links, queue_path, role_badge, warning};
+use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
 use crate::dead_letters::LookError;
 use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
-    QueueRole, QueueStatus, RabbitMqDetail, VhostName,
+    QueueRole, QueueStatus, VhostName,
 };
 use crate::error_chain;
 use crate::sampling::Series;
@@ -122,12 +122,13 @@ pub(crate) async fn look_at_queue(
 impl QueuePage {
     fn of(state: &AppState, visit: &Visit, cluster: &ClusterSnapshot, queue: &QueueStatus) -> Self {
         let sample = &queue.sample;
-        let names = || (sample.vhost.clone(), sample.queue.clone());
-        let series = |series: fn(VhostName, QueueName) -> Series| {
-            let (vhost, queue) = names();
-            state.history(&cluster.name, series(vhost, queue))
+        let history = |series: fn(VhostName, QueueName) -> Series| {
+            let series = series(sample.vhost.clone(), sample.queue.clone());
+            state.history(&cluster.name, series)
         };
-        let not_given = "the broker's statistics do not give it";
+        let depths = history(Series::QueueDepth);
+        let rates = history(Series::QueueSettleRate);
+        let count = |value| markup::optional_count(value, NOT_GIVEN);
         Self {
             cluster: cluster.name.to_string(),
             vhost: sample.vhost.to_string(),
@@ -137,28 +138,17 @@ impl QueuePage {
             warning: warning(queue),
             stale: stale_notices(state, std::iter::once(cluster), visit.now),
             is_stale: is_stale(state, cluster, visit.now),
-            ready: markup::optional_count(sample.ready, not_given),
-            unacked: markup::optional_count(sample.unacked, not_given),
-            consumers: markup::optional_count(sample.consumers, not_given),
+            ready: count(sample.ready),
+            unacked: count(sample.unacked),
+            consumers: count(sample.consumers),
             size: sample.bytes.map_or_else(|| "–".to_owned(), markup::bytes),
             publish: markup::rate(queue.rates.publish),
             settle: markup::rate(queue.rates.settle),
             redeliver: markup::rate(queue.rates.redeliver),
-            depth_chart: draw(
-                "Messages in the queue",
-                Unit::Count,
-                &series(Series::QueueDepth),
-            ),
-            rate_chart: draw(
-                "Settled per second",
-                Unit::PerSecond,
-                &series(Series::QueueSettleRate),
-            ),
+            depth_chart: draw("Messages in the queue", Unit::Count, &depths),
+            rate_chart: draw("Settled per second", Unit::PerSecond, &rates),
             settings: settings(queue),
-            bindings: cluster
-                .rabbitmq()
-                .map(|detail| bindings(detail, queue))
-                .unwrap_or_default(),
+            bindings: bindings(cluster, queue),
             dead_letters_to: dead_letter_links(cluster, queue),
             dead_letters_from: dead_letters_from(cluster, queue),
             letters: list_url(&FilterField::Dlq.term(sample.queue.as_str())),
@@ -224,12 +214,15 @@ fn observe_form(
     })
 }
 
-fn bindings(detail: &RabbitMqDetail, queue: &QueueStatus) -> Vec<Binding> {
+fn bindings(cluster: &ClusterSnapshot, queue: &QueueStatus) -> Vec<Binding> {
+    let detail = cluster.rabbitmq().into_iter();
     let leads_here = |binding: &&crate::domain::BindingSample| {
         binding.vhost == queue.sample.vhost
             && binding.destination == BindingDestination::Queue(queue.sample.queue.clone())
     };
-    let named = detail.bindings.iter().filter(leads_here);
+    let named = detail
+        .flat_map(|detail| &detail.bindings)
+        .filter(leads_here);
     let binding = |binding: &crate::domain::BindingSample| Binding {
         exchange: match binding.exchange.as_str() {
             "" => "(default exchange)".to_owned(),

@@ -35,7 +35,7 @@ const COLUMNS: [Column; 12] = [
     Column::text("", ""),
 ];
 
-const NOT_GIVEN: &str = "the broker's statistics do not give it";
+pub(super) const NOT_GIVEN: &str = "the broker's statistics do not give it";
 
 /// One queue in a table.
 pub(crate) struct QueueRow {

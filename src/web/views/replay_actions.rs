@@ -30,18 +30,9 @@ pub(crate) async fn resolve_replay(
 ) -> Result<Response, Problem> {
     let job = parse_job(&job)?;
     let decision = parse_decision(fields.get("decision").unwrap_or(""))?;
-    let ids: Vec<ReplayId> = match fields.get("replay") {
+    let ids = match fields.get("replay") {
         Some(id) => vec![parse_replay(id)?],
-        None => {
-            let replays = state
-                .store
-                .replays_of_job(job, MOST_EVENTS_OF_A_JOB)
-                .await?;
-            let unknown = replays
-                .iter()
-                .filter(|r| r.state.name() == ReplayStateName::Unknown);
-            unknown.map(|replay| replay.id).collect()
-        }
+        None => unknown_of(&state, job).await?,
     };
     for id in ids {
         state
@@ -50,6 +41,17 @@ pub(crate) async fn resolve_replay(
             .await?;
     }
     Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+}
+
+async fn unknown_of(state: &AppState, job: ReplayJobId) -> Result<Vec<ReplayId>, Problem> {
+    let replays = state
+        .store
+        .replays_of_job(job, MOST_EVENTS_OF_A_JOB)
+        .await?;
+    let unknown = replays
+        .iter()
+        .filter(|r| r.state.name() == ReplayStateName::Unknown);
+    Ok(unknown.map(|replay| replay.id).collect())
 }
 
 pub(crate) fn parse_job(text: &str) -> Result<ReplayJobId, Problem> {

@@ -4,8 +4,9 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::evidence::evidence;
 use super::frame::NavigationEntry;
-use super::replays::{evidence, state_counts, state_status};
+use super::replays::state_status;
 use crate::domain::{
     DeadLetterId, DeadLetterSummary, Replay, ReplayJobId, ReplayState, ReplayStateName, Timestamp,
 };
@@ -46,7 +47,6 @@ pub(crate) struct ReplayJobPage {
     selection: String,
     created: Markup,
     created_by: String,
-    states: Vec<Markup>,
     bar: Vec<Share>,
     events: Vec<EventRow>,
     hidden: u64,
@@ -102,7 +102,6 @@ impl ReplayJobPage {
         Ok(Self {
             id: markup::identifier(&id.to_string()),
             created: markup::ago(job.created_at, visit.now),
-            states: state_counts(&job),
             bar: shares(&job.counts, job.total()),
             events: replays
                 .iter()

@@ -3,9 +3,7 @@ use axum::extract::State;
 use axum::response::Response;
 
 use super::frame::NavigationEntry;
-use crate::domain::{
-    Landing, PassedBy, Replay, ReplayJob, ReplayState, ReplayStateName, Timestamp,
-};
+use crate::domain::{ReplayJob, ReplayStateName, Timestamp};
 use crate::store::PageRequest;
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -60,10 +58,9 @@ impl Replays {
                 .map(|(_, count)| count)
                 .sum()
         };
-        use ReplayStateName as S;
-        let running = in_state(&[S::Planned, S::Sending]);
-        let awaiting = in_state(&[S::Sent, S::Passed]);
-        let unknown = in_state(&[S::Unknown]);
+        let running = in_state(&[ReplayStateName::Planned, ReplayStateName::Sending]);
+        let awaiting = in_state(&[ReplayStateName::Sent, ReplayStateName::Passed]);
+        let unknown = in_state(&[ReplayStateName::Unknown]);
         let older = page
             .next_cursor
             .map(|cursor| visit.url_with("cursor", &cursor));
@@ -122,70 +119,4 @@ pub(crate) const fn state_status(state: ReplayStateName) -> (Status, &'static st
         ReplayStateName::Unknown => (Status::Unknown, "unknown"),
         ReplayStateName::Cancelled => (Status::Idle, "cancelled"),
     }
-}
-
-/// What is known about a replay and how, in a sentence.
-pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
-    let ago = |at: Timestamp| markup::ago_text(at, now);
-    match &replay.state {
-        ReplayState::Planned => "waits for its turn".to_owned(),
-        ReplayState::Sending { started_at, .. } => {
-            format!("handed to the broker {}", ago(*started_at))
-        }
-        ReplayState::Sent { at, landing } => format!(
-            "the broker confirmed it {}{}; no consumer was seen to go beyond it yet",
-            ago(*at),
-            landed(*landing)
-        ),
-        ReplayState::Passed { landing, by, .. } => format!(
-            "{} committed beyond it{}; it counts as consumed once the DLQ was read without finding it",
-            groups(by, now),
-            landed(Some(*landing))
-        ),
-        ReplayState::Consumed {
-            landing, by, at, ..
-        } => format!(
-            "{} committed beyond it{}, and {} the DLQ had been read beyond that without finding it",
-            groups(by, now),
-            landed(Some(*landing)),
-            ago(*at)
-        ),
-        ReplayState::DiedAgain { at, dead_letter } => {
-            format!("came back {} as dead letter {dead_letter}", ago(*at))
-        }
-        ReplayState::NotSeenAgain {
-            sent_at,
-            landing,
-            at,
-        } => format!(
-            "sent {}{}; until {} neither a commit beyond it nor a death was seen, which is no success",
-            ago(*sent_at),
-            landed(*landing),
-            ago(*at)
-        ),
-        ReplayState::Failed { at, reason } => format!("failed {}: {reason}", ago(*at)),
-        ReplayState::Unknown { at, reason } => {
-            format!(
-                "since {} nobody can tell whether it was sent: {reason}",
-                ago(*at)
-            )
-        }
-        ReplayState::Cancelled { at } => format!("cancelled {} before it was sent", ago(*at)),
-    }
-}
-
-fn landed(landing: Option<Landing>) -> String {
-    landing.map_or_else(String::new, |landing| {
-        format!(
-            " at partition {}, offset {}",
-            landing.partition, landing.offset
-        )
-    })
-}
-
-fn groups(by: &[PassedBy], now: Timestamp) -> String {
-    let named = by
-        .iter()
-        .map(|passed| format!("{} ({})", passed.group, markup::ago_text(passed.at, now)));
-    named.collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! A real headless Chromium, driven by chromedriver through the W3C WebDriver protocol.
+//! A real headless Chromium, driven by chromedriver through the W3C `WebDriver` protocol.
 
 use std::path::Path;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Browser {
                 panic!("cannot start {driver}: {error}; install chromium-driver")
             });
         let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()
             .unwrap();
         let root = format!("http://127.0.0.1:{port}");
@@ -102,6 +102,14 @@ impl Browser {
     pub(crate) async fn execute(&self, script: &str) -> Value {
         self.command("execute/sync", json!({ "script": script, "args": [] }))
             .await
+    }
+
+    /// Waits until a script says true; a page may be on its way.
+    pub(crate) async fn until(&self, what: &str, script: &str) {
+        eventually(what, || async {
+            (self.execute(script).await == true).then_some(())
+        })
+        .await;
     }
 
     pub(crate) async fn find(&self, selector: &str) -> Element {

@@ -43,8 +43,7 @@ impl Dashboard {
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
         let sampling = SamplingHandle::still(snapshot);
         let stop = CancellationToken::new();
-        // The task that would send is left out: a replay stays planned.
-        // Pages need the handle only; what they plan stays planned.
+        // The tasks that would send are left out: a replay stays planned.
         let snapshots = sampling.subscribe();
         let replay = replay::start(&config, &store, &metrics, snapshots, &stop, drop).unwrap();
         let intake = IntakeContext {

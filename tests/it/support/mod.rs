@@ -1,12 +1,16 @@
 //! What the tests share: where the brokers are, unique names, and waiting for a condition.
 
 pub(crate) mod browser;
+pub(crate) mod crashes;
 pub(crate) mod dashboard;
 pub(crate) mod demo;
 pub(crate) mod exposition;
+pub(crate) mod kafka_commits;
+pub(crate) mod kafka_peer;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod rabbitmq;
+pub(crate) mod replay_letters;
 pub(crate) mod replays;
 pub(crate) mod vhost;
 

@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use redrive::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaAdmin, KafkaRecord};
-use redrive::config::{Config, HumanDuration};
+use redrive::config::{Config, HumanDuration, KafkaConfig};
 use redrive::dead_letters::{self, IntakeBoard, IntakeContext};
-use redrive::dialects;
-use redrive::domain::conventions as names;
 use redrive::domain::{
-    Classification, ClusterName, Custody, DeadLetterId, EventIdentity, Header, Message,
-    NewDeadLetter, Offset, Partition, Position, Replay, ReplayId, ReplayStateName, Snapshot,
-    Timestamp, TopicName,
+    DeadLetterId, Message, Offset, Partition, QueueName, Replay, ReplayId, ReplayStateName,
+    Snapshot, TopicName,
 };
 use redrive::metrics::Metrics;
 use redrive::replay::{self, Actor, DestinationChoice, ReplayHandle, ReplayRequest};
@@ -23,14 +19,15 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
+use super::rabbitmq::Vhost;
 use super::{eventually, kafka, unique};
+
+pub(crate) const ORIGINAL: DestinationChoice = DestinationChoice::Original;
 
 /// A store in a folder of its own.
 pub(crate) struct StoreInFolder {
     pub(crate) store: Store,
-    pub(crate) url: String,
     pub(crate) folder: TempDir,
 }
 
@@ -39,7 +36,6 @@ pub(crate) async fn new_store() -> StoreInFolder {
     let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
     StoreInFolder {
         store: Store::open(&url).await.unwrap(),
-        url,
         folder,
     }
 }
@@ -53,6 +49,23 @@ pub(crate) fn impatient() -> Config {
     config.replay.not_seen_after = HumanDuration::from_secs(600);
     config.sampling.interval = HumanDuration::from_secs(1);
     config
+}
+
+/// The same with the shared Kafka.
+pub(crate) fn impatient_kafka() -> Config {
+    Config {
+        kafka: vec![kafka()],
+        ..impatient()
+    }
+}
+
+/// Back to where they came from, with the latest revision.
+pub(crate) fn request(ids: &[DeadLetterId]) -> ReplayRequest {
+    ReplayRequest {
+        selection: Selection::DeadLetters(ids.to_vec()),
+        revision: RevisionChoice::Latest,
+        destination: ORIGINAL,
+    }
 }
 
 pub(crate) fn alice() -> Actor {
@@ -71,7 +84,8 @@ pub(crate) struct Running {
     stop: CancellationToken,
     tasks: TaskTracker,
     /// Kept for those who watch it.
-    _snapshots: Option<watch::Sender<Arc<Snapshot>>>,
+    /// Its receivers end when it is dropped.
+    kept_sender: Option<watch::Sender<Arc<Snapshot>>>,
 }
 
 impl Running {
@@ -81,7 +95,7 @@ impl Running {
         let receiver = snapshots.subscribe();
         let stop = CancellationToken::new();
         let mut running = Self::start(&Arc::new(config), store, receiver, stop);
-        running._snapshots = Some(snapshots);
+        running.kept_sender = Some(snapshots);
         running
     }
 
@@ -128,7 +142,7 @@ impl Running {
             snapshots,
             stop,
             tasks,
-            _snapshots: None,
+            kept_sender: None,
         }
     }
 
@@ -201,9 +215,18 @@ pub(crate) async fn new_topic(
 
 /// Everything that a partition holds up to its end.
 pub(crate) async fn records_in(topic: &TopicName, partition: Partition) -> Vec<KafkaRecord> {
-    let admin = KafkaAdmin::new(&kafka()).unwrap();
+    records_of(&kafka(), topic, partition).await
+}
+
+/// The same of another cluster.
+pub(crate) async fn records_of(
+    config: &KafkaConfig,
+    topic: &TopicName,
+    partition: Partition,
+) -> Vec<KafkaRecord> {
+    let admin = KafkaAdmin::new(config).unwrap();
     let end = admin.watermarks(topic, partition).await.unwrap().high;
-    let consumer = DlqConsumer::new(&kafka()).unwrap();
+    let consumer = DlqConsumer::new(config).unwrap();
     let start = AssignedPartition {
         topic: topic.clone(),
         partition,
@@ -226,74 +249,15 @@ pub(crate) async fn records_in(topic: &TopicName, partition: Partition) -> Vec<K
     records
 }
 
-/// A dead letter of the sample workload's kind: event `number` of `key` failed in `partition` of `topic`.
-pub(crate) fn kafka_letter(
-    cluster: &ClusterName,
-    (topic, partition): (&TopicName, i32),
-    number: i64,
-    key: Option<&str>,
-) -> NewDeadLetter {
-    let message = Message {
-        key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
-        body: Some(Bytes::from(format!("{{\"number\":{number}}}"))),
-        headers: vec![
-            Header::text("eventId", format!("event-{number}")),
-            Header::text("trace", "first"),
-            Header::text(names::ERROR_CLASS, "PaymentTimeout"),
-            Header::text(names::ERROR_MESSAGE, "the gateway did not answer"),
-            Header::text(names::ORIGINAL_TOPIC, topic.as_str()),
-            Header::text(names::ORIGINAL_PARTITION, partition.to_string()),
-            Header::text(names::ORIGINAL_OFFSET, number.to_string()),
-            Header::text(names::ORIGINAL_TIMESTAMP, "1700000000000"),
-            Header::text(names::CONSUMER_GROUP, "payment-consumers"),
-            Header::text("trace", "second"),
-        ],
-        properties: None,
-    };
-    let position = Position::Kafka {
-        topic: format!("{topic}.dlq").as_str().into(),
-        topic_id: None,
-        partition: Partition(0),
-        offset: Offset(number),
-    };
-    new_letter(cluster, position, message, Custody::Broker)
-}
-
-pub(crate) fn new_letter(
-    cluster: &ClusterName,
-    position: Position,
-    message: Message,
-    custody: Custody,
-) -> NewDeadLetter {
-    NewDeadLetter {
-        cluster: cluster.clone(),
-        decoded: dialects::decode(&position, &message),
-        position,
-        message,
-        body_omitted: None,
-        dead_at: Timestamp::now(),
-        event: EventIdentity::default(),
-        classification: Classification {
-            group: "v1:test".into(),
-            title: "test".to_owned(),
-            explanation: "grouped by test".to_owned(),
-        },
-        custody,
-        replay_id: None,
-        redelivered: false,
+/// All messages of a queue. What was confirmed is there already.
+pub(crate) async fn messages_in(vhost: &Vhost, queue: &QueueName) -> Vec<Message> {
+    let channel = vhost.channel().await;
+    let mut consumer = channel.consume(queue, 1000).await.unwrap();
+    let mut messages = Vec::new();
+    while let Some(delivery) = consumer.next(Duration::from_millis(500)).await.unwrap() {
+        messages.push(delivery.message.clone());
+        delivery.acknowledge().await.unwrap();
     }
-}
-
-/// Stores dead letters of Kafka and answers their IDs in order.
-pub(crate) async fn index(store: &Store, letters: &[NewDeadLetter]) -> Vec<DeadLetterId> {
-    let cluster = letters[0].cluster.clone();
-    let now = Timestamp::now();
-    let indexed = store
-        .index_kafka_batch(&cluster, letters, &[], &[], now)
-        .await;
-    indexed
-        .unwrap()
-        .into_iter()
-        .map(|indexed| indexed.id)
-        .collect()
+    channel.close().await;
+    messages
 }

@@ -1,11 +1,14 @@
 use std::time::Duration;
 
+use async_rs::{Runtime, Tokio};
+use lapin::tcp::{AMQPUriTcpExt as _, OwnedTLSConfig};
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
-use lapin::{Connection, ConnectionProperties};
+use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use url::{Host, Url};
 
 use super::error::AmqpError;
+use super::guarded_stream::{GuardedRuntime, GuardedStream};
 use crate::config::RabbitMqConfig;
 use crate::domain::VhostName;
 
@@ -18,6 +21,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// A peer that is silent for twice this time is gone; RabbitMQ's own default is three times longer.
 const HEARTBEAT_SECONDS: u16 = 20;
 
+/// RabbitMQ's own default.
+const MAX_FRAME_BYTES: u32 = 128 * 1024;
+
 /// Opens a connection to one virtual host; `purpose` names it in RabbitMQ's own pages.
 pub(super) async fn connect(
     config: &RabbitMqConfig,
@@ -28,12 +34,7 @@ pub(super) async fn connect(
     let address = address_of(config, vhost)?;
     let name = format!("redrive {purpose}");
     let properties = ConnectionProperties::default().with_connection_name(name.as_str().into());
-    match tokio::time::timeout(
-        CONNECT_TIMEOUT,
-        Connection::connect_uri(address, properties),
-    )
-    .await
-    {
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(address, properties)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(source)) => Err(AmqpError::Connect {
             cluster,
@@ -45,6 +46,17 @@ pub(super) async fn connect(
             after: CONNECT_TIMEOUT,
         }),
     }
+}
+
+async fn open(address: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {
+    let tls = OwnedTLSConfig::default();
+    let tokio = Runtime::new(Tokio::current());
+    let guarded = async move |address: AMQPUri, _| {
+        let transport = address.connect_with_config_async(tls.as_ref(), &tokio);
+        Ok(AsyncTcpStream::Plain(GuardedStream::new(transport.await?)))
+    };
+    let runtime = Runtime::new(GuardedRuntime::current());
+    Connection::connector(address, runtime, guarded, properties).await
 }
 
 /// The configured address with another virtual host.
@@ -62,6 +74,8 @@ fn address_of(config: &RabbitMqConfig, vhost: &VhostName) -> Result<AMQPUri, Amq
         address.authority.host = ip.to_string();
     }
     address.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
+    // Else the peer decides how large our buffers are.
+    address.query.frame_max.get_or_insert(MAX_FRAME_BYTES);
     Ok(address)
 }
 

@@ -95,12 +95,17 @@ fn domain_value(value: &AMQPValue) -> AmqpValue {
 
 /// The properties for publishing. The error says what AMQP cannot carry.
 pub(super) fn properties_of(message: &Message) -> Result<BasicProperties, String> {
-    let size: usize = message
-        .headers
-        .iter()
-        .map(|header| header.name.len() + 8)
-        .sum();
-    if size + message.headers_size() > LARGEST_HEADERS {
+    let properties = BasicProperties::default().with_headers(header_table(message)?);
+    match &message.properties {
+        Some(source) => with_properties(properties, source),
+        None => Ok(properties),
+    }
+}
+
+fn header_table(message: &Message) -> Result<FieldTable, String> {
+    // Each field has the length of its name, its type, and the length of its value beside them.
+    let encoding = message.headers.len() * 6;
+    if encoding + message.headers_size() > LARGEST_HEADERS {
         return Err(format!(
             "its headers are larger than the {LARGEST_HEADERS} bytes of one frame"
         ));
@@ -110,56 +115,34 @@ pub(super) fn properties_of(message: &Message) -> Result<BasicProperties, String
         let name = header.name_utf8().ok_or("a header name is not UTF-8")?;
         table.insert(short(name)?, lapin_value(&header.value)?);
     }
-    let mut properties = BasicProperties::default().with_headers(table);
-    let Some(source) = &message.properties else {
-        return Ok(properties);
-    };
-    properties = with_text(
-        properties,
-        source.content_type.as_ref(),
-        BasicProperties::with_content_type,
-    )?;
-    properties = with_text(
-        properties,
-        source.content_encoding.as_ref(),
-        BasicProperties::with_content_encoding,
-    )?;
-    properties = with_text(
-        properties,
-        source.correlation_id.as_ref(),
-        BasicProperties::with_correlation_id,
-    )?;
-    properties = with_text(
-        properties,
-        source.reply_to.as_ref(),
-        BasicProperties::with_reply_to,
-    )?;
-    properties = with_text(
-        properties,
-        source.expiration.as_ref(),
-        BasicProperties::with_expiration,
-    )?;
-    properties = with_text(
-        properties,
-        source.message_id.as_ref(),
-        BasicProperties::with_message_id,
-    )?;
-    properties = with_text(properties, source.kind.as_ref(), BasicProperties::with_type)?;
-    properties = with_text(
-        properties,
-        source.user_id.as_ref(),
-        BasicProperties::with_user_id,
-    )?;
-    properties = with_text(
-        properties,
-        source.app_id.as_ref(),
-        BasicProperties::with_app_id,
-    )?;
-    properties = with_text(
-        properties,
-        source.cluster_id.as_ref(),
-        BasicProperties::with_cluster_id,
-    )?;
+    Ok(table)
+}
+
+fn with_properties(
+    mut properties: BasicProperties,
+    source: &AmqpProperties,
+) -> Result<BasicProperties, String> {
+    type Setter = fn(BasicProperties, ShortString) -> BasicProperties;
+    let texts: [(&Option<String>, Setter); 10] = [
+        (&source.content_type, BasicProperties::with_content_type),
+        (
+            &source.content_encoding,
+            BasicProperties::with_content_encoding,
+        ),
+        (&source.correlation_id, BasicProperties::with_correlation_id),
+        (&source.reply_to, BasicProperties::with_reply_to),
+        (&source.expiration, BasicProperties::with_expiration),
+        (&source.message_id, BasicProperties::with_message_id),
+        (&source.kind, BasicProperties::with_type),
+        (&source.user_id, BasicProperties::with_user_id),
+        (&source.app_id, BasicProperties::with_app_id),
+        (&source.cluster_id, BasicProperties::with_cluster_id),
+    ];
+    for (text, set) in texts {
+        if let Some(text) = text {
+            properties = set(properties, short(text)?);
+        }
+    }
     if let Some(mode) = source.delivery_mode {
         properties = properties.with_delivery_mode(mode);
     }
@@ -170,17 +153,6 @@ pub(super) fn properties_of(message: &Message) -> Result<BasicProperties, String
         properties = properties.with_timestamp(timestamp);
     }
     Ok(properties)
-}
-
-fn with_text(
-    properties: BasicProperties,
-    value: Option<&String>,
-    set: impl FnOnce(BasicProperties, ShortString) -> BasicProperties,
-) -> Result<BasicProperties, String> {
-    match value {
-        Some(value) => Ok(set(properties, short(value)?)),
-        None => Ok(properties),
-    }
 }
 
 fn short(text: &str) -> Result<ShortString, String> {

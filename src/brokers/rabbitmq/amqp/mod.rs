@@ -12,6 +12,8 @@ mod convert;
 mod custody_rules;
 mod error;
 mod fingerprint;
+mod frame_scan;
+mod guarded_stream;
 mod managed;
 mod observe;
 mod publisher;

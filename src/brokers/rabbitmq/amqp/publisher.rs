@@ -35,6 +35,8 @@ pub enum PublishOutcome {
     Confirmed,
     /// It is surely in no queue.
     Refused { reason: String },
+    /// The connection had broken before the first message of the batch; a new one may send it.
+    NotSent,
     /// It may have arrived.
     Unknown { reason: String },
 }
@@ -87,8 +89,7 @@ impl ReplayPublisher {
     async fn publish_and_confirm(&self, batch: &[OutgoingMessage]) -> Vec<PublishOutcome> {
         // While this runs, and if it is never finished, nobody else may use the channel.
         if self.broken.swap(true, Ordering::SeqCst) || !self.channel.status().connected() {
-            let reason = "it was not sent, because the connection had broken before".to_owned();
-            return vec![PublishOutcome::Refused { reason }; batch.len()];
+            return vec![PublishOutcome::NotSent; batch.len()];
         }
         let missing = self.missing_exchanges(batch).await;
         let deadline = Instant::now() + self.confirm_timeout;
