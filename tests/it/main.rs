@@ -2,7 +2,6 @@
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
-
 #![expect(
     clippy::unwrap_used,
     reason = "a fixture fails its test by panicking, as a test itself does"
