@@ -84,7 +84,8 @@ pub(crate) struct Running {
     stop: CancellationToken,
     tasks: TaskTracker,
     /// Kept for those who watch it.
-    _snapshots: Option<watch::Sender<Arc<Snapshot>>>,
+    /// Its receivers end when it is dropped.
+    kept_sender: Option<watch::Sender<Arc<Snapshot>>>,
 }
 
 impl Running {
@@ -94,7 +95,7 @@ impl Running {
         let receiver = snapshots.subscribe();
         let stop = CancellationToken::new();
         let mut running = Self::start(&Arc::new(config), store, receiver, stop);
-        running._snapshots = Some(snapshots);
+        running.kept_sender = Some(snapshots);
         running
     }
 
@@ -141,7 +142,7 @@ impl Running {
             snapshots,
             stop,
             tasks,
-            _snapshots: None,
+            kept_sender: None,
         }
     }
 
