@@ -1,7 +1,6 @@
 //! Integration tests against real brokers, in one binary because linking is what costs.
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 #![expect(
     clippy::unwrap_used,
     reason = "a fixture fails its test by panicking, as a test itself does"

@@ -40,15 +40,13 @@ pub async fn scan_for_headers(
 ) -> Result<ScanResult, KafkaError> {
     let admin = KafkaAdmin::new(config)?;
     let watermarks = admin.watermarks(topic, partition).await?;
-    let gap = watermarks.low > from;
+    let start = from.max(watermarks.low);
     let mut result = ScanResult {
         found: HashMap::new(),
-        gap,
-        complete: false,
+        gap: watermarks.low > from,
+        complete: start >= to,
     };
-    let start = from.max(watermarks.low);
-    if start >= to {
-        result.complete = true;
+    if result.complete {
         return Ok(result);
     }
     let consumer = DlqConsumer::to_the_end(config)?;
@@ -57,14 +55,15 @@ pub async fn scan_for_headers(
         partition,
         offset: start,
     }])?;
-    loop {
+    while !result.complete {
         let batch = match consumer.next_batch(BATCH_RECORDS, IDLE_LIMIT).await {
+            Ok(batch) if batch.is_empty() => break,
             Ok(batch) => batch,
             // The last offsets before `to` may be transaction markers, which no consumer sees.
             Err(KafkaError::Consume(ClientError::PartitionEOF(_))) => {
                 let end = admin.watermarks(topic, partition).await?.high;
                 result.complete = end >= to;
-                return Ok(result);
+                break;
             }
             Err(error) => return Err(error),
         };
@@ -72,10 +71,8 @@ pub async fn scan_for_headers(
             note(&mut result.found, record, header, wanted);
         }
         result.complete = batch.last().is_some_and(|last| last.offset.0 + 1 >= to.0);
-        if batch.is_empty() || result.complete {
-            return Ok(result);
-        }
     }
+    Ok(result)
 }
 
 fn note(
