@@ -60,38 +60,6 @@ pub fn start(
     mut spawn: impl FnMut(ReplayTask),
 ) -> Result<ReplayHandle, GlobError> {
     let changes = Changes::new();
-    let context = |cluster: &ClusterName| EngineContext {
-        cluster: cluster.clone(),
-        settings: config.replay.clone(),
-        store: store.clone(),
-        metrics: Arc::clone(metrics),
-        changes: changes.clone(),
-        stop: stop.clone(),
-    };
-    for kafka in &config.kafka {
-        let context = context(&kafka.name);
-        spawn(if kafka.read_only {
-            Box::pin(ClosedEngine::read_only(context).run())
-        } else {
-            Box::pin(KafkaEngine::new(context, kafka.clone()).run())
-        });
-    }
-    for rabbitmq in &config.rabbitmq {
-        let context = context(&rabbitmq.name);
-        spawn(if rabbitmq.read_only {
-            Box::pin(ClosedEngine::read_only(context).run())
-        } else {
-            Box::pin(RabbitMqEngine::new(context, rabbitmq.clone()).run())
-        });
-    }
-    let orphans = end_orphans(
-        Arc::clone(config),
-        store.clone(),
-        context(&ClusterName::default()),
-    );
-    spawn(Box::pin(orphans));
-    let patterns = &config.dead_letters;
-    let filter = |patterns: &[String]| NameFilter::parse(patterns.iter().map(String::as_str));
     let watcher = OutcomeWatcher {
         settings: config.replay.clone(),
         store: store.clone(),
@@ -99,12 +67,21 @@ pub fn start(
         changes: changes.clone(),
         snapshots: snapshots.clone(),
         dlqs: (
-            filter(&patterns.kafka_topics)?,
-            filter(&patterns.kafka_topics_ignored)?,
+            names(&config.dead_letters.kafka_topics)?,
+            names(&config.dead_letters.kafka_topics_ignored)?,
         ),
         stop: stop.clone(),
     };
     spawn(Box::pin(watcher.run()));
+    let context = EngineContext {
+        cluster: ClusterName::default(),
+        settings: config.replay.clone(),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        changes: changes.clone(),
+        stop: stop.clone(),
+    };
+    spawn_engines(config, &context, spawn);
     Ok(ReplayHandle {
         config: Arc::clone(config),
         store: store.clone(),
@@ -114,9 +91,33 @@ pub fn start(
     })
 }
 
+fn names(patterns: &[String]) -> Result<NameFilter, GlobError> {
+    NameFilter::parse(patterns.iter().map(String::as_str))
+}
+
+fn spawn_engines(config: &Arc<Config>, context: &EngineContext, mut spawn: impl FnMut(ReplayTask)) {
+    for kafka in &config.kafka {
+        let context = context.for_cluster(&kafka.name);
+        spawn(if kafka.read_only {
+            Box::pin(ClosedEngine::read_only(context).run())
+        } else {
+            Box::pin(KafkaEngine::new(context, kafka.clone()).run())
+        });
+    }
+    for rabbitmq in &config.rabbitmq {
+        let context = context.for_cluster(&rabbitmq.name);
+        spawn(if rabbitmq.read_only {
+            Box::pin(ClosedEngine::read_only(context).run())
+        } else {
+            Box::pin(RabbitMqEngine::new(context, rabbitmq.clone()).run())
+        });
+    }
+    spawn(Box::pin(end_orphans(Arc::clone(config), context.clone())));
+}
+
 /// Ends the replays to clusters that are not in the configuration any more.
-async fn end_orphans(config: Arc<Config>, store: Store, context: EngineContext) {
-    let clusters = match store.clusters_of_open_replays().await {
+async fn end_orphans(config: Arc<Config>, context: EngineContext) {
+    let clusters = match context.store.clusters_of_open_replays().await {
         Ok(clusters) => clusters,
         Err(error) => {
             tracing::error!(%error, "cannot look for replays to clusters that are not configured");
@@ -130,12 +131,6 @@ async fn end_orphans(config: Arc<Config>, store: Store, context: EngineContext) 
                 .cluster_names()
                 .any(|configured| configured == cluster)
         })
-        .map(|cluster| {
-            let context = EngineContext {
-                cluster,
-                ..context.clone()
-            };
-            ClosedEngine::not_configured(context).run()
-        });
+        .map(|cluster| ClosedEngine::not_configured(context.for_cluster(&cluster)).run());
     join_all(orphans).await;
 }

@@ -204,13 +204,7 @@ async fn gather(
     let Some(replicas) = replicas else {
         return Ok(Evidence::without_partition(search.from));
     };
-    let replica_lag_limit = match replicas.replicas {
-        0 | 1 => Duration::ZERO,
-        _ => admin.replica_lag_limit().await.unwrap_or_else(|error| {
-            tracing::warn!(%error, "assuming Kafka's default for replica.lag.time.max.ms");
-            DEFAULT_REPLICA_LAG_LIMIT
-        }),
-    };
+    let replica_lag_limit = replica_lag_limit(admin, replicas).await;
     let settings = admin.topic_config(topic).await;
     let settings = settings.map(LogSettings::from).inspect_err(|error| {
         tracing::warn!(%error, "without it only what is found can be proven");
@@ -234,7 +228,47 @@ async fn gather(
     })
 }
 
+/// How long a record may be appended and not yet replicated; none at all with one replica.
+async fn replica_lag_limit(admin: &KafkaAdmin, replicas: PartitionReplicas) -> Duration {
+    if replicas.replicas <= 1 {
+        return Duration::ZERO;
+    }
+    admin.replica_lag_limit().await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "assuming Kafka's default for replica.lag.time.max.ms");
+        DEFAULT_REPLICA_LAG_LIMIT
+    })
+}
+
 impl Evidence {
+    /// Why this log will never prove that a record is absent.
+    fn what_was_lost(&self, recorded: Landing) -> Option<&'static str> {
+        // Of a partition that is not there, nothing was read.
+        self.replicas?;
+        if self.watermarks.high < recorded.offset {
+            return Some("the destination's log was cut off after it was sent");
+        }
+        if self.watermarks.low > recorded.offset || self.scan.gap {
+            return Some("retention removed the part of the destination's log where it would be");
+        }
+        let compacted = self.settings.is_some_and(|settings| settings.compacted);
+        compacted.then_some("the destination is compacted: it may have been there and be gone")
+    }
+
+    /// What does not prove anything now, and may later.
+    fn what_is_missing(&self) -> Option<&'static str> {
+        let Some(replicas) = self.replicas else {
+            return Some("the destination partition is no longer there");
+        };
+        let Some(settings) = self.settings else {
+            return Some("the settings of the destination could not be read");
+        };
+        if replicas.in_sync_replicas < settings.min_in_sync {
+            return Some("the destination had too few in-sync replicas to prove anything");
+        }
+        let incomplete = !self.scan.complete;
+        incomplete.then_some("the destination's log could not be read to its end")
+    }
+
     fn without_partition(from: Offset) -> Self {
         Self {
             replicas: None,
@@ -267,42 +301,21 @@ fn verdict(
             offset: *offset,
         });
     }
-    let no_proof_yet = |reason: &str| {
-        if now.since(over_at) >= GIVE_UP_AFTER {
+    if let Some(reason) = evidence.what_was_lost(recorded) {
+        return Verdict::Unprovable(reason.to_owned());
+    }
+    if let Some(reason) = evidence.what_is_missing() {
+        return if now.since(over_at) >= GIVE_UP_AFTER {
             Verdict::Unprovable(reason.to_owned())
         } else {
             Verdict::NotYet(LOOK_AGAIN)
-        }
-    };
-    let Some(replicas) = evidence.replicas else {
-        return no_proof_yet("the destination partition is no longer there");
-    };
-    if evidence.watermarks.high < recorded.offset {
-        let reason = "the destination's log was cut off after it was sent";
-        return Verdict::Unprovable(reason.to_owned());
-    }
-    if evidence.watermarks.low > recorded.offset || evidence.scan.gap {
-        let reason = "retention removed the part of the destination's log where it would be";
-        return Verdict::Unprovable(reason.to_owned());
-    }
-    let Some(settings) = evidence.settings else {
-        return no_proof_yet("the settings of the destination could not be read");
-    };
-    if settings.compacted {
-        let reason = "the destination is compacted, so that it may have been there and be gone";
-        return Verdict::Unprovable(reason.to_owned());
-    }
-    if replicas.in_sync_replicas < settings.min_in_sync {
-        return no_proof_yet("the destination had too few in-sync replicas to prove anything");
+        };
     }
     // A record may be appended and lie beyond the high watermark until its followers have it, or have
     // left the in-sync replicas.
     let replicated_at = over_at.plus(evidence.replica_lag_limit.mul_f64(1.5));
     if evidence.watermarks_read_at < replicated_at {
         return Verdict::NotYet(replicated_at.since(now).max(LOOK_AGAIN));
-    }
-    if !evidence.scan.complete {
-        return no_proof_yet("the destination's log could not be read to its end");
     }
     Verdict::Absent
 }

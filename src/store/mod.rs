@@ -19,6 +19,7 @@ mod intake;
 mod message_rows;
 mod overview;
 mod page;
+mod replay_jobs;
 mod replay_work;
 mod replays;
 mod revisions;

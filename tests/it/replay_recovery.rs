@@ -141,6 +141,34 @@ async fn an_open_transaction_does_not_hide_what_was_sent() {
 }
 
 #[tokio::test]
+async fn a_transaction_marker_at_the_end_of_the_log_is_no_obstacle() {
+    let topic = new_topic("replay", 1, &[]).await;
+    let fixture = new_store().await;
+    let ids = index(&fixture.store, &kafka_letters(&topic, 0, &[Some("a")])).await;
+    let replay = left_sending(&fixture.store, &ids, &topic).await.remove(0);
+    let other = topic.clone();
+    let transaction = move || {
+        let transaction = open_transaction(&other);
+        transaction
+            .commit_transaction(Duration::from_secs(10))
+            .unwrap();
+    };
+    tokio::task::spawn_blocking(transaction).await.unwrap();
+
+    let running = Running::engines(impatient_kafka(), &fixture.store);
+    let sent = running.reaches(replay.id, ReplayStateName::Sent).await;
+    let ReplayState::Sent {
+        landing: Some(landing),
+        ..
+    } = sent.state
+    else {
+        panic!("{sent:?}")
+    };
+    assert_eq!(landing.offset, Offset(2), "behind a record and its marker");
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_proven_waits_for_a_person() {
     let topic = new_topic("replay", 1, &[("cleanup.policy", "compact")]).await;
     let fixture = new_store().await;

@@ -34,15 +34,20 @@ pub struct DlqConsumer {
 
 impl DlqConsumer {
     pub fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
-        Self::with_isolation(config, "read_committed")
+        Self::with(config, &[("isolation.level", "read_committed")])
     }
 
-    /// One that also sees records of open and aborted transactions, to look for what was sent.
-    pub(super) fn reading_uncommitted(config: &KafkaConfig) -> Result<Self, KafkaError> {
-        Self::with_isolation(config, "read_uncommitted")
+    /// One that also sees records of open and aborted transactions, to look for what was sent, and
+    /// that says by an error when it has read everything there is.
+    pub(super) fn to_the_end(config: &KafkaConfig) -> Result<Self, KafkaError> {
+        let settings = [
+            ("isolation.level", "read_uncommitted"),
+            ("enable.partition.eof", "true"),
+        ];
+        Self::with(config, &settings)
     }
 
-    fn with_isolation(config: &KafkaConfig, isolation: &str) -> Result<Self, KafkaError> {
+    fn with(config: &KafkaConfig, settings: &[(&str, &str)]) -> Result<Self, KafkaError> {
         let mut client = client_config(config);
         client
             // Needed by librdkafka although no group is joined.
@@ -51,12 +56,14 @@ impl DlqConsumer {
             .set("enable.auto.offset.store", "false")
             // An offset that is gone must be seen as a gap, never skipped in silence.
             .set("auto.offset.reset", "error")
-            .set("isolation.level", isolation)
             .set("queued.max.messages.kbytes", "16384")
             // One answer, which librdkafka holds whole; a record that is larger is still fetched.
             .set("fetch.max.bytes", "16777216")
             .set("fetch.message.max.bytes", "1048576")
             .set("fetch.wait.max.ms", "200");
+        for (key, value) in settings {
+            client.set(*key, *value);
+        }
         Ok(Self {
             consumer: client
                 .create_with_context(ClientLog)
@@ -139,22 +146,4 @@ fn is_passing(error: &KafkaClientError) -> bool {
         error.rdkafka_error_code(),
         Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve)
     )
-}
-
-impl DlqConsumer {
-    /// Whether everything before `end` was read, also where the last offsets are transaction markers,
-    /// which no consumer sees.
-    pub(super) fn position_reached(
-        &self,
-        topic: &TopicName,
-        partition: Partition,
-        end: Offset,
-    ) -> Result<bool, KafkaError> {
-        let positions = self.consumer.position().map_err(KafkaError::Consume)?;
-        let position = positions.find_partition(topic.as_str(), partition.0);
-        Ok(position.is_some_and(|found| match found.offset() {
-            rdkafka::Offset::Offset(next) => next >= end.0,
-            _ => false,
-        }))
-    }
 }

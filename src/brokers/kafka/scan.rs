@@ -1,12 +1,12 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use rdkafka::error::KafkaError as ClientError;
 
 use super::consumer::{AssignedPartition, DlqConsumer};
-use super::{KafkaAdmin, KafkaError};
+use super::{KafkaAdmin, KafkaError, KafkaRecord};
 use crate::config::KafkaConfig;
-use crate::domain::{Message, Offset, Partition, TopicName};
+use crate::domain::{Offset, Partition, TopicName};
 
 /// Records read at once.
 const BATCH_RECORDS: usize = 1_000;
@@ -40,63 +40,49 @@ pub async fn scan_for_headers(
 ) -> Result<ScanResult, KafkaError> {
     let admin = KafkaAdmin::new(config)?;
     let watermarks = admin.watermarks(topic, partition).await?;
-    let gap = watermarks.low > from;
+    let start = from.max(watermarks.low);
     let mut result = ScanResult {
         found: HashMap::new(),
-        gap,
-        complete: false,
+        gap: watermarks.low > from,
+        complete: start >= to,
     };
-    let start = from.max(watermarks.low);
-    if start >= to {
-        result.complete = true;
+    if result.complete {
         return Ok(result);
     }
-    let consumer = DlqConsumer::reading_uncommitted(config)?;
+    let consumer = DlqConsumer::to_the_end(config)?;
     consumer.assign(&[AssignedPartition {
         topic: topic.clone(),
         partition,
         offset: start,
     }])?;
-    let mut last_read = Instant::now();
-    // The last offset before `to` may be a transaction marker, which no consumer sees: the position
-    // that an empty read leaves behind is proof only when the partition's end was reached.
-    while last_read.elapsed() < IDLE_LIMIT {
-        let batch = consumer
-            .next_batch(BATCH_RECORDS, Duration::from_millis(200))
-            .await?;
-        if batch.is_empty() && consumer.position_reached(topic, partition, to)? {
-            result.complete = true;
-            return Ok(result);
-        }
-        for record in batch {
-            last_read = Instant::now();
-            note(
-                &mut result.found,
-                &record.message,
-                record.offset,
-                header,
-                wanted,
-            );
-            if record.offset.0 + 1 >= to.0 {
-                result.complete = true;
-                return Ok(result);
+    while !result.complete {
+        let batch = match consumer.next_batch(BATCH_RECORDS, IDLE_LIMIT).await {
+            Ok(batch) if batch.is_empty() => break,
+            Ok(batch) => batch,
+            // The last offsets before `to` may be transaction markers, which no consumer sees.
+            Err(KafkaError::Consume(ClientError::PartitionEOF(_))) => {
+                let end = admin.watermarks(topic, partition).await?.high;
+                result.complete = end >= to;
+                break;
             }
+            Err(error) => return Err(error),
+        };
+        for record in &batch {
+            note(&mut result.found, record, header, wanted);
         }
+        result.complete = batch.last().is_some_and(|last| last.offset.0 + 1 >= to.0);
     }
     Ok(result)
 }
 
 fn note(
     found: &mut HashMap<String, Offset>,
-    message: &Message,
-    offset: Offset,
+    record: &KafkaRecord,
     header: &str,
     wanted: &HashSet<String>,
 ) {
-    if let Some(value) = message
-        .header_text(header)
-        .filter(|value| wanted.contains(*value))
-    {
-        found.entry(value.to_owned()).or_insert(offset);
+    let value = record.message.header_text(header);
+    if let Some(value) = value.filter(|value| wanted.contains(*value)) {
+        found.entry(value.to_owned()).or_insert(record.offset);
     }
 }

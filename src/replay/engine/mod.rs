@@ -75,6 +75,13 @@ pub(super) enum Next {
 }
 
 impl EngineContext {
+    pub(super) fn for_cluster(&self, cluster: &ClusterName) -> Self {
+        Self {
+            cluster: cluster.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Writes events down in one transaction and announces them; answers the replays that changed.
     /// A transition that contradicts what is known meanwhile, such as a cancellation, is left out.
     async fn advance(
