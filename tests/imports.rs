@@ -1,6 +1,7 @@
 //! Cargo does not police the direction of imports inside one crate; this test does.
 //!
 //! It reads the table of allowed imports in `ARCHITECTURE.md` and every `crate::` path under `src/`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

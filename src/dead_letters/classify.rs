@@ -16,7 +16,7 @@ const VERSION: &str = "v1";
 const LONGEST_TITLE: usize = 160;
 
 /// The failure group of a dead letter in `dlq`. Equal input gives the equal group for ever.
-pub fn classify(
+pub(super) fn classify(
     system: System,
     dlq: &str,
     decoded: &Decoded,

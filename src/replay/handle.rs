@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -16,7 +17,7 @@ use super::outcome::count_outcome;
 use super::plan::{PlanContext, judge, sort_for_sending};
 use super::{
     Actor, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,
-    PreflightEvent, ReplayError, ReplayRequest, RevisionChoice, Selection, crash,
+    PreflightEvent, ReplayError, ReplayRequest, RevisionChoice, Selection, crash, plan,
 };
 
 /// What people do with replays. Cheap to clone.
@@ -42,7 +43,7 @@ impl ReplayHandle {
         let selected = self.select(&request.selection).await?;
         let candidates = self.candidates(&selected.ids, request.revision).await?;
         let snapshot = self.snapshots.borrow().clone();
-        let events = self.judge_all(&candidates, &request.destination, &snapshot);
+        let events = self.judge_all(&selected.ids, &candidates, request, &snapshot);
         Ok(Preflight {
             matching: selected.matching,
             cut_at: selected.cut_at,
@@ -60,9 +61,8 @@ impl ReplayHandle {
         let selected = self.select(&request.selection).await?;
         let candidates = self.candidates(&selected.ids, request.revision).await?;
         let snapshot = self.snapshots.borrow().clone();
-        let events = self.judge_all(&candidates, &request.destination, &snapshot);
+        let events = self.judge_all(&selected.ids, &candidates, &request, &snapshot);
         let (job, mut refused) = freeze(events, &request, &actor, Timestamp::now());
-        refused.extend(unknown_ids(&selected.ids, &candidates));
         if job.replays.is_empty() {
             return Err(ReplayError::NothingEligible { refused });
         }
@@ -169,19 +169,25 @@ impl ReplayHandle {
 
     fn judge_all(
         &self,
+        ids: &[DeadLetterId],
         candidates: &[ReplayCandidate],
-        destination: &DestinationChoice,
+        request: &ReplayRequest,
         snapshot: &Snapshot,
     ) -> Vec<PreflightEvent> {
         let context = PlanContext {
             config: &self.config,
             snapshot,
-            destination,
+            request,
         };
+        let known: HashSet<DeadLetterId> = candidates
+            .iter()
+            .map(|candidate| candidate.summary.id)
+            .collect();
         let judged = candidates
             .iter()
             .map(|candidate| judge(candidate, &context));
-        judged.collect()
+        let missing = ids.iter().filter(|id| !known.contains(id));
+        judged.chain(missing.map(|id| plan::unknown(*id))).collect()
     }
 }
 
@@ -231,20 +237,6 @@ fn freeze(
         replays,
     };
     (job, refused)
-}
-
-fn unknown_ids(ids: &[DeadLetterId], candidates: &[ReplayCandidate]) -> Vec<RefusedReplay> {
-    let known: std::collections::HashSet<_> = candidates
-        .iter()
-        .map(|candidate| candidate.summary.id)
-        .collect();
-    let unknown = ids.iter().filter(|id| !known.contains(id));
-    unknown
-        .map(|id| RefusedReplay {
-            dead_letter: *id,
-            reason: "there is no such dead letter".to_owned(),
-        })
-        .collect()
 }
 
 fn selection_for_people(selection: &Selection) -> String {

@@ -25,6 +25,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -41,7 +42,7 @@ pub use request::{
 };
 
 use changes::Changes;
-use engine::{EngineContext, KafkaEngine, RabbitMqEngine};
+use engine::{ClosedEngine, EngineContext, KafkaEngine, RabbitMqEngine};
 use outcome::OutcomeWatcher;
 
 /// Work that goes on until `stop` is cancelled.
@@ -70,7 +71,7 @@ pub fn start(
     for kafka in &config.kafka {
         let context = context(&kafka.name);
         spawn(if kafka.read_only {
-            Box::pin(engine::refuse_read_only(context))
+            Box::pin(ClosedEngine::read_only(context).run())
         } else {
             Box::pin(KafkaEngine::new(context, kafka.clone()).run())
         });
@@ -78,11 +79,17 @@ pub fn start(
     for rabbitmq in &config.rabbitmq {
         let context = context(&rabbitmq.name);
         spawn(if rabbitmq.read_only {
-            Box::pin(engine::refuse_read_only(context))
+            Box::pin(ClosedEngine::read_only(context).run())
         } else {
             Box::pin(RabbitMqEngine::new(context, rabbitmq.clone()).run())
         });
     }
+    let orphans = end_orphans(
+        Arc::clone(config),
+        store.clone(),
+        context(&ClusterName::default()),
+    );
+    spawn(Box::pin(orphans));
     let patterns = &config.dead_letters;
     let filter = |patterns: &[String]| NameFilter::parse(patterns.iter().map(String::as_str));
     let watcher = OutcomeWatcher {
@@ -105,4 +112,30 @@ pub fn start(
         snapshots,
         changes,
     })
+}
+
+/// Ends the replays to clusters that are not in the configuration any more.
+async fn end_orphans(config: Arc<Config>, store: Store, context: EngineContext) {
+    let clusters = match store.clusters_of_open_replays().await {
+        Ok(clusters) => clusters,
+        Err(error) => {
+            tracing::error!(%error, "cannot look for replays to clusters that are not configured");
+            return;
+        }
+    };
+    let orphans = clusters
+        .into_iter()
+        .filter(|cluster| {
+            !config
+                .cluster_names()
+                .any(|configured| configured == cluster)
+        })
+        .map(|cluster| {
+            let context = EngineContext {
+                cluster,
+                ..context.clone()
+            };
+            ClosedEngine::not_configured(context).run()
+        });
+    join_all(orphans).await;
 }

@@ -4,18 +4,18 @@
 use crate::config::Config;
 use crate::domain::{
     ClusterDetail, ClusterName, ClusterSnapshot, Custody, DeadLetterId, DeadLetterStatus,
-    Destination, ExchangeName, Offset, Partition, Position, QueueName, Snapshot, System, TopicName,
-    VhostName,
+    Destination, ExchangeName, Offset, Partition, Position, QueueName, QueueSample, RabbitMqDetail,
+    RevisionNumber, Snapshot, System, TopicName, VhostName,
 };
 use crate::store::ReplayCandidate;
 
-use super::{DestinationChoice, PreflightEvent, Refusal, RefusalKind};
+use super::{DestinationChoice, PreflightEvent, Refusal, RefusalKind, ReplayRequest, Selection};
 
 /// What a plan looks at beside the dead letters.
 pub(super) struct PlanContext<'a> {
     pub(super) config: &'a Config,
     pub(super) snapshot: &'a Snapshot,
-    pub(super) destination: &'a DestinationChoice,
+    pub(super) request: &'a ReplayRequest,
 }
 
 /// Brings candidates into the order in which they will be sent: as they lay in the topic of origin,
@@ -50,11 +50,22 @@ fn sending_order(candidate: &ReplayCandidate) -> SendingOrder {
     )
 }
 
+/// What is said of a dead letter that the store does not know.
+pub(super) fn unknown(dead_letter: DeadLetterId) -> PreflightEvent {
+    PreflightEvent {
+        dead_letter,
+        revision: RevisionNumber(0),
+        replayed_before: false,
+        verdict: refuse(RefusalKind::Gone, "there is no such dead letter"),
+        warnings: Vec::new(),
+    }
+}
+
 /// What would happen to each candidate.
 pub(super) fn judge(candidate: &ReplayCandidate, context: &PlanContext<'_>) -> PreflightEvent {
     let mut warnings = Vec::new();
-    let verdict = is_ready(candidate)
-        .and_then(|()| destination_of(candidate, context.destination))
+    let verdict = is_ready(candidate, &context.request.selection)
+        .and_then(|()| destination_of(candidate, &context.request.destination))
         .and_then(|destination| is_allowed(candidate, &destination, context).map(|()| destination))
         .and_then(|destination| exists(destination, candidate, context.snapshot, &mut warnings));
     PreflightEvent {
@@ -72,13 +83,17 @@ fn refuse<T>(kind: RefusalKind, reason: impl Into<String>) -> Result<T, Refusal>
 }
 
 /// Whether the dead letter itself can be sent. The store checks the same again when it freezes the job.
-fn is_ready(candidate: &ReplayCandidate) -> Result<(), Refusal> {
+fn is_ready(candidate: &ReplayCandidate, selection: &Selection) -> Result<(), Refusal> {
     let summary = &candidate.summary;
     match summary.status {
         DeadLetterStatus::Replaying => {
             return refuse(RefusalKind::Active, "a replay of it is still active");
         }
         DeadLetterStatus::Gone => return refuse(RefusalKind::Gone, "it has left its queue"),
+        DeadLetterStatus::Replayed if matches!(selection, Selection::Filter(_)) => {
+            let reason = "it was replayed already; select it by itself to send it again";
+            return refuse(RefusalKind::AlreadyReplayed, reason);
+        }
         DeadLetterStatus::Open | DeadLetterStatus::Replayed => {}
     }
     if candidate.revision > summary.latest_revision {
@@ -184,7 +199,7 @@ fn is_allowed(
 }
 
 /// Whether the configuration forbids writes to a cluster; `None` if it has no such cluster.
-pub(super) fn read_only(config: &Config, cluster: &ClusterName, system: System) -> Option<bool> {
+fn read_only(config: &Config, cluster: &ClusterName, system: System) -> Option<bool> {
     match system {
         System::Kafka => {
             let found = config.kafka.iter().find(|kafka| kafka.name == *cluster);
@@ -275,9 +290,8 @@ fn queue_or_exchange_exists(
         return Ok(());
     };
     if exchange.as_str().is_empty() {
-        let is_it = |sample: &crate::domain::QueueSample| {
-            sample.vhost == *vhost && sample.queue.as_str() == routing_key
-        };
+        let is_it =
+            |sample: &QueueSample| sample.vhost == *vhost && sample.queue.as_str() == routing_key;
         if detail.queues.iter().any(|status| is_it(&status.sample)) {
             return Ok(());
         }
@@ -288,7 +302,7 @@ fn queue_or_exchange_exists(
 }
 
 fn exchange_exists(
-    detail: &crate::domain::RabbitMqDetail,
+    detail: &RabbitMqDetail,
     vhost: &VhostName,
     exchange: &ExchangeName,
 ) -> Result<(), Refusal> {

@@ -7,7 +7,7 @@
 //! (appended, not yet replicated), was not removed by retention, and the log was not cut off. Else it is
 //! unknown, and waits for a person.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use crate::brokers::kafka::{
@@ -75,13 +75,31 @@ struct Search {
 struct Evidence {
     /// `None`: the topic or the partition is not there.
     replicas: Option<PartitionReplicas>,
-    min_in_sync: usize,
-    compacted: bool,
+    /// `None`: the brokers do not tell, perhaps because we may not ask.
+    settings: Option<LogSettings>,
     replica_lag_limit: Duration,
     /// Read before the scan, which ends at `high`.
     watermarks: Watermarks,
     watermarks_read_at: Timestamp,
     scan: ScanResult,
+}
+
+/// The settings of a topic that decide what its log can prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LogSettings {
+    min_in_sync: usize,
+    compacted: bool,
+}
+
+impl From<HashMap<String, String>> for LogSettings {
+    fn from(settings: HashMap<String, String>) -> Self {
+        let min_in_sync = settings.get("min.insync.replicas");
+        let cleanup = settings.get("cleanup.policy");
+        Self {
+            min_in_sync: min_in_sync.and_then(|text| text.parse().ok()).unwrap_or(1),
+            compacted: cleanup.is_some_and(|policy| policy.contains("compact")),
+        }
+    }
 }
 
 /// What the evidence says of one replay.
@@ -193,9 +211,10 @@ async fn gather(
             DEFAULT_REPLICA_LAG_LIMIT
         }),
     };
-    let settings = admin.topic_config(topic).await?;
-    let min_in_sync = settings.get("min.insync.replicas");
-    let cleanup = settings.get("cleanup.policy");
+    let settings = admin.topic_config(topic).await;
+    let settings = settings.map(LogSettings::from).inspect_err(|error| {
+        tracing::warn!(%error, "without it only what is found can be proven");
+    });
     let watermarks_read_at = Timestamp::now();
     let watermarks = admin.watermarks(topic, partition).await?;
     let wanted: HashSet<String> = search
@@ -207,8 +226,7 @@ async fn gather(
     let scan = scan_for_headers(config, (topic, partition), range, REPLAY_ID, &wanted).await?;
     Ok(Evidence {
         replicas: Some(replicas),
-        min_in_sync: min_in_sync.and_then(|text| text.parse().ok()).unwrap_or(1),
-        compacted: cleanup.is_some_and(|policy| policy.contains("compact")),
+        settings: settings.ok(),
         replica_lag_limit,
         watermarks,
         watermarks_read_at,
@@ -220,8 +238,7 @@ impl Evidence {
     fn without_partition(from: Offset) -> Self {
         Self {
             replicas: None,
-            min_in_sync: 1,
-            compacted: false,
+            settings: None,
             replica_lag_limit: Duration::ZERO,
             watermarks: Watermarks {
                 low: from,
@@ -229,7 +246,7 @@ impl Evidence {
             },
             watermarks_read_at: Timestamp::now(),
             scan: ScanResult {
-                found: std::collections::HashMap::new(),
+                found: HashMap::new(),
                 gap: false,
                 complete: false,
             },
@@ -268,11 +285,14 @@ fn verdict(
         let reason = "retention removed the part of the destination's log where it would be";
         return Verdict::Unprovable(reason.to_owned());
     }
-    if evidence.compacted {
+    let Some(settings) = evidence.settings else {
+        return no_proof_yet("the settings of the destination could not be read");
+    };
+    if settings.compacted {
         let reason = "the destination is compacted, so that it may have been there and be gone";
         return Verdict::Unprovable(reason.to_owned());
     }
-    if replicas.in_sync_replicas < evidence.min_in_sync {
+    if replicas.in_sync_replicas < settings.min_in_sync {
         return no_proof_yet("the destination had too few in-sync replicas to prove anything");
     }
     // A record may be appended and lie beyond the high watermark until its followers have it, or have

@@ -24,7 +24,8 @@ pub struct ReplayRequest {
 pub enum Selection {
     /// Exactly these; one that is named twice is replayed once.
     DeadLetters(Vec<DeadLetterId>),
-    /// The oldest [`MOST_EVENTS_OF_A_JOB`] that match. They are frozen when the job starts.
+    /// The oldest [`MOST_EVENTS_OF_A_JOB`] that match, without those that were replayed already. They
+    /// are frozen when the job starts.
     Filter(Filter),
 }
 
@@ -126,7 +127,7 @@ impl Preflight {
         self.events.iter().filter(of_kind).count()
     }
 
-    /// Eligible events that were sent before, by an earlier replay.
+    /// Eligible events that were sent before, by an earlier replay, and were named nevertheless.
     pub fn already_replayed(&self) -> usize {
         self.events
             .iter()
@@ -160,6 +161,8 @@ pub struct Refusal {
 pub enum RefusalKind {
     /// A replay of it is planned, being sent, or unknown.
     Active,
+    /// It was sent before. A filter leaves it out; whoever names it may send it again.
+    AlreadyReplayed,
     /// It has left its queue, or was never there.
     Gone,
     /// Its headers do not tell where it came from, or that place does not exist.
@@ -173,8 +176,9 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Active,
+        Self::AlreadyReplayed,
         Self::Gone,
         Self::NoDestination,
         Self::NotAllowed,
@@ -186,6 +190,7 @@ impl RefusalKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "a replay is already active",
+            Self::AlreadyReplayed => "already replayed",
             Self::Gone => "no longer there",
             Self::NoDestination => "no known destination",
             Self::NotAllowed => "destination not allowed",

@@ -1,7 +1,5 @@
 //! What the replay engines read: candidates, what is planned or under way, what waits for its outcome.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
@@ -198,21 +196,15 @@ impl Store {
         rows.into_iter().map(TrackedRow::into_tracked).collect()
     }
 
-    /// Clusters to which replays are planned, and how many.
-    pub async fn planned_by_cluster(&self) -> Result<HashMap<ClusterName, u64>, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
-            "SELECT json_extract(destination, '$.cluster') AS cluster, COUNT(*) FROM replays \
-             WHERE state = 'planned' GROUP BY cluster",
+    /// Clusters to which replays are planned or being sent.
+    pub async fn clusters_of_open_replays(&self) -> Result<Vec<ClusterName>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT json_extract(destination, '$.cluster') FROM replays \
+             WHERE state IN ('planned', 'sending')",
         )
         .fetch_all(&self.reader)
         .await?;
-        let count = |(cluster, count): (String, i64)| {
-            (
-                ClusterName::from(cluster),
-                u64::try_from(count).unwrap_or(0),
-            )
-        };
-        Ok(rows.into_iter().map(count).collect())
+        Ok(names.into_iter().map(ClusterName::from).collect())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Integration tests against real brokers, in one binary because linking is what costs.
 //!
 //! `cargo xtask test` starts the brokers and says where they are in `REDRIVE_TEST_*`.
-
 #![expect(
     clippy::unwrap_used,
     reason = "a fixture fails its test by panicking, as a test itself does"
@@ -12,6 +11,8 @@ mod browser;
 mod demo;
 mod intake;
 mod kafka_clients;
+mod kafka_edges;
+mod kafka_hostile;
 mod kafka_wire;
 mod metrics;
 mod prometheus;
@@ -24,6 +25,7 @@ mod replay_kafka;
 mod replay_outcome;
 mod replay_rabbitmq;
 mod replay_recovery;
+mod replay_uncertain;
 mod sampling;
 mod sampling_rabbitmq;
 mod support;

@@ -72,6 +72,9 @@ fn is_settled(queue: &QueueSample) -> bool {
     counts == (Some(4), Some(2), Some(2)) && totals == Some((5, 1, 0))
 }
 
+/// The start of an answer that never ends.
+static BRACKETS: [u8; 65536] = [b'['; 65536];
+
 #[tokio::test]
 async fn the_numbers_are_those_of_what_was_published() {
     let vhost = Vhost::create().await;
@@ -209,7 +212,7 @@ async fn a_queue_of_this_moment_already_has_its_policy() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(details.sample.message_ttl, Some(Duration::from_secs(60)));
+    assert_eq!(details.sample.message_ttl, Some(Duration::from_mins(1)));
 }
 
 fn topology_of(
@@ -412,7 +415,7 @@ async fn a_broker_that_is_down_slow_or_no_broker_is_an_error_that_helps() {
 
     let endless = server(
         b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n",
-        &[b'['; 65536],
+        &BRACKETS,
     );
     check(
         &failure(&endless.await, Duration::from_secs(20)).await,

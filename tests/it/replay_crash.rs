@@ -137,7 +137,7 @@ async fn kafka_gets_every_event_exactly_once_however_often_the_process_is_killed
     let kills = Kills::default();
     let instances = KAFKA_SCRIPTS.map(|script| kafka_instance(script, &kills));
     let instances = futures_util::stream::iter(instances).buffer_unordered(INSTANCES);
-    instances.collect::<Vec<()>>().await;
+    Box::pin(instances.collect::<Vec<()>>()).await;
     assert!(
         kills.count() >= FEWEST_KILLS,
         "only {} kills",
@@ -207,7 +207,7 @@ async fn rabbitmq_gets_no_event_twice_and_what_is_not_surely_there_is_said_to_be
     let kills = Kills::default();
     let instances = RABBITMQ_SCRIPTS.map(|script| rabbitmq_instance(script, &kills));
     let instances = futures_util::stream::iter(instances).buffer_unordered(INSTANCES);
-    instances.collect::<Vec<()>>().await;
+    Box::pin(instances.collect::<Vec<()>>()).await;
     assert!(
         kills.count() >= FEWEST_KILLS,
         "only {} kills",

@@ -117,11 +117,11 @@ async fn what_a_group_commits_is_passed_and_then_consumed() {
         .running
         .reaches(replay, ReplayStateName::Passed)
         .await;
-    let consumed = service
+    let settled = service
         .running
         .reaches(replay, ReplayStateName::Consumed)
         .await;
-    let ReplayState::Consumed { by, at, .. } = consumed.state else {
+    let ReplayState::Consumed { by, at, .. } = settled.state else {
         unreachable!()
     };
     assert_eq!(by[0].group, service.group);

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
 use redrive::domain::conventions as names;
 use redrive::domain::{
@@ -13,11 +15,11 @@ use redrive::replay::{Decision, ReplayError};
 use redrive::store::{NewReplay, NewReplayJob, Store};
 use uuid::Uuid;
 
-use crate::support::kafka;
 use crate::support::replay_letters::{audit_entry, index, kafka_letters, text};
 use crate::support::replays::{
     Running, alice, impatient_kafka, new_store, new_topic, records_in, request,
 };
+use crate::support::{kafka, unique};
 
 /// Replays as a process left them that died while it was sending.
 async fn left_sending(store: &Store, ids: &[DeadLetterId], topic: &TopicName) -> Vec<Replay> {
@@ -91,6 +93,51 @@ async fn what_a_dead_process_sent_is_found_and_the_rest_is_sent_once() {
         assert_eq!(copies.count(), 1);
     }
     running.stop().await;
+}
+
+/// A transaction that nobody ends: the last stable offset stays before it.
+fn open_transaction(topic: &TopicName) -> BaseProducer {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", kafka().bootstrap_servers.join(","))
+        .set("transactional.id", unique("transaction"))
+        .create()
+        .unwrap();
+    producer.init_transactions(Duration::from_secs(10)).unwrap();
+    producer.begin_transaction().unwrap();
+    producer
+        .send(BaseRecord::<(), str>::to(topic.as_str()).payload("open"))
+        .unwrap();
+    producer.flush(Duration::from_secs(10)).unwrap();
+    producer
+}
+
+#[tokio::test]
+async fn an_open_transaction_does_not_hide_what_was_sent() {
+    let topic = new_topic("replay", 1, &[]).await;
+    let fixture = new_store().await;
+    let letters = kafka_letters(&topic, 0, &[Some("a")]);
+    let ids = index(&fixture.store, &letters).await;
+    let transaction = tokio::task::spawn_blocking({
+        let topic = topic.clone();
+        move || open_transaction(&topic)
+    });
+    let transaction = transaction.await.unwrap();
+    let replay = left_sending(&fixture.store, &ids, &topic).await.remove(0);
+    let mut arrived = letters[0].message.clone();
+    arrived
+        .headers
+        .push(Header::text(names::REPLAY_ID, replay.id.to_string()));
+    let producer = ReplayProducer::new(&kafka(), Duration::from_secs(5)).unwrap();
+    let landing = producer.send(&topic, Partition(0), &arrived).await.unwrap();
+
+    let running = Running::engines(impatient_kafka(), &fixture.store);
+    let found = running.reaches(replay.id, ReplayStateName::Sent).await;
+    assert!(
+        matches!(found.state, ReplayState::Sent { landing: Some(known), .. } if known == landing),
+        "{found:?}"
+    );
+    running.stop().await;
+    drop(transaction);
 }
 
 #[tokio::test]

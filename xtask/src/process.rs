@@ -136,7 +136,7 @@ impl Service {
             let _ = fs::remove_file(&self.pid_file);
             return Ok(false);
         };
-        signal("TERM", &[identity.pid])?;
+        signal("TERM", &[identity.pid.to_string()])?;
         if !self.wait_for_end(STOP_GRACE) {
             signal("KILL", &session_members(identity.pid))?;
             self.wait_for_end(STOP_GRACE);
@@ -184,6 +184,7 @@ impl Started {
     /// Stops the parts and ends this process. Whoever would start or watch parts waits meanwhile.
     pub(crate) fn stop_all_and_exit(&self, code: i32) -> ! {
         let mut services = self.lock();
+        end_running_steps();
         if let Err(error) = stop_each(&mut services) {
             eprintln!("error: {error:#}");
             std::process::exit(1);
@@ -194,6 +195,23 @@ impl Started {
     /// While it is held, nothing is started or stopped by this command.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Service>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A step under a time limit is a process group of its own, which Ctrl-C does not reach.
+fn end_running_steps() {
+    let this = std::process::id().to_string();
+    for pid in processes() {
+        let Some(fields) = stat_fields(pid) else {
+            continue;
+        };
+        let [_, parent, group, session, ..] = fields.as_slice() else {
+            continue;
+        };
+        // What leads a session is no step but a part, and stops in its own way.
+        if *parent == this && *group == pid.to_string() && group != session {
+            let _ = signal("KILL", &[format!("-{group}")]);
+        }
     }
 }
 
@@ -295,30 +313,26 @@ pub(crate) fn is_on_path(program: &str) -> bool {
 }
 
 /// The standard library cannot send a signal; every POSIX shell can.
-fn signal(name: &str, pids: &[u32]) -> Result<()> {
+fn signal(name: &str, targets: &[String]) -> Result<()> {
     let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        "signal=$1; shift; kill -s \"$signal\" \"$@\" 2>/dev/null || true",
-        "sh",
-        name,
-    ]);
-    command.args(pids.iter().map(u32::to_string));
-    run(&mut command)
+    command.args(["-c", r#"kill -s "$0" -- "$@" 2>/dev/null || true"#, name]);
+    run(command.args(targets))
 }
 
 /// The processes of the session that a part was started in, itself included.
-fn session_members(session: u32) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return vec![session];
-    };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|&pid| {
-            let fields = stat_fields(pid);
-            fields.is_some_and(|fields| fields.get(3) == Some(&session.to_string()))
-        })
+fn session_members(session: u32) -> Vec<String> {
+    let session = session.to_string();
+    let is_member =
+        |pid: &u32| stat_fields(*pid).is_some_and(|fields| fields.get(3) == Some(&session));
+    processes()
+        .filter(is_member)
+        .map(|pid| pid.to_string())
         .collect()
+}
+
+fn processes() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 /// The fields of `/proc/PID/stat` after the name, which may itself hold spaces and parentheses:

@@ -23,6 +23,8 @@ const TEST_PACKAGES: [&str; 4] = [
 ];
 const CARGO_DENY: &str = "0.20.2";
 const CARGO_MACHETE: &str = "0.9.2";
+/// Far more than the tests take once everything is compiled, and on an empty machine still enough.
+const TEST_LIMIT: &str = "40m";
 /// The programs that tests start.
 const PROGRAMS: [(&str, &str); 3] = [
     ("REDRIVE_TEST_CHROMEDRIVER", "/usr/bin/chromedriver"),
@@ -98,7 +100,7 @@ fn check_alert_rules(workspace: &Workspace, report: &mut Report) {
 
 /// Without brokers the tests that need none still say what they find.
 fn run_tests(workspace: &Workspace, report: &mut Report) {
-    let mut tests = workspace.cargo(&["test", "--workspace", "--no-fail-fast"]);
+    let mut tests = limited(&workspace.cargo(&["test", "--workspace", "--no-fail-fast"]));
     tests.envs(PROGRAMS);
     if let Some(brokers) = report.needed("start brokers", || Brokers::ensure_running(workspace)) {
         tests.envs(brokers.variables());
@@ -112,12 +114,34 @@ fn run_tests_on_the_demo(workspace: &Workspace, report: &mut Report) {
     if let Some(demo) = report.needed("start the demo", || {
         demo::ensure_running(workspace, Profile::Dev)
     }) {
-        let mut tests = workspace.cargo(&["test", "--package", "redrive", "--test", "it"]);
-        tests.arg("on_a_running_dashboard").envs(PROGRAMS);
+        let arguments = [
+            "test",
+            "--package",
+            "redrive",
+            "--test",
+            "it",
+            "on_a_running_dashboard",
+        ];
+        let mut tests = limited(&workspace.cargo(&arguments));
+        tests.envs(PROGRAMS);
         tests.env(
             "REDRIVE_TEST_DASHBOARD",
             format!("127.0.0.1:{}", demo.dashboard_port),
         );
         report.tests(&mut tests);
     }
+}
+
+/// A test that hangs shall fail the run, with the names of those that passed on the screen, instead of
+/// keeping a machine for ever. Some tests handle SIGTERM, hence SIGKILL.
+fn limited(command: &Command) -> Command {
+    let mut limited = Command::new("timeout");
+    limited
+        .args(["--signal=KILL", TEST_LIMIT])
+        .arg(command.get_program());
+    limited.args(command.get_args());
+    if let Some(directory) = command.get_current_dir() {
+        limited.current_dir(directory);
+    }
+    limited
 }

@@ -3,11 +3,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError as KafkaClientError;
 use rdkafka::metadata::MetadataBroker;
+use rdkafka::metadata::MetadataPartition;
 use rdkafka::types::RDKafkaErrorCode;
 
+use super::client_log::ClientLog;
 use super::{KafkaError, client_config};
 use crate::config::KafkaConfig;
 use crate::domain::{Offset, Partition, TopicName};
@@ -37,19 +39,25 @@ pub struct Watermarks {
 /// Looks at topics and creates them. Cheap to clone.
 #[derive(Clone)]
 pub struct KafkaAdmin {
-    admin: Arc<AdminClient<DefaultClientContext>>,
-    reader: Arc<BaseConsumer>,
+    admin: Arc<AdminClient<ClientLog>>,
+    reader: Arc<BaseConsumer<ClientLog>>,
 }
 
 impl KafkaAdmin {
     pub fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
         let mut client = client_config(config);
-        let admin = client.create().map_err(KafkaError::Client)?;
+        let admin = client
+            .create_with_context(ClientLog)
+            .map_err(KafkaError::Client)?;
         // Otherwise librdkafka answers the last stable offset where the high watermark was asked for.
         client.set("isolation.level", "read_uncommitted");
         Ok(Self {
             admin: Arc::new(admin),
-            reader: Arc::new(client.create().map_err(KafkaError::Client)?),
+            reader: Arc::new(
+                client
+                    .create_with_context(ClientLog)
+                    .map_err(KafkaError::Client)?,
+            ),
         })
     }
 
@@ -97,28 +105,31 @@ impl KafkaAdmin {
         let (reader, name) = (Arc::clone(&self.reader), topic.clone());
         let fetch = move || reader.fetch_metadata(Some(name.as_str()), REQUEST_TIMEOUT);
         let metadata = tokio::task::spawn_blocking(fetch).await?;
-        let metadata = metadata.map_err(|source| KafkaError::Metadata {
+        let failed = |source| KafkaError::Metadata {
             topic: topic.clone(),
             source,
-        })?;
-        let described = metadata
-            .topics()
-            .iter()
-            .find(|found| found.name() == topic.as_str());
-        let described = described.filter(|found| found.error().is_none());
-        Ok(described
-            .filter(|found| !found.partitions().is_empty())
-            .map(|found| {
-                let partition =
-                    |partition: &rdkafka::metadata::MetadataPartition| PartitionReplicas {
-                        partition: Partition(partition.id()),
-                        replicas: partition.replicas().len(),
-                        in_sync_replicas: partition.isr().len(),
-                    };
-                TopicDescription {
-                    partitions: found.partitions().iter().map(partition).collect(),
-                }
-            }))
+        };
+        let metadata = metadata.map_err(failed)?;
+        let mut topics = metadata.topics().iter();
+        let Some(found) = topics.find(|found| found.name() == topic.as_str()) else {
+            return Ok(None);
+        };
+        match found.error().map(RDKafkaErrorCode::from) {
+            None => {}
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::InvalidTopic
+                // It is being created.
+                | RDKafkaErrorCode::LeaderNotAvailable,
+            ) => return Ok(None),
+            // It may well be there: no right to see it, for example.
+            Some(code) => return Err(failed(KafkaClientError::MetadataFetch(code))),
+        }
+        let described = TopicDescription {
+            partitions: found.partitions().iter().map(replicas_of).collect(),
+        };
+        Ok(Some(described).filter(|described| !described.partitions.is_empty()))
     }
 
     pub async fn watermarks(
@@ -189,5 +200,13 @@ impl KafkaAdmin {
             }
         }
         Ok(settings)
+    }
+}
+
+fn replicas_of(partition: &MetadataPartition) -> PartitionReplicas {
+    PartitionReplicas {
+        partition: Partition(partition.id()),
+        replicas: partition.replicas().len(),
+        in_sync_replicas: partition.isr().len(),
     }
 }

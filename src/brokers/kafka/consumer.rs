@@ -1,13 +1,20 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::error::KafkaError as KafkaClientError;
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
 
+use super::client_log::ClientLog;
 use super::{KafkaError, KafkaRecord, client_config};
 use crate::config::KafkaConfig;
 use crate::domain::{Offset, Partition, TopicName};
+
+/// A batch is held in memory whole; it ends with the record that reaches this size.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
 /// Where to read a partition from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +27,9 @@ pub struct AssignedPartition {
 /// Reads assigned partitions from given offsets. It joins no group and commits nothing: the store
 /// knows what was read.
 pub struct DlqConsumer {
-    consumer: StreamConsumer,
+    consumer: StreamConsumer<ClientLog>,
+    /// An error that came behind records.
+    postponed: Mutex<Option<KafkaClientError>>,
 }
 
 impl DlqConsumer {
@@ -44,10 +53,15 @@ impl DlqConsumer {
             .set("auto.offset.reset", "error")
             .set("isolation.level", isolation)
             .set("queued.max.messages.kbytes", "16384")
+            // One answer, which librdkafka holds whole; a record that is larger is still fetched.
+            .set("fetch.max.bytes", "16777216")
             .set("fetch.message.max.bytes", "1048576")
             .set("fetch.wait.max.ms", "200");
         Ok(Self {
-            consumer: client.create().map_err(KafkaError::Client)?,
+            consumer: client
+                .create_with_context(ClientLog)
+                .map_err(KafkaError::Client)?,
+            postponed: Mutex::new(None),
         })
     }
 
@@ -59,30 +73,39 @@ impl DlqConsumer {
             list.add_partition_offset(assigned.topic.as_str(), assigned.partition.0, offset)
                 .map_err(KafkaError::Assign)?;
         }
-        self.consumer.assign(&list).map_err(KafkaError::Assign)
+        self.consumer.assign(&list).map_err(KafkaError::Assign)?;
+        // What was wrong with the old assignment shows again if it still is.
+        self.postponed().take();
+        Ok(())
     }
 
     /// Records in the order of their partitions: waits up to `max_wait` for the first, then takes what
-    /// is there, up to `max_records`. Dropping the future loses nothing that was not returned, except
-    /// that it has to be assigned again to be read again.
+    /// is there, up to `max_records` or 8 MiB. An error behind records is returned by the next call, so
+    /// that neither is lost: librdkafka tells only once that an offset is gone, and the partition then
+    /// stands still until it is assigned again. Dropping the future loses nothing.
     pub async fn next_batch(
         &self,
         max_records: usize,
         max_wait: Duration,
     ) -> Result<Vec<KafkaRecord>, KafkaError> {
-        let mut batch = Vec::new();
-        let deadline = Instant::now() + max_wait;
-        let Ok(first) = tokio::time::timeout_at(deadline, self.consumer.recv()).await else {
-            return Ok(batch);
+        if let Some(error) = self.postponed().take() {
+            return Err(KafkaError::Consume(error));
+        }
+        let Some(first) = self.first_record(Instant::now() + max_wait).await? else {
+            return Ok(Vec::new());
         };
-        batch.push(KafkaRecord::from(&first.map_err(KafkaError::Consume)?));
-        while batch.len() < max_records {
+        let mut bytes = first.message.size();
+        let mut batch = vec![first];
+        while batch.len() < max_records && bytes < BATCH_BYTES {
             match self.consumer.recv().now_or_never() {
-                Some(Ok(record)) => batch.push(KafkaRecord::from(&record)),
-                // What was read so far is returned first; the error comes again with the next call
-                // or with the assignment that follows it.
+                Some(Ok(record)) => {
+                    let record = KafkaRecord::from(&record);
+                    bytes += record.message.size();
+                    batch.push(record);
+                }
+                Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "reading stopped in the middle of a batch");
+                    *self.postponed() = Some(error);
                     break;
                 }
                 None => break,
@@ -90,6 +113,32 @@ impl DlqConsumer {
         }
         Ok(batch)
     }
+
+    async fn first_record(&self, deadline: Instant) -> Result<Option<KafkaRecord>, KafkaError> {
+        loop {
+            match tokio::time::timeout_at(deadline, self.consumer.recv()).await {
+                Ok(Ok(record)) => return Ok(Some(KafkaRecord::from(&record))),
+                Ok(Err(error)) if is_passing(&error) => {}
+                Ok(Err(error)) => return Err(KafkaError::Consume(error)),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    fn postponed(&self) -> MutexGuard<'_, Option<KafkaClientError>> {
+        self.postponed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One broker of several is out of reach: librdkafka reads on from the others and comes back to it by
+/// itself. When none is left it says so with an error of its own.
+fn is_passing(error: &KafkaClientError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::Resolve)
+    )
 }
 
 impl DlqConsumer {

@@ -12,13 +12,26 @@ use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
 use bytes::Bytes;
+use rdkafka::Message as _;
 use rdkafka::bindings::{
     rd_kafka_header_add, rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_headers,
     rd_kafka_message_status, rd_kafka_msg_status_t, rd_kafka_resp_err_t,
 };
 use rdkafka::message::{BorrowedMessage, OwnedHeaders};
+use thiserror::Error;
 
-use crate::domain::{Header, HeaderValue};
+use crate::domain::{AmqpValue, Header, HeaderValue};
+
+/// Why a record cannot be produced with these headers.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(super) enum UnwritableHeader {
+    #[error(
+        "header {name:?} has a type that only RabbitMQ knows; make it text or remove it to send to Kafka"
+    )]
+    Typed { name: String },
+    #[error("librdkafka did not take header {name:?}")]
+    Refused { name: String },
+}
 
 /// All headers of a consumed record, in order, duplicates and null values included.
 pub(super) fn read(message: &BorrowedMessage<'_>) -> Vec<Header> {
@@ -27,7 +40,17 @@ pub(super) fn read(message: &BorrowedMessage<'_>) -> Vec<Header> {
     // that lives as long as the message, or returns an error and leaves the pointer null.
     let result = unsafe { rd_kafka_message_headers(message.ptr(), &raw mut native) };
     let mut headers = Vec::new();
+    if result == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NOENT {
+        return headers;
+    }
     if result != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || native.is_null() {
+        tracing::warn!(
+            topic = message.topic(),
+            partition = message.partition(),
+            offset = message.offset(),
+            "the headers of a record are not what the protocol says; \
+            it is taken without them"
+        );
         return headers;
     }
     while let Some(header) = read_one(native, headers.len()) {
@@ -63,16 +86,15 @@ fn read_one(native: *const rd_kafka_headers_t, index: usize) -> Option<Header> {
     })
 }
 
-/// The headers of a record to be produced. `None` if one cannot be written, which only a lack of
-/// memory causes.
-pub(super) fn write(headers: &[Header]) -> Option<OwnedHeaders> {
+/// The headers of a record to be produced, in order, duplicates and null values included.
+pub(super) fn write(headers: &[Header]) -> Result<OwnedHeaders, UnwritableHeader> {
     let owned = OwnedHeaders::new_with_capacity(headers.len());
     let native = ptr::from_ref(owned.as_borrowed())
         .cast_mut()
         .cast::<rd_kafka_headers_t>();
     for header in headers {
         // A null header value is a null pointer; an empty one is a pointer to no bytes.
-        let (value, size) = match header.value.as_bytes() {
+        let (value, size) = match kafka_value(header)? {
             None => (ptr::null(), 0),
             Some(bytes) => (bytes.as_ptr().cast::<c_void>(), bytes.len()),
         };
@@ -88,10 +110,25 @@ pub(super) fn write(headers: &[Header]) -> Option<OwnedHeaders> {
             )
         };
         if result != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return None;
+            return Err(UnwritableHeader::Refused {
+                name: header.name_lossy(),
+            });
         }
     }
-    Some(owned)
+    Ok(owned)
+}
+
+/// A header value as Kafka has them, bytes or null. A typed one must not become null in silence.
+fn kafka_value(header: &Header) -> Result<Option<&[u8]>, UnwritableHeader> {
+    match &header.value {
+        HeaderValue::Null | HeaderValue::Amqp(AmqpValue::Void) => Ok(None),
+        value => value
+            .as_bytes()
+            .map(Some)
+            .ok_or_else(|| UnwritableHeader::Typed {
+                name: header.name_lossy(),
+            }),
+    }
 }
 
 /// Whether a record whose delivery failed is surely not in the log.

@@ -6,6 +6,7 @@
 //! Headers go through [`headers`], the one module with unsafe code.
 
 mod admin;
+mod client_log;
 mod consumer;
 mod error;
 mod group_consumer;
@@ -38,7 +39,7 @@ fn client_config(config: &KafkaConfig) -> ClientConfig {
         // A broker that restarts is found again within seconds, not minutes.
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true")
-        // librdkafka reports every refused connection; the sampler already says that a broker is down.
+        // Below this librdkafka tells its whole life; what comes goes through `ClientLog`.
         .set_log_level(rdkafka::config::RDKafkaLogLevel::Error);
     client
 }

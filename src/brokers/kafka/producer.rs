@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::Message as _;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as KafkaClientError;
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
@@ -11,6 +12,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use super::client_log::ClientLog;
 use super::{KafkaError, client_config, headers};
 use crate::config::KafkaConfig;
 use crate::domain::{Landing, Message, Offset, Partition, TopicName};
@@ -83,8 +85,8 @@ impl ReplayProducer {
         message: &Message,
     ) -> Result<PendingDelivery, SendError> {
         let refused = |reason: String| SendError::NotPersisted { reason };
-        let headers = headers::write(&message.headers)
-            .ok_or_else(|| refused("its headers cannot be written".to_owned()))?;
+        let headers =
+            headers::write(&message.headers).map_err(|error| refused(error.to_string()))?;
         let (sender, report) = oneshot::channel();
         let mut record =
             BaseRecord::<[u8], [u8], _>::with_opaque_to(topic.as_str(), Box::new(sender))
@@ -131,7 +133,15 @@ fn surely_not_sent(error: &KafkaClientError) -> SendError {
 
 struct DeliveryContext;
 
-impl ClientContext for DeliveryContext {}
+impl ClientContext for DeliveryContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        ClientLog.log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaClientError, reason: &str) {
+        ClientLog.error(error, reason);
+    }
+}
 
 impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
     type DeliveryOpaque = Box<oneshot::Sender<Result<Landing, SendError>>>;

@@ -22,7 +22,7 @@ const MISSING_TOPIC_PAUSE: Duration = Duration::from_secs(1);
 pub(in crate::replay) struct KafkaEngine {
     context: EngineContext,
     config: KafkaConfig,
-    /// Clients are made with the first replay: each has threads of its own.
+    /// Clients live while there is something to do: each has threads of its own.
     admin: Option<KafkaAdmin>,
     producer: Option<ReplayProducer>,
     /// Topics that were not found, and since when.
@@ -80,6 +80,9 @@ impl KafkaEngine {
         let mut planned = self.context.store.planned_replays(cluster, WINDOW).await?;
         planned.retain(|planned| !topic_of(&planned.replay).is_some_and(|topic| held.holds(topic)));
         let mut next = held.next();
+        if planned.is_empty() && next == Next::WhenTold && self.admin.is_some() {
+            self.drop_clients().await;
+        }
         while !planned.is_empty() && !self.context.stop.is_cancelled() {
             let round = take_round(&mut planned);
             match self.send_round(round, &mut planned).await? {
@@ -341,6 +344,15 @@ impl KafkaEngine {
             self.producer = Some(ReplayProducer::new(&self.config, timeout)?);
         }
         Ok(())
+    }
+
+    /// Nothing is to be done: the clients' threads and buffers are given back.
+    async fn drop_clients(&mut self) {
+        let admin = self.admin.take();
+        self.drop_producer().await;
+        if let Err(error) = tokio::task::spawn_blocking(move || drop(admin)).await {
+            tracing::error!(%error, "stopping the Kafka client failed");
+        }
     }
 
     /// An idempotent producer may be unusable after a failure, and whatever it still holds must never

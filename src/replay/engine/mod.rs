@@ -5,6 +5,7 @@
 //! after. A broker that is down delays its own replays and nothing else. An engine that stops leaves
 //! states behind from which its successor recovers.
 
+mod closed;
 mod content;
 mod kafka;
 mod placement;
@@ -27,6 +28,7 @@ use crate::store::{Store, StoreError};
 use super::changes::Changes;
 use super::outcome::count_outcome;
 
+pub(super) use closed::ClosedEngine;
 pub(super) use kafka::KafkaEngine;
 pub(super) use rabbitmq::RabbitMqEngine;
 
@@ -96,20 +98,6 @@ impl EngineContext {
         self.changes.announce();
         Ok(changed)
     }
-
-    /// Refuses everything that is planned to this cluster, for a reason that will not pass by itself.
-    async fn refuse_all(&self, reason: &str) -> Result<(), StoreError> {
-        loop {
-            let planned = self.store.planned_replays(&self.cluster, WINDOW).await?;
-            if planned.is_empty() {
-                return Ok(());
-            }
-            let refused = planned
-                .iter()
-                .map(|planned| (planned.replay.id, refused(reason)));
-            self.advance(refused.collect()).await?;
-        }
-    }
 }
 
 /// Runs an engine's `work` until it shall stop: at once when something is planned, and with growing
@@ -152,18 +140,6 @@ pub(super) async fn run_engine<E>(
             () = context.stop.cancelled() => {}
         }
     }
-}
-
-/// Refuses what is planned to a cluster that may not be written to, whenever something is.
-pub(super) async fn refuse_read_only(context: EngineContext) {
-    let for_engine = context.clone();
-    run_engine(context, for_engine, async |context| {
-        context
-            .refuse_all("the cluster is configured with read_only = true")
-            .await?;
-        Ok(Next::WhenTold)
-    })
-    .await;
 }
 
 fn refused(reason: impl Into<String>) -> ReplayEvent {

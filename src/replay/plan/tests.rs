@@ -3,8 +3,10 @@ use std::sync::Arc;
 use super::*;
 use crate::domain::{
     BindingSample, BrokerHealth, DeadLetterSummary, DeathReason, EventIdentity, ExchangeSample,
-    KafkaDetail, Origin, PartitionSample, RabbitMqDetail, RevisionNumber, Timestamp, TopicStatus,
+    Filter, KafkaDetail, Origin, PartitionSample, RabbitMqDetail, RevisionNumber, Timestamp,
+    TopicStatus,
 };
+use crate::replay::RevisionChoice;
 
 fn candidate(position: Position, origin: Origin) -> ReplayCandidate {
     let custody = match position {
@@ -138,11 +140,20 @@ fn config() -> Config {
     Config::parse("", []).unwrap()
 }
 
+/// A request that names the dead letter.
+fn request(destination: &DestinationChoice) -> ReplayRequest {
+    ReplayRequest {
+        selection: Selection::DeadLetters(vec![DeadLetterId(1)]),
+        revision: RevisionChoice::Latest,
+        destination: destination.clone(),
+    }
+}
+
 fn event(candidate: &ReplayCandidate, destination: &DestinationChoice) -> PreflightEvent {
     let context = PlanContext {
         config: &config(),
         snapshot: &snapshot(),
-        destination,
+        request: &request(destination),
     };
     judge(candidate, &context)
 }
@@ -233,6 +244,30 @@ fn what_cannot_be_replayed_is_refused_with_its_reason() {
 }
 
 #[test]
+fn a_filter_leaves_out_what_was_replayed_and_a_name_does_not() {
+    let mut candidate = in_kafka(origin("orders", 0, 0));
+    candidate.summary.status = DeadLetterStatus::Replayed;
+    candidate.replayed_before = true;
+    let named = event(&candidate, &original());
+    assert!(named.verdict.is_ok() && named.replayed_before);
+    let matched = ReplayRequest {
+        selection: Selection::Filter(Filter::default()),
+        ..request(&original())
+    };
+    let context = PlanContext {
+        config: &config(),
+        snapshot: &snapshot(),
+        request: &matched,
+    };
+    let verdict = judge(&candidate, &context).verdict;
+    let expected = RefusalKind::AlreadyReplayed;
+    assert!(
+        matches!(&verdict, Err(refusal) if refusal.kind == expected),
+        "{verdict:?}"
+    );
+}
+
+#[test]
 fn an_edit_may_replace_a_body_that_was_too_large_to_keep() {
     let mut candidate = in_kafka(origin("orders", 0, 0));
     candidate.body_omitted = Some("too large".to_owned());
@@ -279,7 +314,7 @@ fn a_broker_that_does_not_answer_is_a_warning_and_no_refusal() {
     let context = PlanContext {
         config: &config(),
         snapshot: &snapshot,
-        destination: &original(),
+        request: &request(&original()),
     };
     let event = judge(&in_kafka(origin("orders", 1, 5)), &context);
     assert_eq!(partition_of(&event), Some(1));
@@ -296,7 +331,7 @@ fn read_only_clusters_refuse() {
     let context = PlanContext {
         config: &config,
         snapshot: &snapshot(),
-        destination: &original(),
+        request: &request(&original()),
     };
     let verdict = judge(&in_kafka(origin("orders", 0, 0)), &context).verdict;
     let Err(refusal) = verdict else {

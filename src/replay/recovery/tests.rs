@@ -1,5 +1,3 @@
-use std::collections::HashMap;
-
 use super::*;
 use crate::domain::{DeadLetterId, ReplayId, ReplayJobId, RevisionNumber};
 use uuid::Uuid;
@@ -42,8 +40,10 @@ fn nothing_found() -> Evidence {
             replicas: 1,
             in_sync_replicas: 1,
         }),
-        min_in_sync: 1,
-        compacted: false,
+        settings: Some(LogSettings {
+            min_in_sync: 1,
+            compacted: false,
+        }),
         replica_lag_limit: Duration::ZERO,
         watermarks: Watermarks {
             low: Offset(0),
@@ -72,7 +72,7 @@ fn unknown_because(verdict: &Verdict, expected: &str) {
 #[test]
 fn what_is_found_was_sent_whatever_else_is_wrong() {
     let mut evidence = nothing_found();
-    evidence.compacted = true;
+    evidence.settings = None;
     evidence.scan.complete = false;
     evidence.scan.gap = true;
     let id = ReplayId(Uuid::from_u128(1)).to_string();
@@ -117,7 +117,15 @@ fn a_log_that_lost_something_proves_nothing() {
     check(|e| e.watermarks.high = Offset(49), "cut off");
     check(|e| e.watermarks.low = Offset(51), "retention");
     check(|e| e.scan.gap = true, "retention");
-    check(|e| e.compacted = true, "compacted");
+    check(
+        |e| {
+            e.settings = Some(LogSettings {
+                min_in_sync: 1,
+                compacted: true,
+            });
+        },
+        "compacted",
+    );
 }
 
 #[test]
@@ -130,7 +138,16 @@ fn what_may_still_become_provable_is_looked_at_again_for_a_while() {
         unknown_because(&judge(&evidence, late), expected);
     };
     check(|e| e.replicas = None, "no longer there");
-    check(|e| e.min_in_sync = 2, "in-sync");
+    check(|e| e.settings = None, "settings");
+    check(
+        |e| {
+            e.settings = Some(LogSettings {
+                min_in_sync: 2,
+                compacted: false,
+            });
+        },
+        "in-sync",
+    );
     check(|e| e.scan.complete = false, "to its end");
 }
 

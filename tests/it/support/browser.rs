@@ -1,4 +1,4 @@
-//! A real headless Chromium, driven by chromedriver through the W3C WebDriver protocol.
+//! A real headless Chromium, driven by chromedriver through the W3C `WebDriver` protocol.
 
 use std::path::Path;
 use std::time::Duration;
@@ -40,7 +40,7 @@ impl Browser {
                 panic!("cannot start {driver}: {error}; install chromium-driver")
             });
         let client = reqwest::Client::builder()
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()
             .unwrap();
         let root = format!("http://127.0.0.1:{port}");

@@ -60,7 +60,7 @@ impl MovingMetrics {
         let tick = self.ticks.fetch_add(1, Ordering::Relaxed) + 1;
         let metrics = &self.metrics;
         let (kafka, rabbitmq) = (ClusterName::new("k"), ClusterName::new("r"));
-        let age = Some(Duration::from_secs(90_000));
+        let age = Some(Duration::from_hours(25));
         metrics.set_dlq_depth(&kafka, System::Kafka, "orders.dlq", tick, age);
         metrics.set_dlq_depth(&rabbitmq, System::RabbitMq, "orders.dead", tick, age);
         let died = DeathReason::Exception;

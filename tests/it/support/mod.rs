@@ -5,6 +5,8 @@ pub(crate) mod crashes;
 pub(crate) mod dashboard;
 pub(crate) mod demo;
 pub(crate) mod exposition;
+pub(crate) mod kafka_commits;
+pub(crate) mod kafka_peer;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod rabbitmq;

@@ -1,4 +1,4 @@
-//! As much of PromQL as finds the selectors of an expression, and the expressions of a Grafana
+//! As much of `PromQL` as finds the selectors of an expression, and the expressions of a Grafana
 //! dashboard.
 
 use serde_json::Value;

@@ -55,6 +55,10 @@ impl Vhost {
         AmqpChannel::open(&self.config(), "test").await.unwrap()
     }
 
+    #[expect(
+        clippy::unused_self,
+        reason = "it reads as the broker of this virtual host"
+    )]
     pub(crate) fn management(&self) -> ManagementClient {
         ManagementClient::new(&rabbitmq().management_url, REQUEST_TIMEOUT).unwrap()
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redrive::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaAdmin, KafkaRecord};
-use redrive::config::{Config, HumanDuration};
+use redrive::config::{Config, HumanDuration, KafkaConfig};
 use redrive::dead_letters::{self, IntakeBoard, IntakeContext};
 use redrive::domain::{
     DeadLetterId, Message, Offset, Partition, QueueName, Replay, ReplayId, ReplayStateName,
@@ -84,7 +84,8 @@ pub(crate) struct Running {
     stop: CancellationToken,
     tasks: TaskTracker,
     /// Kept for those who watch it.
-    _snapshots: Option<watch::Sender<Arc<Snapshot>>>,
+    /// Its receivers end when it is dropped.
+    kept_sender: Option<watch::Sender<Arc<Snapshot>>>,
 }
 
 impl Running {
@@ -94,7 +95,7 @@ impl Running {
         let receiver = snapshots.subscribe();
         let stop = CancellationToken::new();
         let mut running = Self::start(&Arc::new(config), store, receiver, stop);
-        running._snapshots = Some(snapshots);
+        running.kept_sender = Some(snapshots);
         running
     }
 
@@ -141,7 +142,7 @@ impl Running {
             snapshots,
             stop,
             tasks,
-            _snapshots: None,
+            kept_sender: None,
         }
     }
 
@@ -214,9 +215,18 @@ pub(crate) async fn new_topic(
 
 /// Everything that a partition holds up to its end.
 pub(crate) async fn records_in(topic: &TopicName, partition: Partition) -> Vec<KafkaRecord> {
-    let admin = KafkaAdmin::new(&kafka()).unwrap();
+    records_of(&kafka(), topic, partition).await
+}
+
+/// The same of another cluster.
+pub(crate) async fn records_of(
+    config: &KafkaConfig,
+    topic: &TopicName,
+    partition: Partition,
+) -> Vec<KafkaRecord> {
+    let admin = KafkaAdmin::new(config).unwrap();
     let end = admin.watermarks(topic, partition).await.unwrap().high;
-    let consumer = DlqConsumer::new(&kafka()).unwrap();
+    let consumer = DlqConsumer::new(config).unwrap();
     let start = AssignedPartition {
         topic: topic.clone(),
         partition,

@@ -13,10 +13,13 @@ pub(super) struct ApiVersionRange {
     pub(super) max: i16,
 }
 
-/// `ApiVersions` v3: error code and ranges.
+/// `ApiVersions` v3: error code and ranges. A refusal comes in the form of v0, which begins alike.
 pub(super) fn api_versions(bytes: &[u8]) -> Result<(i16, Vec<ApiVersionRange>)> {
     let mut reader = Reader::new(bytes);
     let error = reader.i16()?;
+    if error != 0 {
+        return Ok((error, Vec::new()));
+    }
     let ranges = reader.items(7, |reader| {
         let range = ApiVersionRange {
             api_key: reader.i16()?,
@@ -368,30 +371,4 @@ pub(super) fn list_offsets(bytes: &[u8]) -> Result<Vec<TopicOffsets>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// What the crate's own decoder aborted on: a count of 2^32 - 1 groups in twelve bytes.
-    #[test]
-    fn the_answer_that_aborts_other_decoders_is_refused() {
-        let body = [0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0];
-        assert_eq!(list_groups(&body, 4).err(), Some(DecodeError::TooLong));
-    }
-
-    proptest! {
-        #[test]
-        fn no_answer_panics(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            let _ = api_versions(&bytes);
-            for version in 9..=12 {
-                let _ = metadata(&bytes, version);
-            }
-            let _ = (list_groups(&bytes, 4), list_groups(&bytes, 5));
-            let _ = (describe_groups(&bytes), consumer_assignment(&bytes));
-            let _ = (consumer_group_describe(&bytes, 0), consumer_group_describe(&bytes, 1));
-            let _ = (offset_fetch(&bytes), offset_fetch_single(&bytes, "g"));
-            let _ = list_offsets(&bytes);
-        }
-    }
-}
+mod tests;

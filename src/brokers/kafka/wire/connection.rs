@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::answers;
-use super::error::WireError;
+use super::error::{WireError, error_text};
 
 /// No answer of a sample is larger: 100,000 partitions take about 4 MiB.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
@@ -78,11 +78,7 @@ impl Connection {
         let (code, ranges) =
             answers::api_versions(&body).map_err(|source| self.garbage(api, source))?;
         if code != 0 {
-            return Err(WireError::Refused {
-                broker: self.broker.clone(),
-                api,
-                code,
-            });
+            return Err(self.refused(api, code));
         }
         self.versions = ranges
             .into_iter()
@@ -183,7 +179,7 @@ impl Connection {
         let garbage = |source| self.garbage(api, source);
         let answered = header.i32().map_err(garbage)?;
         if answered != correlation_id {
-            return Err(garbage(super::reader::DecodeError::Truncated));
+            return Err(garbage(super::reader::DecodeError::AnotherRequest));
         }
         if header_version >= 1 {
             header.tags().map_err(garbage)?;
@@ -201,6 +197,14 @@ impl Connection {
             broker: self.broker.clone(),
             api,
             source,
+        }
+    }
+
+    pub(super) fn refused(&self, api: &'static str, code: i16) -> WireError {
+        WireError::Refused {
+            broker: self.broker.clone(),
+            api,
+            reason: error_text(code),
         }
     }
 

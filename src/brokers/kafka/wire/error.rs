@@ -1,6 +1,7 @@
 use std::io;
 use std::time::Duration;
 
+use kafka_protocol::ResponseError;
 use thiserror::Error;
 
 use super::reader::DecodeError;
@@ -47,11 +48,11 @@ pub enum WireError {
         max: i16,
         needed: i16,
     },
-    #[error("the Kafka broker {broker} refused {api} with error code {code}")]
+    #[error("the Kafka broker {broker} refused {api}: {reason}")]
     Refused {
         broker: String,
         api: &'static str,
-        code: i16,
+        reason: String,
     },
     #[error("none of the bootstrap servers {servers} answered")]
     NoBroker {
@@ -60,4 +61,30 @@ pub enum WireError {
     },
     #[error("a request could not be encoded: {0}")]
     Encode(String),
+}
+
+/// What an error code of Kafka's protocol means to the operator.
+pub(super) fn error_text(code: i16) -> String {
+    match ResponseError::try_from_code(code) {
+        Some(ResponseError::CoordinatorLoadInProgress) => {
+            "the coordinator is loading; the next samples read it".to_owned()
+        }
+        Some(ResponseError::CoordinatorNotAvailable | ResponseError::NotCoordinator) => {
+            "the coordinator is moving; the next samples read it".to_owned()
+        }
+        Some(ResponseError::NotLeaderOrFollower | ResponseError::LeaderNotAvailable) => {
+            "the leader is moving; the next samples read it".to_owned()
+        }
+        Some(ResponseError::GroupAuthorizationFailed) => {
+            "not authorised; grant Describe on the group".to_owned()
+        }
+        Some(ResponseError::TopicAuthorizationFailed) => {
+            "not authorised; grant Describe on the topic".to_owned()
+        }
+        Some(ResponseError::ClusterAuthorizationFailed) => {
+            "not authorised; grant Describe on the cluster".to_owned()
+        }
+        Some(known) => format!("{known:?} (error code {code})"),
+        None => format!("error code {code}"),
+    }
 }

@@ -14,6 +14,7 @@ mod connection;
 mod error;
 mod groups;
 mod offsets;
+mod problems;
 mod reader;
 mod sampler;
 

@@ -1,6 +1,6 @@
 //! Log start, high watermark and last stable offset of the partitions that one broker leads.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ApiKey, BrokerId, ListOffsetsRequest, TopicName};
@@ -8,7 +8,8 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::answers;
 use super::connection::Connection;
-use super::error::WireError;
+use super::error::{WireError, error_text};
+use super::problems::Problems;
 use super::versions;
 
 /// `ListOffsets` timestamps with a meaning of their own.
@@ -26,7 +27,11 @@ pub(super) struct LogOffsets {
     pub(super) log_start: HashMap<PartitionKey, i64>,
     pub(super) high_watermark: HashMap<PartitionKey, i64>,
     pub(super) last_stable: HashMap<PartitionKey, i64>,
+    pub(super) problems: Problems,
 }
+
+/// The partitions that gave no offset, by error code.
+type FailedPartitions = BTreeMap<i16, BTreeSet<PartitionKey>>;
 
 /// Three requests for all partitions that this broker leads.
 pub(super) async fn read(
@@ -37,20 +42,22 @@ pub(super) async fn read(
         return Ok(LogOffsets::default());
     }
     let mut request = request_for(led);
-    let high_watermark = list(connection, &request).await?;
+    let mut failed = BTreeMap::new();
+    let high_watermark = list(connection, &request, &mut failed).await?;
     request.isolation_level = READ_COMMITTED;
-    let last_stable = list(connection, &request).await?;
+    let last_stable = list(connection, &request, &mut failed).await?;
     for topic in &mut request.topics {
         for partition in &mut topic.partitions {
             partition.timestamp = EARLIEST;
         }
     }
     request.isolation_level = READ_UNCOMMITTED;
-    let log_start = list(connection, &request).await?;
+    let log_start = list(connection, &request, &mut failed).await?;
     Ok(LogOffsets {
         log_start,
         high_watermark,
         last_stable,
+        problems: problems_of(&failed),
     })
 }
 
@@ -75,6 +82,7 @@ fn request_for(led: &[(String, Vec<i32>)]) -> ListOffsetsRequest {
 async fn list(
     connection: &mut Connection,
     request: &ListOffsetsRequest,
+    failed: &mut FailedPartitions,
 ) -> Result<HashMap<PartitionKey, i64>, WireError> {
     let api = "ListOffsets";
     let version = connection.required_version(ApiKey::ListOffsets, versions::LIST_OFFSETS, api)?;
@@ -85,10 +93,27 @@ async fn list(
     let mut offsets = HashMap::new();
     for topic in topics {
         for partition in topic.partitions {
-            if partition.error == 0 && partition.offset >= 0 {
+            if partition.error != 0 {
+                let of_code = failed.entry(partition.error).or_default();
+                of_code.insert((topic.topic.clone(), partition.partition));
+            } else if partition.offset >= 0 {
                 offsets.insert((topic.topic.clone(), partition.partition), partition.offset);
             }
         }
     }
     Ok(offsets)
+}
+
+fn problems_of(failed: &FailedPartitions) -> Problems {
+    let mut problems = Problems::default();
+    for (code, partitions) in failed {
+        if let Some((topic, partition)) = partitions.first() {
+            problems.push(format!(
+                "log offsets of {} partitions, among them {topic} {partition}: {}",
+                partitions.len(),
+                error_text(*code)
+            ));
+        }
+    }
+    problems
 }

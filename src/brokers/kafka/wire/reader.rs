@@ -13,19 +13,32 @@ pub enum DecodeError {
     TooLong,
     #[error("a name is not UTF-8")]
     NotUtf8,
+    #[error("it answers another request")]
+    AnotherRequest,
+    #[error("it would take more than {DECODED_LIMIT} bytes of memory")]
+    TooMuch,
 }
 
 type Result<T> = std::result::Result<T, DecodeError>;
+
+/// What the items of one answer may take in memory. A hostile answer of tiny items takes twenty times
+/// its size; a real one, twice.
+const DECODED_LIMIT: usize = 256 * 1024 * 1024;
 
 /// A cursor over the bytes of one answer.
 #[derive(Clone, Debug)]
 pub(super) struct Reader<'a> {
     left: &'a [u8],
+    /// Bytes that items may still take in memory.
+    allowance: usize,
 }
 
 impl<'a> Reader<'a> {
     pub(super) const fn new(bytes: &'a [u8]) -> Self {
-        Self { left: bytes }
+        Self {
+            left: bytes,
+            allowance: DECODED_LIMIT,
+        }
     }
 
     /// Bytes that were not read yet.
@@ -145,6 +158,10 @@ impl<'a> Reader<'a> {
         if count > self.left.len() / smallest.max(1) {
             return Err(DecodeError::TooLong);
         }
+        self.allowance = count
+            .checked_mul(size_of::<T>())
+            .and_then(|size| self.allowance.checked_sub(size))
+            .ok_or(DecodeError::TooMuch)?;
         let mut items = Vec::with_capacity(count);
         for _ in 0..count {
             items.push(item(self)?);
@@ -185,6 +202,19 @@ mod tests {
         assert_eq!(reader.items(1, Reader::i8), Err(DecodeError::TooLong));
         let mut reader = Reader::new(&[0x7f, 0xff, 0xff, 0xff, 0]);
         assert_eq!(reader.plain_items(1, Reader::i8), Err(DecodeError::TooLong));
+    }
+
+    #[test]
+    fn many_tiny_items_do_not_fill_the_memory() {
+        let count = 20 * 1024 * 1024_u32;
+        let mut bytes = count.to_be_bytes().to_vec();
+        bytes.resize(4 + count as usize, 0);
+        let mut reader = Reader::new(&bytes);
+        let item = |reader: &mut Reader<'_>| Ok([u64::from(reader.i8()?.unsigned_abs()), 0]);
+        assert_eq!(
+            reader.plain_items(1, item).err(),
+            Some(DecodeError::TooMuch)
+        );
     }
 
     #[test]

@@ -1,14 +1,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::StreamExt as _;
 use kafka_protocol::messages::{ApiKey, MetadataRequest};
 
 use super::answers::{self, BrokerAddress, Metadata, TopicMetadata};
 use super::connection::Connection;
-use super::error::WireError;
+use super::error::{WireError, error_text};
 use super::groups::{self, BrokerGroups};
 use super::offsets::{self, LogOffsets, PartitionKey};
+use super::problems::Problems;
 use super::versions;
 use crate::config::KafkaConfig;
 use crate::domain::{
@@ -16,8 +17,14 @@ use crate::domain::{
     TopicSample,
 };
 
-/// Problems that a page can show; the rest is counted.
-const SHOWN_PROBLEMS: usize = 20;
+/// Brokers that are asked at once.
+const BROKERS_AT_ONCE: usize = 16;
+
+/// Far more than any cluster has: a peer must not make Redrive connect everywhere.
+const MOST_BROKERS: usize = 1_000;
+
+/// Open connections that are tried for the metadata before the bootstrap servers are.
+const CONNECTIONS_TRIED: usize = 2;
 
 /// Samples one cluster. Keeps its connections between samples.
 #[derive(Debug)]
@@ -43,8 +50,9 @@ impl KafkaSampler {
     /// coordinates, which is said in [`KafkaSample::problems`].
     pub async fn sample(&mut self) -> Result<KafkaSample, WireError> {
         let started = Instant::now();
-        let metadata = self.metadata().await?;
-        let mut problems = Vec::new();
+        let mut metadata = self.metadata().await?;
+        let mut problems = Problems::default();
+        note_what_is_missing(&mut metadata, &mut problems);
         let addresses: Vec<String> = metadata.brokers.iter().map(address).collect();
         self.connections.retain(|broker, _| {
             addresses.contains(broker) || self.bootstrap_servers.contains(broker)
@@ -72,13 +80,13 @@ impl KafkaSampler {
                 requests_by_api,
                 duration: started.elapsed(),
             },
-            problems: shortened(problems),
+            problems: problems.into_texts(),
         })
     }
 
     /// Asks the brokers that are connected already, then the bootstrap servers.
     async fn metadata(&mut self) -> Result<Metadata, WireError> {
-        let connected = self.connections.keys().cloned();
+        let connected = self.connections.keys().take(CONNECTIONS_TRIED).cloned();
         let servers: Vec<String> = connected.chain(self.bootstrap_servers.clone()).collect();
         let mut last_error = None;
         for server in servers {
@@ -122,7 +130,7 @@ impl KafkaSampler {
     async fn groups(
         &mut self,
         brokers: &[BrokerAddress],
-        problems: &mut Vec<String>,
+        problems: &mut Problems,
     ) -> Result<Vec<GroupSample>, WireError> {
         let work = brokers.iter().map(|broker| (address(broker), ())).collect();
         let results = self
@@ -146,7 +154,7 @@ impl KafkaSampler {
     async fn offsets(
         &mut self,
         metadata: &Metadata,
-        problems: &mut Vec<String>,
+        problems: &mut Problems,
     ) -> Result<LogOffsets, WireError> {
         let mut led = partitions_by_leader(&metadata.topics);
         let work = metadata
@@ -160,6 +168,7 @@ impl KafkaSampler {
             .await;
         let mut all = LogOffsets::default();
         for answer in answered(results, problems)? {
+            problems.extend(answer.problems);
             all.log_start.extend(answer.log_start);
             all.high_watermark.extend(answer.high_watermark);
             all.last_stable.extend(answer.last_stable);
@@ -167,7 +176,7 @@ impl KafkaSampler {
         Ok(all)
     }
 
-    /// Runs an exchange on several brokers at once.
+    /// Runs an exchange on all brokers, on some of them at once.
     async fn on_all<W, T>(
         &mut self,
         work: Vec<(String, W)>,
@@ -189,7 +198,8 @@ impl KafkaSampler {
             })
             .collect();
         let mut results = Vec::with_capacity(tasks.len());
-        for (broker, connection, result) in join_all(tasks).await {
+        let mut done = futures_util::stream::iter(tasks).buffer_unordered(BROKERS_AT_ONCE);
+        while let Some((broker, connection, result)) = done.next().await {
             self.keep(broker, connection, result.is_ok());
             results.push(result);
         }
@@ -236,7 +246,7 @@ async fn on_connection<T>(
 /// The answers; an error only if nobody answered.
 fn answered<T>(
     results: Vec<Result<T, WireError>>,
-    problems: &mut Vec<String>,
+    problems: &mut Problems,
 ) -> Result<Vec<T>, WireError> {
     let mut answers = Vec::with_capacity(results.len());
     let mut last_error = None;
@@ -314,11 +324,23 @@ fn topic_sample(topic: TopicMetadata, offsets: &LogOffsets) -> TopicSample {
     }
 }
 
-fn shortened(mut problems: Vec<String>) -> Vec<String> {
-    if problems.len() > SHOWN_PROBLEMS {
-        let more = problems.len() - SHOWN_PROBLEMS;
-        problems.truncate(SHOWN_PROBLEMS);
-        problems.push(format!("and {more} more"));
+/// Says what the metadata itself lack, and cuts off a list of brokers that cannot be true.
+fn note_what_is_missing(metadata: &mut Metadata, problems: &mut Problems) {
+    if metadata.brokers.len() > MOST_BROKERS {
+        let more = metadata.brokers.len() - MOST_BROKERS;
+        problems.push(format!(
+            "{more} brokers beyond the first {MOST_BROKERS} are not asked"
+        ));
+        metadata.brokers.truncate(MOST_BROKERS);
     }
-    problems
+    for topic in metadata.topics.iter().filter(|topic| topic.error != 0) {
+        problems.push(format!("topic {}: {}", topic.name, error_text(topic.error)));
+    }
+    let partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
+    let leaderless = partitions.filter(|partition| partition.leader < 0).count();
+    if leaderless > 0 {
+        problems.push(format!(
+            "{leaderless} partitions have no leader; is a broker down?"
+        ));
+    }
 }
