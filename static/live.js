@@ -43,6 +43,8 @@ class SharedStream {
     const listen = () => new Promise((done) => {
       const source = new EventSource("/events");
       source.addEventListener("changed", this.onChange);
+      // What changed before the stream was open, or while it was broken, was announced to nobody.
+      source.addEventListener("open", this.onChange);
       signal.addEventListener("abort", () => { source.close(); done(); });
     });
     // Locks need a secure context; loopback is one, plain http under another name is not.

@@ -105,9 +105,10 @@ async fn the_number_of_requests_does_not_depend_on_the_number_of_groups() {
         assert_eq!((group.state.as_str(), group.members.len()), ("Empty", 0));
         assert_eq!(group.committed[0].offset, Offset(1));
     }
-    // One more if a group of another test speaks the protocol of KIP-848.
+    // One more if a group of another test speaks the protocol of KIP-848, and two if the groups of all
+    // tests on this broker pass another thousand.
     assert!(
-        after.cost.requests <= before.cost.requests + 1,
+        after.cost.requests <= before.cost.requests + 3,
         "{:?} {:?}",
         before.cost,
         after.cost

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,9 @@ use crate::workspace::Workspace;
 /// How long a part may take to stop by itself before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(100);
+
+/// Set when Ctrl-C has come.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 /// One long-running part of a checkout.
 #[derive(Clone)]
@@ -184,6 +188,7 @@ impl Started {
     /// Stops the parts and ends this process. Whoever would start or watch parts waits meanwhile.
     pub(crate) fn stop_all_and_exit(&self, code: i32) -> ! {
         let mut services = self.lock();
+        IS_ENDING.store(true, Ordering::SeqCst);
         end_running_steps();
         if let Err(error) = stop_each(&mut services) {
             eprintln!("error: {error:#}");
@@ -282,9 +287,18 @@ fn stop_order(name: &str) -> usize {
         .unwrap_or(order.len())
 }
 
+/// Called before each step: once Ctrl-C has come, none begins any more, and the process ends as soon as
+/// its parts have stopped.
+pub(crate) fn wait_if_ending() {
+    while IS_ENDING.load(Ordering::SeqCst) {
+        thread::park();
+    }
+}
+
 /// Runs a command and fails if it fails. Its output goes to standard error as all progress does, so
 /// that `eval "$(cargo xtask brokers)"` sees the variables alone.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    wait_if_ending();
     let shown = shown(command);
     let status = command
         .stdout(std::io::stderr())
@@ -316,7 +330,11 @@ pub(crate) fn is_on_path(program: &str) -> bool {
 fn signal(name: &str, targets: &[String]) -> Result<()> {
     let mut command = Command::new("sh");
     command.args(["-c", r#"kill -s "$0" -- "$@" 2>/dev/null || true"#, name]);
-    run(command.args(targets))
+    command.args(targets);
+    command
+        .status()
+        .with_context(|| format!("cannot run `{}`", shown(&command)))?;
+    Ok(())
 }
 
 /// The processes of the session that a part was started in, itself included.

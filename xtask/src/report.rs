@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use crate::process::shown;
+use crate::process::{shown, wait_if_ending};
 
 /// A step counts as one test; `cargo test` counts as many as it reports.
 #[derive(Default)]
@@ -115,6 +115,7 @@ fn one(is_passed: bool) -> Counts {
 }
 
 fn announce(name: &str) -> Instant {
+    wait_if_ending();
     eprintln!("\n=== {name}");
     Instant::now()
 }

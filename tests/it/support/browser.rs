@@ -18,7 +18,21 @@ pub(crate) struct Browser {
     driver: Child,
     client: reqwest::Client,
     session: String,
+    /// Of the browser itself, which outlives a driver that was killed.
+    process: Option<u64>,
     _profile: TempDir,
+}
+
+/// A test that fails leaves no browser behind; it would also hold the output of the test run open.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            let kill = std::process::Command::new("kill")
+                .arg(process.to_string())
+                .status();
+            drop(kill);
+        }
+    }
 }
 
 /// An element of the page that is shown.
@@ -66,12 +80,15 @@ impl Browser {
             driver: child,
             client,
             session: format!("{root}/session/{id}"),
+            process: answer["capabilities"]["goog:processID"].as_u64(),
             _profile: profile,
         }
     }
 
     pub(crate) async fn close(mut self) {
         let _ = self.client.delete(&self.session).send().await;
+        // It has ended by itself, and its number may already be another process's.
+        self.process = None;
         let _ = self.driver.kill().await;
     }
 

@@ -4,6 +4,9 @@
 //! what somebody deleted. Any error drops the connection; whoever holds it opens a new one and goes on
 //! from what the store knows. Publishing and consuming use separate connections, because a broker that
 //! throttles publishers would hold back acknowledgements too (broker-facts D.4, E.1).
+//!
+//! Every question has a time-out ([`connect`]), and every frame is read before lapin's parser sees it
+//! ([`guarded_stream`]): the parser would let one small message end the process.
 
 mod acceptable;
 mod channel;
