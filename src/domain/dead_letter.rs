@@ -270,7 +270,8 @@ pub struct NewDeadLetter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadLetterStatus {
-    /// Nothing was done about it yet, or its last replay failed or died again.
+    /// Nothing was done about it yet, or its last replay failed or was cancelled. What died again stays
+    /// replayed; its successor in the DLQ is the open one.
     Open,
     /// A replay of it is planned, being sent, or unknown.
     Replaying,
