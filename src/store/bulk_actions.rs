@@ -171,7 +171,7 @@ impl Store {
 
     /// Why a dead letter is discarded, if it is.
     pub async fn discard_of(&self, id: DeadLetterId) -> Result<Option<Discard>, StoreError> {
-        let row: Option<(i64, i64, String, Option<String>, Option<i64>)> = sqlx::query_as(
+        let row: Option<DiscardRow> = sqlx::query_as(
             "SELECT a.id, a.requested_at_ms, a.requested_by, a.reason, a.expires_at_ms \
              FROM discarded_dead_letters d JOIN bulk_actions a ON a.id = d.action \
              WHERE d.dead_letter = ?",
@@ -315,6 +315,9 @@ fn encode_selection(selection: &BulkSelection) -> Result<(&'static str, String),
         BulkSelection::Filter(filter) => ("filter", filter.text().to_owned()),
     })
 }
+
+/// Action, time, person, reason and expiry.
+type DiscardRow = (i64, i64, String, Option<String>, Option<i64>);
 
 #[derive(Debug, FromRow)]
 struct ActionRow {

@@ -61,6 +61,7 @@ pub(super) struct Action {
 }
 
 /// A discarded dead letter.
+#[expect(clippy::struct_field_names, reason = "the names of the wire format")]
 #[derive(Debug, Serialize)]
 pub(super) struct Discarded {
     #[serde(flatten)]
