@@ -6,6 +6,7 @@
 mod bulk_action;
 pub mod conventions;
 mod dead_letter;
+mod death;
 mod digest;
 mod filter;
 mod glob;
@@ -20,6 +21,7 @@ mod topology;
 
 pub use bulk_action::*;
 pub use dead_letter::*;
+pub use death::*;
 pub use digest::{digest_of_fields, sha256_hex};
 pub use filter::*;
 pub use glob::{GlobError, NameFilter};
