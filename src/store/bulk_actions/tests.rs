@@ -5,6 +5,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::*;
+use crate::store::AuditFilter;
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -125,7 +126,11 @@ async fn a_discard_says_who_and_why_and_a_restore_ends_it() {
     assert_eq!(finish(store, &restore_of(named)).await.changed, 2);
     assert_eq!(store.discard_of(ids[0]).await.unwrap(), None);
     assert_eq!(open_in_group(store).await, 3);
-    let audit = store.audit(&page).await.unwrap().items;
+    let audit = store
+        .audit(&AuditFilter::default(), &page)
+        .await
+        .unwrap()
+        .items;
     let actions: Vec<_> = audit.iter().map(|entry| entry.action.as_str()).collect();
     assert_eq!(actions, ["dead_letter.restore", "dead_letter.discard"]);
     assert_eq!(audit[1].detail["dead_letters"], "1-2");
@@ -178,7 +183,11 @@ async fn chunks_are_short_and_each_is_audited_with_its_exact_set() {
     }
     assert_eq!(steps, 3);
     println!("longest chunk: {longest:?}");
-    let audit = store.audit(&PageRequest::first(10)).await.unwrap().items;
+    let audit = store
+        .audit(&AuditFilter::default(), &PageRequest::first(10))
+        .await
+        .unwrap()
+        .items;
     let sets: Vec<_> = audit
         .iter()
         .map(|e| e.detail["dead_letters"].as_str().unwrap())
