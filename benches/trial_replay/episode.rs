@@ -24,7 +24,9 @@ const EVENTS_OF_A_JOB: usize = 500;
 const MOST_UNCONFIRMED: usize = 200;
 /// A start on a busy machine, a recovery, and the pauses of an engine whose broker was away.
 const POINT_LIMIT: Duration = Duration::from_secs(60);
-const BYTES_LIMIT: Duration = Duration::from_secs(15);
+const BYTES_LIMIT: Duration = Duration::from_secs(10);
+/// How long a broker may take to be itself after a start.
+const BROKER_LIMIT: Duration = Duration::from_secs(30);
 const END_LIMIT: Duration = Duration::from_secs(240);
 const MOST_REPLAYS: u32 = 1_000_000;
 
@@ -148,7 +150,9 @@ impl Run<'_> {
             Moment::AfterMillis(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
             Moment::AfterBytes(bytes) => {
                 let proxy = &self.site.proxy;
-                proxy.wait_until_sent(proxy.sent() + bytes, BYTES_LIMIT).await;
+                proxy
+                    .wait_until_sent(proxy.sent() + bytes, BYTES_LIMIT)
+                    .await;
             }
         }
         Ok(())
@@ -177,12 +181,15 @@ impl Run<'_> {
 
     /// What was being sent when the process ended, which is what may become unknown.
     async fn note_in_flight(&mut self) -> Result<HashSet<ReplayId>> {
-        let sending = self.store.replays_in(&[ReplayStateName::Sending], MOST_REPLAYS);
+        let sending = self
+            .store
+            .replays_in(&[ReplayStateName::Sending], MOST_REPLAYS);
         let sending = sending.await?;
         if self.episode.system == System::RabbitMq {
             for queue in sending.chunk_by(|a, b| a.destination == b.destination) {
                 if queue.len() > MOST_UNCONFIRMED {
-                    let text = format!("{} were in flight to {}", queue.len(), queue[0].destination);
+                    let text =
+                        format!("{} were in flight to {}", queue.len(), queue[0].destination);
                     self.report.faults.push((Fault::BeyondInFlight, text));
                 }
             }
@@ -210,7 +217,10 @@ impl Run<'_> {
         let arrived = self.depth().await?;
         let uncommitted = match self.episode.system {
             System::Kafka => arrived > confirmed,
-            System::RabbitMq => arrived - self.before.depth > confirmed - self.before.sent,
+            System::RabbitMq => {
+                arrived.saturating_sub(self.before.depth)
+                    > confirmed.saturating_sub(self.before.sent)
+            }
         };
         Ok(if uncommitted {
             StateAtKill::Unanswered
@@ -236,8 +246,14 @@ impl Run<'_> {
             .replays_in(&ReplayStateName::ALL, MOST_REPLAYS)
             .await?;
         let _up = self.control.up().await;
-        let arrived = self.site.read().await?;
-        judge(&mut self.report, &self.planned, &replays, &arrived, &self.in_flight);
+        let arrived = patiently(async || self.site.read().await).await?;
+        judge(
+            &mut self.report,
+            &self.planned,
+            &replays,
+            &arrived,
+            &self.in_flight,
+        );
         Ok(())
     }
 
@@ -262,6 +278,19 @@ impl Run<'_> {
 
     async fn depth(&self) -> Result<u64> {
         let _up = self.control.up().await;
-        self.site.depth().await
+        patiently(async || self.site.depth().await).await
+    }
+}
+
+/// A broker that has just started answers, and may not know everything yet.
+pub(crate) async fn patiently<T>(mut ask: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let deadline = Instant::now() + BROKER_LIMIT;
+    loop {
+        match ask().await {
+            Err(_) if Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            answer => return answer,
+        }
     }
 }

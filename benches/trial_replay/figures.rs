@@ -18,7 +18,9 @@ pub(crate) fn print(journal: &Journal, wanted: &Wanted) -> bool {
 
 fn print_histogram(system: System, reports: &[&EpisodeReport]) {
     let sum = |kills: fn(&EpisodeReport) -> &BTreeMap<StateAtKill, usize>, state| -> usize {
-        let counts = reports.iter().filter_map(|report| kills(report).get(&state));
+        let counts = reports
+            .iter()
+            .filter_map(|report| kills(report).get(&state));
         counts.sum()
     };
     println!("\n{}: state at the kill", system.name());
@@ -36,24 +38,43 @@ fn print_figures(system: System, reports: &[&EpisodeReport], wanted: &Wanted) ->
     };
     let line = |name: &str, value: usize, unit: &str, goal: &str, met: bool| {
         let verdict = if met { "met" } else { "missed" };
-        println!("{}_{name}: {value} {unit} (goal {goal}): {verdict}", system.name());
+        println!(
+            "{}_{name}: {value} {unit} (goal {goal}): {verdict}",
+            system.name()
+        );
         met
     };
     let mut all_met = true;
     for (name, wanted, done) in [
-        ("kills_at_random", wanted.kills, sum(|report| kills(&report.at_random))),
+        (
+            "kills_at_random",
+            wanted.kills,
+            sum(|report| kills(&report.at_random)),
+        ),
         ("restarts", wanted.restarts, sum(|report| report.restarts)),
-        ("cuts", wanted.cuts, sum(|report| report.cuts.values().sum())),
+        (
+            "cuts",
+            wanted.cuts,
+            sum(|report| report.cuts.values().sum()),
+        ),
     ] {
         all_met &= line(name, done, "times", &format!("≥ {wanted}"), done >= wanted);
     }
     let fewest = StateAtKill::WANTED.into_iter().map(|state| {
-        let hits = reports.iter().map(|report| crate::journal::hits(report, state));
+        let hits = reports
+            .iter()
+            .map(|report| crate::journal::hits(report, state));
         hits.sum::<usize>()
     });
     let fewest = fewest.min().unwrap_or(0);
     let goal = wanted.states[0];
-    all_met &= line("rarest_state", fewest, "kills", &format!("≥ {goal}"), fewest >= goal);
+    all_met &= line(
+        "rarest_state",
+        fewest,
+        "kills",
+        &format!("≥ {goal}"),
+        fewest >= goal,
+    );
     for (name, fault) in [
         ("lost", Fault::Lost),
         ("sent_twice_unseen", Fault::SentTwiceUnseen),

@@ -82,7 +82,9 @@ impl Journal {
     pub(crate) fn open(path: &Path, seed: Option<u64>, wanted: &Wanted) -> Result<Self> {
         let text = fs::read_to_string(path).unwrap_or_default();
         let mut lines = text.lines();
-        let known = lines.next().and_then(|line| serde_json::from_str::<Head>(line).ok());
+        let known = lines
+            .next()
+            .and_then(|line| serde_json::from_str::<Head>(line).ok());
         if let Some(head) = known.filter(|head| seed.is_none_or(|seed| seed == head.seed)) {
             // A line that was being written when the trial ended is done again.
             let reports = lines.map_while(|line| serde_json::from_str(line).ok());
@@ -152,6 +154,8 @@ pub(crate) fn hits(report: &EpisodeReport, state: StateAtKill) -> usize {
 
 /// Kills that found something to interrupt.
 pub(crate) fn kills(by_state: &BTreeMap<StateAtKill, usize>) -> usize {
-    let busy = by_state.iter().filter(|(state, _)| **state != StateAtKill::Idle);
+    let busy = by_state
+        .iter()
+        .filter(|(state, _)| **state != StateAtKill::Idle);
     busy.map(|(_, count)| count).sum()
 }

@@ -104,12 +104,7 @@ async fn confirm(store: &Store, replays: Vec<NewReplay>) -> Result<()> {
     Ok(())
 }
 
-fn destination(
-    cluster: &ClusterName,
-    target: &Target,
-    number: i64,
-    spread: usize,
-) -> Destination {
+fn destination(cluster: &ClusterName, target: &Target, number: i64, spread: usize) -> Destination {
     match target {
         Target::Topic(topic) => Destination::Kafka {
             cluster: cluster.clone(),
@@ -128,12 +123,7 @@ fn place(number: i64, spread: usize) -> usize {
     usize::try_from(number).unwrap_or_default() / spread
 }
 
-fn letter(
-    cluster: &ClusterName,
-    target: &Target,
-    number: i64,
-    spread: usize,
-) -> NewDeadLetter {
+fn letter(cluster: &ClusterName, target: &Target, number: i64, spread: usize) -> NewDeadLetter {
     // The twin of the event before it.
     let content = if number % 5 == 1 { number - 1 } else { number };
     let (position, key, custody) = match target {
@@ -159,7 +149,9 @@ fn letter(
     };
     let message = Message {
         key,
-        body: Some(Bytes::from(format!("{{\"order\":{content},\"items\":[1,2,3]}}"))),
+        body: Some(Bytes::from(format!(
+            "{{\"order\":{content},\"items\":[1,2,3]}}"
+        ))),
         headers: vec![
             Header::text("eventId", format!("event-{content}")),
             Header::text(names::ERROR_CLASS, "PaymentTimeout"),

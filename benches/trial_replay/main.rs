@@ -57,7 +57,9 @@ struct Trial {
 }
 
 fn main() -> Result<ExitCode> {
-    rustls::crypto::ring::default_provider().install_default().ok();
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let options = options(std::env::args().skip(1))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -118,8 +120,7 @@ async fn run(options: Options) -> Result<bool> {
     };
     let lanes = lanes(&variable("REDRIVE_TRIAL_KAFKA_LANES")?)?;
     let program = PathBuf::from(variable("REDRIVE_TRIAL_CONTROL")?);
-    let [kafka, rabbitmq] =
-        System::ALL.map(|system| BrokerControl::new(system, program.clone()));
+    let [kafka, rabbitmq] = System::ALL.map(|system| BrokerControl::new(system, program.clone()));
     let kafka_lanes: Vec<_> = lanes.into_iter().map(Some).collect();
     let (of_kafka, of_rabbitmq) = tokio::join!(
         trial.run_system(System::Kafka, &kafka, &kafka_lanes),
@@ -222,10 +223,11 @@ impl Trial {
         }
         std::fs::create_dir_all(folder)?;
         let up = control.up().await;
-        let site = match lane {
-            Some(lane) => Site::topic(&self.addresses, lane).await?,
-            None => Site::queues(&self.addresses).await?,
-        };
+        let site = episode::patiently(async || match lane {
+            Some(lane) => Site::topic(&self.addresses, lane).await,
+            None => Site::queues(&self.addresses).await,
+        });
+        let site = site.await?;
         drop(up);
         let report = episode::play(episode, control, &site, folder).await?;
         let _up = control.up().await;

@@ -197,7 +197,7 @@ const STEPS_OF_AN_EPISODE: usize = 16;
 const LONGEST_MILLIS: u64 = 2_500;
 
 /// A job's bytes; what is beyond them is never reached.
-const MOST_BYTES: u64 = 300_000;
+const MOST_BYTES: u64 = 120_000;
 
 /// The episodes of one pass over what is wanted.
 pub(crate) fn episodes(seed: u64, system: System, pass: u32, wanted: &Wanted) -> Vec<Episode> {

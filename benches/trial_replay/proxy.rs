@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,6 +12,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::plan::Cut;
+
+const BIND_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the line does with the connections that it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,9 +58,7 @@ impl Drop for Proxy {
 impl Proxy {
     /// Listens on the port, 0 for any, and forwards to the broker's.
     pub(crate) async fn listen(port: u16, broker: u16) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .with_context(|| format!("port {port} of a proxy is taken"))?;
+        let listener = bind(port).await?;
         let address = listener.local_addr()?;
         let line = Arc::new(watch::Sender::new(Line::default()));
         let sent = Arc::new(watch::Sender::new(0));
@@ -123,6 +123,20 @@ impl Proxy {
         self.set_flow(flow);
         tokio::time::sleep(duration).await;
         self.set_flow(Flow::Open);
+    }
+}
+
+/// The proxy of the episode before on this port may not have ended yet.
+async fn bind(port: u16) -> Result<TcpListener> {
+    let deadline = Instant::now() + BIND_LIMIT;
+    loop {
+        match TcpListener::bind(("127.0.0.1", port)).await {
+            Err(error) if Instant::now() > deadline => {
+                return Err(error).with_context(|| format!("port {port} of a proxy is taken"));
+            }
+            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Ok(listener) => return Ok(listener),
+        }
     }
 }
 

@@ -59,7 +59,11 @@ impl Site {
         let vhost = VhostName::new(format!("trial-{}", Uuid::new_v4().simple()));
         let url = format!("{}/api/vhosts/{vhost}", addresses.management_url);
         let created = reqwest::Client::new().put(url).send().await?;
-        ensure!(created.status().is_success(), "no vhost: {}", created.status());
+        ensure!(
+            created.status().is_success(),
+            "no vhost: {}",
+            created.status()
+        );
         let queues: Vec<QueueName> = (0..QUEUES)
             .map(|number| QueueName::new(format!("orders-{number}")))
             .collect();
@@ -138,7 +142,10 @@ impl Site {
             let mut next = 0;
             while next < end {
                 let batch = consumer.next_batch(1000, Duration::from_secs(20)).await?;
-                ensure!(!batch.is_empty(), "{topic} could be read to {next} of {end}");
+                ensure!(
+                    !batch.is_empty(),
+                    "{topic} could be read to {next} of {end}"
+                );
                 for record in batch {
                     let id = record.message.header_text(REPLAY_ID).unwrap_or("none");
                     let at = (partition.0, record.offset.0);
@@ -165,7 +172,10 @@ impl Site {
                 let Some(id) = id else {
                     bail!("a message of queue {queue} has no {REPLAY_ID}");
                 };
-                copies.entry(id.to_string()).or_default().push((number, position));
+                copies
+                    .entry(id.to_string())
+                    .or_default()
+                    .push((number, position));
                 got.delivery.acker.ack(BasicAckOptions::default()).await?;
                 position += 1;
             }

@@ -49,7 +49,10 @@ pub(crate) fn judge(
         }
         if let Some(fault) = fault_of(report.system, name, copies) {
             let landed = arrived.copies.get(&text);
-            faults.push((fault, format!("{text}: {:?}, arrived {landed:?}", replay.state)));
+            faults.push((
+                fault,
+                format!("{text}: {:?}, arrived {landed:?}", replay.state),
+            ));
         }
     }
     if others > in_flight.at_most_others {
