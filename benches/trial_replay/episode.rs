@@ -23,11 +23,11 @@ const EVENTS_OF_A_JOB: usize = 500;
 /// `design.md`: so many without a confirm for each queue.
 const MOST_UNCONFIRMED: usize = 200;
 /// A start on a busy machine, a recovery, and the pauses of an engine whose broker was away.
-const POINT_LIMIT: Duration = Duration::from_secs(60);
+const POINT_LIMIT: Duration = Duration::from_mins(1);
 const BYTES_LIMIT: Duration = Duration::from_secs(10);
 /// How long a broker may take to be itself after a start.
 const BROKER_LIMIT: Duration = Duration::from_secs(30);
-const END_LIMIT: Duration = Duration::from_secs(240);
+const END_LIMIT: Duration = Duration::from_mins(4);
 const MOST_REPLAYS: u32 = 1_000_000;
 
 /// What was true before the process that is killed next did anything.

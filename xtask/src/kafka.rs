@@ -173,9 +173,8 @@ fn server_properties(port: u16, controller_port: u16, lanes: &[Lane], data: &Pat
     };
     let listeners = of_lanes(|lane| lane.broker);
     let advertised = of_lanes(|lane| lane.proxy);
-    let protocols: String = (0..lanes.len())
-        .map(|number| format!(",LANE{number}:PLAINTEXT"))
-        .collect();
+    let protocol = |number| format!(",LANE{number}:PLAINTEXT");
+    let protocols = (0..lanes.len()).map(protocol).collect::<Vec<_>>().concat();
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
