@@ -20,6 +20,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::rabbitmq::Release;
+use crate::test::Matrix;
 use crate::workspace::Workspace;
 
 const USAGE: &str = "\
@@ -30,8 +32,10 @@ Usage: cargo xtask COMMAND
   demo repair-gateway   let the payments of the sample workload succeed
   demo break-gateway    let some of them fail again
   test                  run everything that continuous integration checks
+  test --brokers all    the same, and the tests of RabbitMQ on 4.0 and 4.3 as well (root)
   bench NAME            run one bench with the brokers that it needs
   brokers               start real Kafka and RabbitMQ and print how tests find them
+  brokers --rabbitmq 4.3  the same with RabbitMQ 4.0 or 4.3 (root)
   down [PART]...        stop what xtask started from this checkout, or only the named parts";
 
 fn main() -> ExitCode {
@@ -49,13 +53,16 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let workspace = Workspace::find()?;
     let outcome = match words.as_slice() {
-        ["test"] => return test::run(&workspace),
+        ["test"] => return test::run(&workspace, Matrix::Shared),
+        ["test", "--brokers", "all"] => return test::run(&workspace, Matrix::All),
         ["demo"] => demo::run_in_foreground(&workspace),
         ["demo", "--detach"] => demo::run_detached(&workspace),
         ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),
         ["demo", "break-gateway"] => demo::set_gateway(&workspace, "break"),
         ["bench", name] => bench::run(&workspace, name),
-        ["brokers"] => brokers::start_and_print(&workspace),
+        ["brokers"] => brokers::start_and_print(&workspace, &rabbitmq::SHARED),
+        ["brokers", "--rabbitmq", version] => Release::named(version)
+            .and_then(|release| brokers::start_and_print(&workspace, release)),
         ["down", parts @ ..] => brokers::stop(&workspace, parts),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
