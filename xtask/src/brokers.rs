@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::process::Service;
-use crate::rabbitmq::{self, RabbitMqPorts, Release};
+use crate::rabbitmq::{self, RabbitMqPorts, RabbitMqSettings};
 use crate::workspace::Workspace;
 use crate::{kafka, process};
 
@@ -19,11 +19,14 @@ impl Brokers {
     }
 
     /// The same with another release of RabbitMQ.
-    pub(crate) fn ensure_running_with(workspace: &Workspace, release: &Release) -> Result<Self> {
+    pub(crate) fn ensure_running_with(
+        workspace: &Workspace,
+        settings: &RabbitMqSettings,
+    ) -> Result<Self> {
         let _lock = workspace.lock()?;
         Ok(Self {
             kafka: kafka::ensure_running(workspace, &kafka::SHARED)?,
-            rabbitmq: rabbitmq::ensure_running(workspace, release)?,
+            rabbitmq: rabbitmq::ensure_running(workspace, settings)?,
         })
     }
 
@@ -61,8 +64,8 @@ impl Brokers {
 }
 
 /// `cargo xtask brokers`: the lines can be given to a shell's `eval`.
-pub(crate) fn start_and_print(workspace: &Workspace, release: &Release) -> Result<()> {
-    let brokers = Brokers::ensure_running_with(workspace, release)?;
+pub(crate) fn start_and_print(workspace: &Workspace, settings: &RabbitMqSettings) -> Result<()> {
+    let brokers = Brokers::ensure_running_with(workspace, settings)?;
     for (name, value) in brokers.variables() {
         println!("export {name}={value}");
     }

@@ -14,13 +14,13 @@ mod provision;
 mod rabbitmq;
 mod report;
 mod test;
+mod trial;
 mod workspace;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::rabbitmq::Release;
 use crate::test::Matrix;
 use crate::workspace::Workspace;
 
@@ -34,6 +34,9 @@ Usage: cargo xtask COMMAND
   test                  run everything that continuous integration checks
   test --brokers all    the same, and the tests of RabbitMQ on 4.0 and 4.3 as well (root)
   bench NAME            run one bench with the brokers that it needs
+  trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
+                        with --short some minutes, with --seed N the choices of that run; what was
+                        interrupted goes on where it was
   brokers               start real Kafka and RabbitMQ and print how tests find them
   brokers --rabbitmq 4.3  the same with RabbitMQ 4.0 or 4.3 (root)
   down [PART]...        stop what xtask started from this checkout, or only the named parts";
@@ -60,9 +63,11 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),
         ["demo", "break-gateway"] => demo::set_gateway(&workspace, "break"),
         ["bench", name] => bench::run(&workspace, name),
+        ["trial", "replay", options @ ..] => trial::run(&workspace, options),
+        ["trial", "broker", broker, action] => trial::control(&workspace, broker, action),
         ["brokers"] => brokers::start_and_print(&workspace, &rabbitmq::SHARED),
-        ["brokers", "--rabbitmq", version] => Release::named(version)
-            .and_then(|release| brokers::start_and_print(&workspace, release)),
+        ["brokers", "--rabbitmq", version] => rabbitmq::newer(version)
+            .and_then(|settings| brokers::start_and_print(&workspace, settings)),
         ["down", parts @ ..] => brokers::stop(&workspace, parts),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -27,34 +27,32 @@ const GUEST: &str = "Z3Vlc3Q6Z3Vlc3Q=";
 /// Where the directory of a checkout's node is mounted inside the folder of a newer suite.
 const DIRECTORY_IN_SUITE: &str = "/srv";
 /// Enters the folder `$0`, with what a process needs from the kernel, the names of this host (a new
-/// folder knows no localhost) and the node's directory `$1`, and becomes the command that follows. The mounts are seen by nobody else and end with it.
+/// folder knows no localhost) and the node's directory `$1`, and becomes the command that follows. The
+/// mounts are seen by nobody else and end with it.
 const ENTER_SUITE: &str = r#"set -e; root=$0; directory=$1; shift
 mount --rbind /proc "$root/proc"; mount --rbind /dev "$root/dev"
 touch "$root/etc/hosts"; mount --bind /etc/hosts "$root/etc/hosts"
 mount --bind "$directory" "$root/srv"; exec chroot "$root" "$@""#;
 
-/// A version of RabbitMQ that Redrive is tested on.
-pub(crate) struct Release {
-    /// As `--rabbitmq` names it.
-    pub(crate) version: &'static str,
+/// Which of the nodes of a checkout.
+pub(crate) struct RabbitMqSettings {
     /// Names the service, its ports and its directory.
-    name: &'static str,
-    node: &'static str,
-    suite: Option<Suite>,
+    pub(crate) name: &'static str,
+    pub(crate) node: &'static str,
+    /// The newer suite that it comes from; `None` for the package of this system.
+    pub(crate) suite: Option<Suite>,
 }
 
-/// The release that the demo and the ordinary tests use.
-pub(crate) static SHARED: Release = Release {
-    version: "3.10",
+/// The node that the demo and the tests share.
+pub(crate) static SHARED: RabbitMqSettings = RabbitMqSettings {
     name: "rabbitmq",
     node: "redrive@localhost",
     suite: None,
 };
 
 /// The releases that only `--brokers all` and `--rabbitmq` start.
-pub(crate) static NEWER: [Release; 2] = [
-    Release {
-        version: "4.0",
+pub(crate) static NEWER: [RabbitMqSettings; 2] = [
+    RabbitMqSettings {
         name: "rabbitmq-4.0",
         node: "redrive40@localhost",
         suite: Some(Suite {
@@ -65,8 +63,7 @@ pub(crate) static NEWER: [Release; 2] = [
             usual: "2 to 4 minutes, 372 MB",
         }),
     },
-    Release {
-        version: "4.3",
+    RabbitMqSettings {
         name: "rabbitmq-4.3",
         node: "redrive43@localhost",
         suite: Some(Suite {
@@ -80,19 +77,12 @@ pub(crate) static NEWER: [Release; 2] = [
     },
 ];
 
-impl Release {
-    /// The release of that version.
-    pub(crate) fn named(version: &str) -> Result<&'static Self> {
-        let mut known = std::iter::once(&SHARED).chain(&NEWER);
-        known
-            .find(|release| release.version == version)
-            .with_context(|| format!("there is no RabbitMQ {version} here, but 3.10, 4.0 and 4.3"))
-    }
-
-    /// The service that runs it.
-    pub(crate) const fn name(&self) -> &'static str {
-        self.name
-    }
+/// The node of a newer release, by its version.
+pub(crate) fn newer(version: &str) -> Result<&'static RabbitMqSettings> {
+    let mut nodes = NEWER.iter();
+    nodes
+        .find(|settings| settings.name.strip_prefix("rabbitmq-") == Some(version))
+        .with_context(|| format!("there is no RabbitMQ {version} here, but 4.0 and 4.3"))
 }
 
 /// The ports of a running node.
@@ -109,63 +99,96 @@ struct ErlangPorts {
 }
 
 /// Answers the ports of the running node, starting it first if need be.
-pub(crate) fn ensure_running(workspace: &Workspace, release: &Release) -> Result<RabbitMqPorts> {
-    let service = Service::new(workspace, release.name)?;
+pub(crate) fn ensure_running(
+    workspace: &Workspace,
+    settings: &RabbitMqSettings,
+) -> Result<RabbitMqPorts> {
+    let service = Service::new(workspace, settings.name)?;
     let mut ports = Ports::load(workspace);
     if !service.is_running() {
         // The name server is Debian's own for every release.
         provision::debian_packages(&["rabbitmq-server"])?;
-        start(workspace, &service, release, &mut ports)?;
+        start(workspace, &service, settings, &mut ports)?;
     }
-    let name = release.name;
+    wait_until_ready(&service, settings, &ports)
+}
+
+/// Starts a node that ran before as it was, on the same ports.
+pub(crate) fn start_again(workspace: &Workspace, settings: &RabbitMqSettings) -> Result<()> {
+    let service = Service::new(workspace, settings.name)?;
+    let mut ports = Ports::load(workspace);
+    let directory = workspace.state_directory(settings.name)?;
+    let erlang = ErlangPorts {
+        epmd: ensure_epmd_running(workspace, &mut ports)?,
+        distribution: ports.remembered(&settings.port("distribution"))?,
+    };
+    service.start(&server_command(settings, &directory, &erlang)?)?;
+    wait_until_ready(&service, settings, &ports).map(drop)
+}
+
+fn wait_until_ready(
+    service: &Service,
+    settings: &RabbitMqSettings,
+    ports: &Ports,
+) -> Result<RabbitMqPorts> {
     let node = RabbitMqPorts {
-        amqp: ports.remembered(name)?,
-        management: ports.remembered(&format!("{name}-management"))?,
-        prometheus: ports.remembered(&format!("{name}-prometheus"))?,
+        amqp: ports.remembered(settings.name)?,
+        management: ports.remembered(&settings.port("management"))?,
+        prometheus: ports.remembered(&settings.port("prometheus"))?,
     };
     service.wait_until("it was ready", START_LIMIT, || is_ready(&node))?;
     Ok(node)
 }
 
+impl RabbitMqSettings {
+    fn port(&self, what: &str) -> String {
+        format!("{}-{what}", self.name)
+    }
+}
+
 fn start(
     workspace: &Workspace,
     service: &Service,
-    release: &Release,
+    settings: &RabbitMqSettings,
     ports: &mut Ports,
 ) -> Result<()> {
-    let root = release
-        .suite
-        .as_ref()
-        .map(provision::debian_suite)
-        .transpose()?;
-    let name = release.name;
-    eprintln!("starting {name} (usually 12 s)");
-    let directory = workspace.state_directory(name)?;
+    eprintln!("starting {} (usually 12 s)", settings.name);
+    let directory = workspace.state_directory(settings.name)?;
     let node = RabbitMqPorts {
-        amqp: ports.reserve(name)?,
-        management: ports.reserve(&format!("{name}-management"))?,
-        prometheus: ports.reserve(&format!("{name}-prometheus"))?,
+        amqp: ports.reserve(settings.name)?,
+        management: ports.reserve(&settings.port("management"))?,
+        prometheus: ports.reserve(&settings.port("prometheus"))?,
     };
     let erlang = ErlangPorts {
         epmd: ensure_epmd_running(workspace, ports)?,
-        distribution: ports.reserve(&format!("{name}-distribution"))?,
+        distribution: ports.reserve(&settings.port("distribution"))?,
     };
     fs::write(directory.join("rabbitmq.conf"), configuration(&node))?;
     fs::write(
         directory.join("enabled_plugins"),
         "[rabbitmq_management,rabbitmq_prometheus].\n",
     )?;
-    let mut command = match &root {
-        Some(root) => suite_command(root, &directory),
-        None => Command::new(SERVER),
+    service.start(&server_command(settings, &directory, &erlang)?)
+}
+
+fn server_command(
+    settings: &RabbitMqSettings,
+    directory: &Path,
+    erlang: &ErlangPorts,
+) -> Result<Command> {
+    let (mut command, directory_of_node) = match &settings.suite {
+        Some(suite) => {
+            let root = provision::debian_suite(suite)?;
+            (
+                suite_command(&root, directory),
+                Path::new(DIRECTORY_IN_SUITE),
+            )
+        }
+        None => (Command::new(SERVER), directory),
     };
-    command.current_dir(&directory);
-    let seen_by_node = match root {
-        Some(_) => Path::new(DIRECTORY_IN_SUITE),
-        None => &directory,
-    };
-    set_environment(&mut command, release, seen_by_node, &erlang);
-    service.start(&command)
+    command.current_dir(directory);
+    set_environment(&mut command, settings, directory_of_node, erlang);
+    Ok(command)
 }
 
 /// The server in the folder of a newer suite, as a command of this system.
@@ -183,7 +206,7 @@ fn suite_command(root: &Path, directory: &Path) -> Command {
 
 fn set_environment(
     command: &mut Command,
-    release: &Release,
+    settings: &RabbitMqSettings,
     directory: &Path,
     erlang: &ErlangPorts,
 ) {
@@ -191,7 +214,7 @@ fn set_environment(
         // The Erlang cookie lies in the home directory.
         .env("HOME", directory)
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-        .env("RABBITMQ_NODENAME", release.node)
+        .env("RABBITMQ_NODENAME", settings.node)
         .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
         .env(
             "RABBITMQ_ENABLED_PLUGINS_FILE",
