@@ -8,7 +8,7 @@ use redrive::domain::{
     Brake, NewDeadLetter, Partition, ReplayJob, ReplayJobId, ReplayJobState, ReplayStateName,
     Timestamp, TopicName,
 };
-use redrive::store::{PageRequest, Store};
+use redrive::store::{AuditFilter, PageRequest, Store};
 
 use crate::support::eventually;
 use crate::support::replay_letters::{index, kafka_letters};
@@ -83,7 +83,11 @@ async fn a_paused_job_sends_nothing_until_it_is_resumed_even_by_another_process(
     running.handle.resume(id, alice()).await.unwrap();
     sent(store, id, 30).await;
     assert_eq!(landed(&topic).await, 30);
-    let audit = store.audit(&PageRequest::first(10)).await.unwrap().items;
+    let audit = store
+        .audit(&AuditFilter::default(), &PageRequest::first(10))
+        .await
+        .unwrap()
+        .items;
     let actions: Vec<&str> = audit.iter().map(|entry| entry.action.as_str()).collect();
     let expected = [
         "replay.resume",
@@ -185,7 +189,7 @@ async fn a_job_of_which_too_much_fails_stops_and_says_why() {
     );
     let audit = fixture
         .store
-        .audit(&PageRequest::first(1))
+        .audit(&AuditFilter::default(), &PageRequest::first(1))
         .await
         .unwrap()
         .items;
