@@ -144,6 +144,9 @@ pub struct ReplayConfig {
     pub settle_time: HumanDuration,
     /// A replay of which nothing was seen for so long is "not seen again".
     pub not_seen_after: HumanDuration,
+    /// RabbitMQ does not tell that a message was consumed: a canary step there is passed when nothing
+    /// of it came back for so long.
+    pub ramp_wait: HumanDuration,
 }
 
 impl Default for ReplayConfig {
@@ -153,6 +156,7 @@ impl Default for ReplayConfig {
             rabbitmq_confirm_timeout: HumanDuration::from_secs(10),
             settle_time: HumanDuration::from_secs(10),
             not_seen_after: HumanDuration::from_secs(600),
+            ramp_wait: HumanDuration::from_secs(60),
         }
     }
 }

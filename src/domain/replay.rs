@@ -424,31 +424,6 @@ pub struct Replay {
     pub updated_at: Timestamp,
 }
 
-/// A frozen set of replays that somebody confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReplayJob {
-    pub id: ReplayJobId,
-    pub created_at: Timestamp,
-    pub created_by: String,
-    /// What was selected, for people: "1 dead letter" or the filter as typed.
-    pub selection: String,
-    /// Counts by state, only of the states that occur.
-    pub counts: Vec<(ReplayStateName, u64)>,
-}
-
-impl ReplayJob {
-    pub fn total(&self) -> u64 {
-        self.counts.iter().map(|(_, count)| count).sum()
-    }
-
-    pub fn count(&self, name: ReplayStateName) -> u64 {
-        self.counts
-            .iter()
-            .find(|(state, _)| *state == name)
-            .map_or(0, |(_, count)| *count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -52,6 +52,14 @@ impl Timestamp {
         )
     }
 
+    /// A time in RFC 3339, or without its zone in UTC: `2026-11-25T02:00`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let parse = |text: &str| text.parse::<jiff::Timestamp>().ok();
+        let timestamp = parse(text).or_else(|| parse(&format!("{text}Z")))?;
+        Some(Self(timestamp.as_millisecond()))
+    }
+
     /// RFC 3339 in UTC with milliseconds; a time no calendar holds is written as milliseconds.
     pub fn to_rfc3339(self) -> String {
         jiff::Timestamp::from_millisecond(self.0).map_or_else(

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::config::Config;
 use crate::domain::{
-    DeadLetterId, Replay, ReplayEvent, ReplayId, ReplayJobId, Snapshot, Timestamp,
+    Brake, DeadLetterId, Replay, ReplayEvent, ReplayId, ReplayJobId, Snapshot, Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay, ReplayCandidate, Store};
@@ -58,6 +58,17 @@ impl ReplayHandle {
         request: ReplayRequest,
         actor: Actor,
     ) -> Result<JobStarted, ReplayError> {
+        self.start_held(request, Brake::default(), actor).await
+    }
+
+    /// The same with a brake from the first event on.
+    pub async fn start_held(
+        &self,
+        request: ReplayRequest,
+        brake: Brake,
+        actor: Actor,
+    ) -> Result<JobStarted, ReplayError> {
+        let brake = checked(brake)?;
         let selected = self.select(&request.selection).await?;
         let candidates = self.candidates(&selected.ids, request.revision).await?;
         let snapshot = self.snapshots.borrow().clone();
@@ -69,7 +80,7 @@ impl ReplayHandle {
         crash::point("plan.before_commit");
         let created = self
             .store
-            .create_job(&job, &creation_entry(&job, &request, actor))
+            .create_held_job(&job, &brake, &creation_entry(&job, &request, &brake, actor))
             .await?;
         crash::point("plan.committed");
         refused.extend(created.refused);
@@ -112,9 +123,7 @@ impl ReplayHandle {
         job: ReplayJobId,
         actor: Actor,
     ) -> Result<Vec<ReplayId>, ReplayError> {
-        if self.store.replay_job(job).await?.is_none() {
-            return Err(ReplayError::NoSuchJob(job));
-        }
+        self.must_exist(job).await?;
         let detail = serde_json::json!({ "job": job });
         let entry = entry("replay.cancel", actor, Timestamp::now(), detail);
         let cancelled = self.store.cancel_job(job, &entry).await?;
@@ -124,6 +133,53 @@ impl ReplayHandle {
         }
         self.changes.announce();
         Ok(cancelled)
+    }
+
+    /// Pauses a job: once this returns, none of its events begins to be sent.
+    pub async fn pause(&self, job: ReplayJobId, actor: Actor) -> Result<(), ReplayError> {
+        self.must_exist(job).await?;
+        let reason = format!("paused by {}", actor.name);
+        let detail = serde_json::json!({ "job": job });
+        let entry = entry("replay.pause", actor, Timestamp::now(), detail);
+        if !self.store.pause_job(job, &reason, &entry).await? {
+            return Err(ReplayError::PausedAlready(job));
+        }
+        self.changes.announce();
+        Ok(())
+    }
+
+    /// Lets a paused job go on. What died again or failed so far does not stop it any more.
+    pub async fn resume(&self, job: ReplayJobId, actor: Actor) -> Result<(), ReplayError> {
+        self.must_exist(job).await?;
+        let detail = serde_json::json!({ "job": job });
+        let entry = entry("replay.resume", actor, Timestamp::now(), detail);
+        if !self.store.resume_job(job, &entry).await? {
+            return Err(ReplayError::NotPaused(job));
+        }
+        self.changes.announce();
+        Ok(())
+    }
+
+    /// Replaces the brake of a job; a canary ramp goes on where it was.
+    pub async fn set_brake(
+        &self,
+        job: ReplayJobId,
+        brake: Brake,
+        actor: Actor,
+    ) -> Result<(), ReplayError> {
+        let brake = checked(brake)?;
+        let detail = serde_json::json!({ "job": job, "brake": brake_for_audit(&brake) });
+        let entry = entry("replay.brake", actor, Timestamp::now(), detail);
+        if !self.store.set_brake(job, &brake, &entry).await? {
+            return Err(ReplayError::NoSuchJob(job));
+        }
+        self.changes.announce();
+        Ok(())
+    }
+
+    async fn must_exist(&self, job: ReplayJobId) -> Result<(), ReplayError> {
+        let found = self.store.replay_job(job).await?;
+        found.map(drop).ok_or(ReplayError::NoSuchJob(job))
     }
 
     /// Changes its value whenever a replay changed its state here.
@@ -191,6 +247,33 @@ impl ReplayHandle {
     }
 }
 
+/// Percent that may die again or fail before a canary ramp stops, where nobody chose.
+const RAMP_STOP_PERCENT: u8 = 10;
+
+/// A brake that makes sense; a ramp always has a limit at which it stops.
+fn checked(mut brake: Brake) -> Result<Brake, ReplayError> {
+    if brake.events_per_second == Some(0) {
+        return Err(ReplayError::NoRate);
+    }
+    if let Some(percent) = brake.stop_percent.filter(|percent| *percent > 100) {
+        return Err(ReplayError::NoPercentage(percent));
+    }
+    if brake.ramp && brake.stop_percent.is_none() && brake.stop_count.is_none() {
+        brake.stop_percent = Some(RAMP_STOP_PERCENT);
+    }
+    Ok(brake)
+}
+
+fn brake_for_audit(brake: &Brake) -> serde_json::Value {
+    serde_json::json!({
+        "not_before": brake.not_before.map(Timestamp::to_rfc3339),
+        "events_per_second": brake.events_per_second,
+        "ramp": brake.ramp,
+        "stop_percent": brake.stop_percent,
+        "stop_count": brake.stop_count,
+    })
+}
+
 fn select_named(ids: &[DeadLetterId]) -> Result<Selected, ReplayError> {
     let mut ids = ids.to_vec();
     ids.sort_unstable();
@@ -249,7 +332,12 @@ fn selection_for_people(selection: &Selection) -> String {
 }
 
 /// The store adds which replays it planned: the exact set.
-fn creation_entry(job: &NewReplayJob, request: &ReplayRequest, actor: Actor) -> NewAuditEntry {
+fn creation_entry(
+    job: &NewReplayJob,
+    request: &ReplayRequest,
+    brake: &Brake,
+    actor: Actor,
+) -> NewAuditEntry {
     let destination = match &request.destination {
         DestinationChoice::Original => "original".to_owned(),
         _ => job
@@ -262,6 +350,7 @@ fn creation_entry(job: &NewReplayJob, request: &ReplayRequest, actor: Actor) -> 
         "job": job.id,
         "selection": job.selection,
         "destination": destination,
+        "brake": brake_for_audit(brake),
     });
     entry("replay.create", actor, job.created_at, detail)
 }

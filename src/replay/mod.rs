@@ -11,6 +11,7 @@
 //! messages may carry in [`render`].
 
 mod audience;
+mod brake;
 mod changes;
 mod crash;
 mod engine;
@@ -41,6 +42,7 @@ pub use request::{
     Selection,
 };
 
+use brake::BrakeKeeper;
 use changes::Changes;
 use engine::{ClosedEngine, EngineContext, KafkaEngine, RabbitMqEngine};
 use outcome::OutcomeWatcher;
@@ -73,6 +75,13 @@ pub fn start(
         stop: stop.clone(),
     };
     spawn(Box::pin(watcher.run()));
+    let keeper = BrakeKeeper {
+        store: store.clone(),
+        changes: changes.clone(),
+        ramp_wait: *config.replay.ramp_wait,
+        stop: stop.clone(),
+    };
+    spawn(Box::pin(keeper.run()));
     let context = EngineContext {
         cluster: ClusterName::default(),
         settings: config.replay.clone(),

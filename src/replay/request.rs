@@ -249,6 +249,14 @@ pub enum ReplayError {
     NothingEligible { refused: Vec<RefusedReplay> },
     #[error("there is no replay job {0}")]
     NoSuchJob(ReplayJobId),
+    #[error("replay job {0} is paused already")]
+    PausedAlready(ReplayJobId),
+    #[error("replay job {0} is not paused")]
+    NotPaused(ReplayJobId),
+    #[error("a rate of 0 events per second sends nothing; pause the job instead")]
+    NoRate,
+    #[error("stop_percent {0} is none; give 0 to 100")]
+    NoPercentage(u8),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -1,6 +1,8 @@
 use thiserror::Error;
 
-use crate::domain::{BulkActionId, DeadLetterId, IllegalTransition, ReplayId, RevisionNumber};
+use crate::domain::{
+    BulkActionId, DeadLetterId, IllegalTransition, ReplayId, ReplayJobId, RevisionNumber,
+};
 
 /// Why the store refused or failed. Nothing of a failed call was written.
 #[derive(Debug, Error)]
@@ -35,6 +37,8 @@ pub enum StoreError {
     UnreadableBulkAction { id: BulkActionId, reason: String },
     #[error("there is no replay {0}")]
     NoSuchReplay(ReplayId),
+    #[error("replay job {0} is paused; resume it first")]
+    JobPaused(ReplayJobId),
     #[error(
         "dead letter {dead_letter} was edited meanwhile: its latest revision is {latest}, yours \
          builds on {expected}; reload and edit again"

@@ -88,16 +88,20 @@ impl Store {
         Ok(candidates)
     }
 
-    /// Planned replays to one cluster, oldest job first and in the order in which they were planned.
+    /// What a job has still planned to one cluster, in the order in which it was planned.
     pub async fn planned_replays(
         &self,
+        job: ReplayJobId,
         cluster: &ClusterName,
         limit: u32,
     ) -> Result<Vec<PlannedReplay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {COLUMNS}, {REPLAY_KEY} AS message_key FROM replays r WHERE state = 'planned' AND json_extract(destination, '$.cluster') = "
+            "SELECT {COLUMNS}, {REPLAY_KEY} AS message_key FROM replays r \
+             WHERE state = 'planned' AND job = "
         ));
         query
+            .push_bind(job.to_string())
+            .push(" AND json_extract(destination, '$.cluster') = ")
             .push_bind(cluster.as_str())
             .push(" ORDER BY id LIMIT ")
             .push_bind(i64::from(limit));

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::insert::set_status;
 use super::{NewAuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    ClusterName, Custody, DeadLetterId, DeadLetterStatus, Destination, Replay, ReplayEvent,
+    Brake, ClusterName, Custody, DeadLetterId, DeadLetterStatus, Destination, Replay, ReplayEvent,
     ReplayId, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
 };
 
@@ -61,14 +61,31 @@ impl Store {
         job: &NewReplayJob,
         entry: &NewAuditEntry,
     ) -> Result<JobCreated, StoreError> {
+        self.create_held_job(job, &Brake::default(), entry).await
+    }
+
+    /// The same with a brake from the first event on.
+    pub async fn create_held_job(
+        &self,
+        job: &NewReplayJob,
+        brake: &Brake,
+        entry: &NewAuditEntry,
+    ) -> Result<JobCreated, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query(
-            "INSERT INTO replay_jobs (id, created_at_ms, created_by, selection) VALUES (?, ?, ?, ?)",
+            "INSERT INTO replay_jobs (id, created_at_ms, created_by, selection, not_before_ms, \
+             events_per_second, ramp_step, stop_percent, stop_count) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(job.id.to_string())
         .bind(job.created_at.as_millis())
         .bind(&job.created_by)
         .bind(&job.selection)
+        .bind(brake.not_before.map(Timestamp::as_millis))
+        .bind(brake.events_per_second)
+        .bind(brake.ramp.then_some(0_i64))
+        .bind(brake.stop_percent)
+        .bind(brake.stop_count)
         .execute(&mut *transaction)
         .await?;
         let mut created = JobCreated::default();
@@ -319,6 +336,9 @@ pub(super) async fn advance_in(
         .fetch_optional(&mut **transaction)
         .await?;
     let mut replay = row.ok_or(StoreError::NoSuchReplay(id))?.into_replay()?;
+    if matches!(event, ReplayEvent::Sending { .. }) {
+        is_running(transaction, replay.job).await?;
+    }
     replay.state = replay.state.advance(event)?;
     replay.updated_at = at;
     sqlx::query("UPDATE replays SET state = ?, detail = ?, updated_at_ms = ? WHERE id = ?")
@@ -330,6 +350,24 @@ pub(super) async fn advance_in(
         .await?;
     update_dead_letter(transaction, &replay).await?;
     Ok(replay)
+}
+
+/// A pause holds from the moment in which it is committed: nothing begins to be sent after it.
+async fn is_running(
+    transaction: &mut Transaction<'_, Sqlite>,
+    job: ReplayJobId,
+) -> Result<(), StoreError> {
+    let paused: i64 = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM replay_jobs WHERE id = ? AND state = 'paused')",
+    )
+    .bind(job.to_string())
+    .fetch_one(&mut **transaction)
+    .await?;
+    if paused == 0 {
+        Ok(())
+    } else {
+        Err(StoreError::JobPaused(job))
+    }
 }
 
 /// The newest replay decides what its dead letter waits for.

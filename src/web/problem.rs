@@ -66,9 +66,9 @@ impl From<StoreError> for Problem {
             | StoreError::NoSuchRevision { .. }
             | StoreError::NoSuchBulkAction(_)
             | StoreError::NoSuchReplay(_) => Self::not_found(error.to_string()),
-            StoreError::RevisionConflict { .. } | StoreError::IllegalTransition(_) => {
-                Self::conflict(error.to_string())
-            }
+            StoreError::RevisionConflict { .. }
+            | StoreError::IllegalTransition(_)
+            | StoreError::JobPaused(_) => Self::conflict(error.to_string()),
             StoreError::BadCursor(_) => Self::bad_request(error.to_string()),
             other => Self::internal("the store failed", &other),
         }

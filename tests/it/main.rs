@@ -21,6 +21,7 @@ mod rabbitmq_custody;
 mod rabbitmq_hostile;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
+mod replay_brake;
 mod replay_crash;
 mod replay_kafka;
 mod replay_outcome;

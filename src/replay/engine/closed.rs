@@ -34,7 +34,13 @@ impl ClosedEngine {
             (replay.id, ReplayEvent::Unprovable { at, reason })
         });
         self.context.advance(unknown.collect()).await?;
-        let planned = store.planned_replays(cluster, WINDOW).await?;
+        let mut planned = Vec::new();
+        for job in store.jobs_to_send().await? {
+            planned.extend(store.planned_replays(job.id, cluster, WINDOW).await?);
+            if !planned.is_empty() {
+                break;
+            }
+        }
         if planned.is_empty() {
             return Ok(Next::WhenTold);
         }

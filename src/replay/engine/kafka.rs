@@ -2,9 +2,10 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::content::load_message;
+use super::pacing::Pacing;
 use super::placement::{Placed, Placement, place, topic_of};
 use super::round::take_round;
-use super::{EngineContext, EngineError, MOST_BYTES_IN_FLIGHT, Next, WINDOW, refused, run_engine};
+use super::{EngineContext, EngineError, MOST_BYTES_IN_FLIGHT, Next, refused, run_engine};
 use crate::brokers::kafka::{KafkaAdmin, ReplayProducer, SendError};
 use crate::config::KafkaConfig;
 use crate::domain::{Landing, Message, Replay, ReplayEvent, ReplayId, Timestamp, TopicName};
@@ -27,6 +28,7 @@ pub(in crate::replay) struct KafkaEngine {
     producer: Option<ReplayProducer>,
     /// Topics that were not found, and since when.
     missing: HashMap<TopicName, Instant>,
+    pacing: Pacing,
 }
 
 /// A record that is ready to be sent.
@@ -65,6 +67,7 @@ impl KafkaEngine {
             admin: None,
             producer: None,
             missing: HashMap::new(),
+            pacing: Pacing::default(),
         }
     }
 
@@ -76,10 +79,10 @@ impl KafkaEngine {
     /// Settles what an earlier attempt left open, then sends what is planned.
     async fn work(&mut self) -> Result<Next, EngineError> {
         let held = self.recover().await?;
-        let cluster = &self.context.cluster;
-        let mut planned = self.context.store.planned_replays(cluster, WINDOW).await?;
+        let allowed = self.pacing.load(&self.context).await?;
+        let mut planned = allowed.planned;
         planned.retain(|planned| !topic_of(&planned.replay).is_some_and(|topic| held.holds(topic)));
-        let mut next = held.next();
+        let mut next = held.next().or_in(allowed.look_again);
         if planned.is_empty() && next == Next::WhenTold && self.admin.is_some() {
             self.drop_clients().await;
         }

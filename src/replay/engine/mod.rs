@@ -8,6 +8,7 @@
 mod closed;
 mod content;
 mod kafka;
+mod pacing;
 mod placement;
 mod rabbitmq;
 mod round;
@@ -72,6 +73,17 @@ pub(super) enum Next {
     In(Duration),
     /// When something is planned.
     WhenTold,
+}
+
+impl Next {
+    /// The same, or sooner if a job may send more by then.
+    fn or_in(self, pause: Option<Duration>) -> Self {
+        match (self, pause) {
+            (Self::WhenTold, Some(pause)) => Self::In(pause),
+            (Self::In(known), Some(pause)) => Self::In(known.min(pause)),
+            (next, _) => next,
+        }
+    }
 }
 
 impl EngineContext {

@@ -3,7 +3,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use super::content::load_message;
-use super::{EngineContext, EngineError, MOST_BYTES_IN_FLIGHT, Next, WINDOW, refused, run_engine};
+use super::pacing::Pacing;
+use super::{EngineContext, EngineError, MOST_BYTES_IN_FLIGHT, Next, refused, run_engine};
 use crate::brokers::rabbitmq::amqp::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 use crate::config::RabbitMqConfig;
 use crate::domain::{Destination, Message, ReplayEvent, ReplayId, Timestamp, VhostName};
@@ -28,6 +29,7 @@ pub(in crate::replay) struct RabbitMqEngine {
     user: String,
     /// The open connection: one virtual host at a time.
     publisher: Option<(VhostName, ReplayPublisher)>,
+    pacing: Pacing,
 }
 
 impl RabbitMqEngine {
@@ -38,6 +40,7 @@ impl RabbitMqEngine {
             config,
             user,
             publisher: None,
+            pacing: Pacing::default(),
         }
     }
 
@@ -49,11 +52,13 @@ impl RabbitMqEngine {
     /// Gives up what an earlier process left unconfirmed, then sends what is planned.
     async fn work(&mut self) -> Result<Next, EngineError> {
         self.give_up_unconfirmed().await?;
-        let cluster = &self.context.cluster;
-        let mut planned = self.context.store.planned_replays(cluster, WINDOW).await?;
+        let allowed = self.pacing.load(&self.context).await?;
+        let mut planned = allowed.planned;
         if planned.is_empty() {
-            self.close_publisher().await;
-            return Ok(Next::WhenTold);
+            if allowed.look_again.is_none() {
+                self.close_publisher().await;
+            }
+            return Ok(Next::WhenTold.or_in(allowed.look_again));
         }
         while !planned.is_empty() && !self.context.stop.is_cancelled() {
             let batch = take_batch(&mut planned);

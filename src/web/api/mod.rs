@@ -49,6 +49,9 @@ fn routes() -> Vec<Route> {
         ("get", "/replays", get(replays::list)),
         ("get", "/replays/{id}", get(replays::detail)),
         ("post", "/replays/{id}/cancel", post(replays::cancel)),
+        ("post", "/replays/{id}/pause", post(replays::pause)),
+        ("post", "/replays/{id}/resume", post(replays::resume)),
+        ("post", "/replays/{id}/brake", post(replays::set_brake)),
         (
             "post",
             "/replays/{id}/events/{replay}/resolve",

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::Body;
 use super::list::{List, page_request, time};
 use crate::domain::{
-    ClusterName, DeadLetterId, Destination, ExchangeName, Filter, QueueName, Replay, ReplayJob,
-    ReplayJobId, ReplayState, RevisionNumber, Timestamp, TopicName, VhostName,
+    Brake, ClusterName, DeadLetterId, Destination, ExchangeName, Filter, QueueName, Replay,
+    ReplayJob, ReplayJobId, ReplayState, RevisionNumber, Timestamp, TopicName, VhostName,
 };
 use crate::replay::{
     DestinationChoice, MOST_EVENTS_OF_A_JOB, ReplayRequest, RevisionChoice, Selection,
@@ -17,7 +17,7 @@ use crate::replay::{
 use crate::store::RefusedReplay;
 use crate::web::AppState;
 use crate::web::problem::Problem;
-use crate::web::views::{actor, evidence, parse_decision, parse_job, parse_replay};
+use crate::web::views::{actor, evidence, parse_decision, parse_job, parse_replay, start_time};
 use crate::web::visit::Visit;
 
 /// What shall be replayed: `dead_letter_ids` or `filter`.
@@ -30,6 +30,40 @@ pub(super) struct NewReplays {
     /// The latest if absent; 0 is the original.
     revision: Option<u32>,
     destination: Option<DestinationBody>,
+    brake: Option<BrakeBody>,
+}
+
+/// How a job is held back; what is absent holds nothing back.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct BrakeBody {
+    not_before: Option<String>,
+    events_per_second: Option<u32>,
+    ramp: bool,
+    stop_percent: Option<u8>,
+    stop_count: Option<u32>,
+}
+
+impl BrakeBody {
+    fn parse(self) -> Result<Brake, Problem> {
+        Ok(Brake {
+            not_before: self.not_before.as_deref().map(start_time).transpose()?,
+            events_per_second: self.events_per_second,
+            ramp: self.ramp,
+            stop_percent: self.stop_percent,
+            stop_count: self.stop_count,
+        })
+    }
+
+    fn of(brake: &Brake) -> Self {
+        Self {
+            not_before: brake.not_before.map(time),
+            events_per_second: brake.events_per_second,
+            ramp: brake.ramp,
+            stop_percent: brake.stop_percent,
+            stop_count: brake.stop_count,
+        }
+    }
 }
 
 /// Where to; absent or `"original"`: where each came from.
@@ -67,6 +101,10 @@ pub(super) struct Job {
     created_at: String,
     created_by: String,
     selection: String,
+    state: &'static str,
+    /// Why it is paused.
+    reason: Option<String>,
+    brake: BrakeBody,
     total: u64,
     counts: BTreeMap<&'static str, u64>,
 }
@@ -126,7 +164,11 @@ pub(super) async fn create(
         },
         destination: destination(body.destination)?,
     };
-    let started = state.replay.start(request, actor(&visit)).await?;
+    let brake = body.brake.unwrap_or_default().parse()?;
+    let started = state
+        .replay
+        .start_held(request, brake, actor(&visit))
+        .await?;
     let mut detail = JobDetail::load(&state, started.job, visit.now).await?;
     detail.refused = started.refused.into_iter().map(refused).collect();
     Ok((StatusCode::CREATED, Json(detail)))
@@ -212,6 +254,40 @@ pub(super) async fn cancel(
     JobDetail::load(&state, id, visit.now).await.map(Json)
 }
 
+/// Nothing begins to be sent until the job is resumed.
+pub(super) async fn pause(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    visit: Visit,
+) -> Result<Json<JobDetail>, Problem> {
+    let id = parse_job(&id)?;
+    state.replay.pause(id, actor(&visit)).await?;
+    JobDetail::load(&state, id, visit.now).await.map(Json)
+}
+
+pub(super) async fn resume(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    visit: Visit,
+) -> Result<Json<JobDetail>, Problem> {
+    let id = parse_job(&id)?;
+    state.replay.resume(id, actor(&visit)).await?;
+    JobDetail::load(&state, id, visit.now).await.map(Json)
+}
+
+/// Replaces the brake of a job.
+pub(super) async fn set_brake(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    visit: Visit,
+    Body(body): Body<BrakeBody>,
+) -> Result<Json<JobDetail>, Problem> {
+    let id = parse_job(&id)?;
+    let brake = body.parse()?;
+    state.replay.set_brake(id, brake, actor(&visit)).await?;
+    JobDetail::load(&state, id, visit.now).await.map(Json)
+}
+
 /// Decides about one unknown replay.
 pub(super) async fn resolve(
     State(state): State<AppState>,
@@ -238,6 +314,8 @@ impl Job {
         Self {
             id: job.id.to_string(),
             created_at: time(job.created_at),
+            state: job.state.as_str(),
+            brake: BrakeBody::of(&job.brake),
             total: job.total(),
             counts: job
                 .counts
@@ -246,6 +324,7 @@ impl Job {
                 .collect(),
             created_by: job.created_by,
             selection: job.selection,
+            reason: job.reason,
         }
     }
 }

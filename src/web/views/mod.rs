@@ -51,8 +51,10 @@ pub(crate) use preflight::{actor, preflight, start_replay};
 pub(crate) use queue::{look_at_queue, queue};
 pub(crate) use queues::queues;
 pub(crate) use replay_actions::{
-    cancel_replay, parse_decision, parse_job, parse_replay, resolve_replay,
+    cancel_replay, parse_decision, parse_job, parse_replay, pause_replay, resolve_replay,
+    resume_replay, set_brake,
 };
+pub(crate) use replay_form::start_time;
 pub(crate) use replay_job::replay_job;
 pub(crate) use replays::replays;
 pub(crate) use status::status;

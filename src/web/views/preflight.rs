@@ -3,7 +3,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::frame::NavigationEntry;
-use super::replay_form::{PARAMETERS, request_of};
+use super::replay_form::{BrakeFields, PARAMETERS, brake_of, request_of};
 use crate::domain::System;
 use crate::replay::{
     Actor, Audience, DestinationChoice, Preflight, PreflightEvent, Recipient, RefusalKind,
@@ -87,6 +87,7 @@ struct PreflightPage {
     eligible_words: String,
     must_type: bool,
     back: String,
+    brake: BrakeFields,
 }
 
 pub(crate) async fn preflight(
@@ -111,6 +112,7 @@ pub(crate) async fn start_replay(
     CheckedForm(fields): CheckedForm,
 ) -> Result<Response, Problem> {
     let request = request_of(&fields)?;
+    let brake = brake_of(&fields)?;
     let judged = state.replay.preflight(&request).await?;
     let eligible = judged.eligible();
     let seen = fields.get("eligible").unwrap_or("");
@@ -126,7 +128,10 @@ pub(crate) async fn start_replay(
         let notice = format!("type {eligible} into the field beside the button to confirm");
         return show(&state, &visit, &fields, (&request, judged), notice);
     }
-    let started = state.replay.start(request, actor(&visit)).await?;
+    let started = state
+        .replay
+        .start_held(request, brake, actor(&visit))
+        .await?;
     let refused = started.refused.len().to_string();
     let shown = if started.refused.is_empty() {
         ""
@@ -191,6 +196,7 @@ impl PreflightPage {
             eligible_words: markup::counted(eligible as u64, "event", "events"),
             must_type: eligible > TYPED_FROM,
             back: back(&request.selection),
+            brake: BrakeFields::typed(parameters),
         }
     }
 }

@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::preflight::actor;
+use super::replay_form::brake_of;
 use crate::domain::{ReplayId, ReplayJobId, ReplayStateName};
 use crate::replay::{Decision, MOST_EVENTS_OF_A_JOB};
 use crate::web::AppState;
@@ -18,6 +19,42 @@ pub(crate) async fn cancel_replay(
 ) -> Result<Response, Problem> {
     let job = parse_job(&job)?;
     state.replay.cancel(job, actor(&visit)).await?;
+    Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+}
+
+/// Nothing begins to be sent until somebody resumes the job.
+pub(crate) async fn pause_replay(
+    State(state): State<AppState>,
+    Path(job): Path<String>,
+    visit: Visit,
+    CheckedForm(_): CheckedForm,
+) -> Result<Response, Problem> {
+    let job = parse_job(&job)?;
+    state.replay.pause(job, actor(&visit)).await?;
+    Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+}
+
+pub(crate) async fn resume_replay(
+    State(state): State<AppState>,
+    Path(job): Path<String>,
+    visit: Visit,
+    CheckedForm(_): CheckedForm,
+) -> Result<Response, Problem> {
+    let job = parse_job(&job)?;
+    state.replay.resume(job, actor(&visit)).await?;
+    Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+}
+
+/// Replaces the brake by what the form says.
+pub(crate) async fn set_brake(
+    State(state): State<AppState>,
+    Path(job): Path<String>,
+    visit: Visit,
+    CheckedForm(fields): CheckedForm,
+) -> Result<Response, Problem> {
+    let job = parse_job(&job)?;
+    let brake = brake_of(&fields)?;
+    state.replay.set_brake(job, brake, actor(&visit)).await?;
     Ok(Redirect::to(&format!("/replays/{job}")).into_response())
 }
 

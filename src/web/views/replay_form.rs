@@ -1,8 +1,10 @@
 //! What a person asks of a replay, as parameters of a URL or fields of a form.
 
+use std::str::FromStr;
+
 use crate::domain::{
-    ClusterName, DeadLetterId, ExchangeName, Filter, QueueName, RevisionNumber, TopicName,
-    VhostName,
+    Brake, ClusterName, DeadLetterId, ExchangeName, Filter, QueueName, RevisionNumber, Timestamp,
+    TopicName, VhostName,
 };
 use crate::replay::{DestinationChoice, ReplayError, ReplayRequest, RevisionChoice, Selection};
 use crate::store::RefusedReplay;
@@ -85,6 +87,77 @@ fn destination_of(parameters: &Parameters) -> Result<DestinationChoice, Problem>
     })
 }
 
+/// Reads the brake; what is absent or empty holds nothing back.
+pub(super) fn brake_of(parameters: &Parameters) -> Result<Brake, Problem> {
+    Ok(Brake {
+        not_before: parameters.get("not_before").map(start_time).transpose()?,
+        events_per_second: number(parameters, "rate")?,
+        ramp: parameters.get("ramp").is_some(),
+        stop_percent: number(parameters, "stop_percent")?,
+        stop_count: number(parameters, "stop_count")?,
+    })
+}
+
+fn number<T: FromStr>(parameters: &Parameters, name: &str) -> Result<Option<T>, Problem> {
+    let text = parameters.get(name).map(str::trim);
+    let parse = |text: &str| {
+        text.parse().map_err(|_| {
+            let field = name.replace('_', " ");
+            Problem::bad_request(format!("{text:?} is no number for the {field}"))
+        })
+    };
+    text.filter(|text| !text.is_empty()).map(parse).transpose()
+}
+
+/// The fields of a brake as a form shows them.
+#[derive(Debug, Default)]
+pub(super) struct BrakeFields {
+    pub(super) rate: String,
+    pub(super) stop_percent: String,
+    pub(super) stop_count: String,
+    pub(super) ramp: bool,
+    pub(super) not_before: String,
+}
+
+impl BrakeFields {
+    /// As they were typed.
+    pub(super) fn typed(parameters: &Parameters) -> Self {
+        let text = |name: &str| parameters.get(name).unwrap_or("").to_owned();
+        Self {
+            rate: text("rate"),
+            stop_percent: text("stop_percent"),
+            stop_count: text("stop_count"),
+            ramp: parameters.get("ramp").is_some(),
+            not_before: text("not_before"),
+        }
+    }
+
+    pub(super) fn of(brake: &Brake) -> Self {
+        // A field of a form takes a time to the minute and without its zone.
+        let minute = |at: Timestamp| at.to_rfc3339().chars().take(16).collect();
+        Self {
+            rate: optional(brake.events_per_second),
+            stop_percent: optional(brake.stop_percent),
+            stop_count: optional(brake.stop_count),
+            ramp: brake.ramp,
+            not_before: brake.not_before.map(minute).unwrap_or_default(),
+        }
+    }
+}
+
+fn optional(number: Option<impl ToString>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
+/// A time in UTC, as the field of a form and as RFC 3339.
+pub(crate) fn start_time(text: &str) -> Result<Timestamp, Problem> {
+    Timestamp::parse(text).ok_or_else(|| {
+        Problem::bad_request(format!(
+            "{text:?} is no time; write it like 2026-11-25T02:00 (UTC) or in RFC 3339"
+        ))
+    })
+}
+
 impl From<ReplayError> for Problem {
     fn from(error: ReplayError) -> Self {
         match error {
@@ -93,9 +166,13 @@ impl From<ReplayError> for Problem {
             ReplayError::NothingEligible { refused } => {
                 Self::conflict(format!("nothing can be replayed: {}", reasons(&refused)))
             }
-            ReplayError::NothingSelected | ReplayError::TooMany { .. } => {
-                Self::bad_request(error.to_string())
+            ReplayError::PausedAlready(_) | ReplayError::NotPaused(_) => {
+                Self::conflict(error.to_string())
             }
+            ReplayError::NothingSelected
+            | ReplayError::TooMany { .. }
+            | ReplayError::NoRate
+            | ReplayError::NoPercentage(_) => Self::bad_request(error.to_string()),
         }
     }
 }
@@ -144,6 +221,26 @@ mod tests {
         assert_eq!(request.selection, ids);
         assert_eq!(request.revision, RevisionChoice::Number(RevisionNumber(2)));
         assert_eq!(request.destination, DestinationChoice::Original);
+    }
+
+    #[test]
+    fn a_brake_is_read_as_it_was_typed_and_nonsense_is_named() {
+        let parse = |query: &str| brake_of(&Parameters::parse(query.as_bytes()));
+        let typed = "rate=50&stop_percent=10&stop_count=&ramp=1&not_before=2026-11-25T02%3A00";
+        let brake = parse(typed).unwrap();
+        let expected = Brake {
+            not_before: Some(Timestamp(1_795_572_000_000)),
+            events_per_second: Some(50),
+            ramp: true,
+            stop_percent: Some(10),
+            stop_count: None,
+        };
+        assert_eq!(brake, expected);
+        assert_eq!(BrakeFields::of(&brake).not_before, "2026-11-25T02:00");
+        assert_eq!(parse("").unwrap(), Brake::default());
+        assert!(parse("rate=fast").unwrap_err().detail.contains("fast"));
+        let tonight = parse("not_before=tonight").unwrap_err();
+        assert!(tonight.detail.contains("tonight"));
     }
 
     #[test]

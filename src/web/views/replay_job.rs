@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -6,9 +7,11 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::evidence::evidence;
 use super::frame::NavigationEntry;
+use super::replay_form::BrakeFields;
 use super::replays::state_status;
 use crate::domain::{
-    DeadLetterId, DeadLetterSummary, Replay, ReplayJobId, ReplayState, ReplayStateName, Timestamp,
+    DeadLetterId, DeadLetterSummary, Replay, ReplayJob, ReplayJobId, ReplayJobState, ReplayState,
+    ReplayStateName, Timestamp,
 };
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -53,6 +56,13 @@ pub(crate) struct ReplayJobPage {
     planned: u64,
     unknown: u64,
     csrf: String,
+    /// The address of the job, under which its actions are.
+    address: String,
+    is_running: bool,
+    is_paused: bool,
+    /// Why nothing, or not everything, is being sent now.
+    held: String,
+    brake: BrakeFields,
     cancel: String,
     resolve: String,
     reached: Vec<Step>,
@@ -111,6 +121,11 @@ impl ReplayJobPage {
             planned: count(&[ReplayStateName::Planned]),
             unknown: count(&[ReplayStateName::Unknown]),
             csrf: visit.csrf.clone(),
+            address: format!("/replays/{id}"),
+            is_running: job.state == ReplayJobState::Ready,
+            is_paused: job.state == ReplayJobState::Paused,
+            held: held(&job, visit.now),
+            brake: BrakeFields::of(&job.brake),
             cancel: format!("/replays/{id}/cancel"),
             resolve: format!("/replays/{id}/resolve"),
             reached: steps(&count, job.total()),
@@ -119,6 +134,35 @@ impl ReplayJobPage {
             created_by: job.created_by,
         })
     }
+}
+
+/// What holds the rest of a job back, for people.
+fn held(job: &ReplayJob, now: Timestamp) -> String {
+    if job.count(ReplayStateName::Planned) == 0 {
+        return String::new();
+    }
+    if job.state == ReplayJobState::Paused {
+        let reason = job.reason.as_deref().unwrap_or_default();
+        return format!("Paused: {reason}. What was handed to a broker before goes its way.");
+    }
+    if let Some(start) = job.brake.not_before.filter(|start| *start > now) {
+        return format!("Waits until {}.", start.to_rfc3339());
+    }
+    let mut held = Vec::new();
+    if let Some(limit) = job.ramp_limit() {
+        held.push(format!(
+            "Canary step of {limit} events: the next begins when the outcome of each is known."
+        ));
+    }
+    if let Some(rate) = job.brake.events_per_second {
+        let left =
+            Duration::from_secs(job.count(ReplayStateName::Planned) / u64::from(rate.max(1)));
+        held.push(format!(
+            "At {rate} events per second, {} left.",
+            markup::duration(left)
+        ));
+    }
+    held.join(" ")
 }
 
 /// Planned → sent → passed → consumed, each with those that went on as well.

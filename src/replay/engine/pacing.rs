@@ -1,0 +1,140 @@
+//! How much of each job may be sent now: its time, its canary step, its rate.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::{EngineContext, WINDOW};
+use crate::domain::{ReplayJob, ReplayJobId, Timestamp};
+use crate::store::{PlannedReplay, StoreError};
+
+/// A rate is kept in portions, each of at least so long.
+const SHORTEST_PORTION: Duration = Duration::from_millis(100);
+
+/// Planned replays that may be sent now, and when more may be allowed.
+pub(super) struct Allowed {
+    pub(super) planned: Vec<PlannedReplay>,
+    pub(super) look_again: Option<Duration>,
+}
+
+/// What each job with a rate has saved up: at most what a second allows.
+#[derive(Debug, Default)]
+pub(super) struct Pacing {
+    buckets: HashMap<ReplayJobId, Bucket>,
+}
+
+#[derive(Debug)]
+struct Bucket {
+    /// Thousandths of an event.
+    thousandths: u64,
+    filled_at: Instant,
+}
+
+impl Pacing {
+    /// Loads what may be sent now, the oldest job first.
+    pub(super) async fn load(&mut self, context: &EngineContext) -> Result<Allowed, StoreError> {
+        let jobs = context.store.jobs_to_send().await?;
+        self.buckets
+            .retain(|id, _| jobs.iter().any(|job| job.id == *id));
+        let mut planned = Vec::new();
+        let mut look_again: Option<Duration> = None;
+        let mut wait = |pause: Duration| {
+            look_again = Some(look_again.map_or(pause, |known| known.min(pause)));
+        };
+        for job in &jobs {
+            let room = u64::from(WINDOW).saturating_sub(planned.len() as u64);
+            if room == 0 {
+                break;
+            }
+            let now = Timestamp::now();
+            if let Some(start) = job.brake.not_before.filter(|start| *start > now) {
+                wait(start.since(now));
+                continue;
+            }
+            let by_rate = self.by_rate(job, Instant::now());
+            let allowed = room
+                .min(job.allowed_by_ramp().unwrap_or(u64::MAX))
+                .min(by_rate.unwrap_or(u64::MAX));
+            if by_rate.is_some() {
+                wait(SHORTEST_PORTION);
+            }
+            let limit = u32::try_from(allowed).unwrap_or(WINDOW);
+            if limit == 0 {
+                continue;
+            }
+            let store = &context.store;
+            let found = store
+                .planned_replays(job.id, &context.cluster, limit)
+                .await?;
+            self.spend(job.id, found.len());
+            planned.extend(found);
+        }
+        Ok(Allowed {
+            planned,
+            look_again,
+        })
+    }
+
+    /// How many events the rate of a job allows now; `None` without a rate.
+    fn by_rate(&mut self, job: &ReplayJob, now: Instant) -> Option<u64> {
+        let rate = u64::from(job.brake.events_per_second?);
+        // The first event leaves at once, after a restart too.
+        let bucket = self.buckets.entry(job.id).or_insert(Bucket {
+            thousandths: 1_000,
+            filled_at: now,
+        });
+        let elapsed = now.saturating_duration_since(bucket.filled_at).as_millis();
+        let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+        let saved = bucket
+            .thousandths
+            .saturating_add(rate.saturating_mul(elapsed));
+        bucket.thousandths = saved.min(rate.max(1) * 1_000);
+        // Not `now`: what is left of a millisecond counts the next time.
+        bucket.filled_at += Duration::from_millis(elapsed);
+        Some(bucket.thousandths / 1_000)
+    }
+
+    fn spend(&mut self, job: ReplayJobId, events: usize) {
+        if let Some(bucket) = self.buckets.get_mut(&job) {
+            let spent = (events as u64).saturating_mul(1_000);
+            bucket.thousandths = bucket.thousandths.saturating_sub(spent);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Brake, ReplayJobState, ReplayStateName};
+    use uuid::Uuid;
+
+    fn job(events_per_second: u32) -> ReplayJob {
+        ReplayJob {
+            id: ReplayJobId(Uuid::nil()),
+            created_at: Timestamp(0),
+            created_by: String::new(),
+            selection: String::new(),
+            state: ReplayJobState::Ready,
+            reason: None,
+            brake: Brake {
+                events_per_second: Some(events_per_second),
+                ..Brake::default()
+            },
+            ramp_step: 0,
+            forgiven: 0,
+            counts: vec![(ReplayStateName::Planned, 1000)],
+        }
+    }
+
+    #[test]
+    fn a_rate_is_kept_and_what_was_not_used_does_not_pile_up() {
+        let start = Instant::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        let mut pacing = Pacing::default();
+        let slow = job(2);
+        assert_eq!(pacing.by_rate(&slow, start), Some(1));
+        pacing.spend(slow.id, 1);
+        assert_eq!(pacing.by_rate(&slow, after(400)), Some(0));
+        assert_eq!(pacing.by_rate(&slow, after(500)), Some(1));
+        assert_eq!(pacing.by_rate(&slow, after(60_000)), Some(2));
+    }
+}
