@@ -279,10 +279,18 @@ pub enum DeadLetterStatus {
     Replayed,
     /// RabbitMQ, observed queues: it was not in the last window.
     Gone,
+    /// A person put it aside, with a reason and for a time; it can be restored until it expires.
+    Discarded,
 }
 
 impl DeadLetterStatus {
-    pub const ALL: [Self; 4] = [Self::Open, Self::Replaying, Self::Replayed, Self::Gone];
+    pub const ALL: [Self; 5] = [
+        Self::Open,
+        Self::Replaying,
+        Self::Replayed,
+        Self::Gone,
+        Self::Discarded,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -290,6 +298,7 @@ impl DeadLetterStatus {
             Self::Replaying => "replaying",
             Self::Replayed => "replayed",
             Self::Gone => "gone",
+            Self::Discarded => "discarded",
         }
     }
 }
@@ -317,7 +326,7 @@ impl FromStr for DeadLetterStatus {
             .find(|status| status.as_str() == text)
             .ok_or_else(|| UnknownWord {
                 word: text.to_owned(),
-                expected: "open, replaying, replayed, gone",
+                expected: "open, replaying, replayed, gone, discarded",
             })
     }
 }

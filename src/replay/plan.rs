@@ -90,6 +90,9 @@ fn is_ready(candidate: &ReplayCandidate, selection: &Selection) -> Result<(), Re
             return refuse(RefusalKind::Active, "a replay of it is still active");
         }
         DeadLetterStatus::Gone => return refuse(RefusalKind::Gone, "it has left its queue"),
+        DeadLetterStatus::Discarded => {
+            return refuse(RefusalKind::Gone, "it was discarded; restore it first");
+        }
         DeadLetterStatus::Replayed if matches!(selection, Selection::Filter(_)) => {
             let reason = "it was replayed already; select it by itself to send it again";
             return refuse(RefusalKind::AlreadyReplayed, reason);

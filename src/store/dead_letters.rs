@@ -67,6 +67,33 @@ impl Store {
         Ok(ids.into_iter().map(DeadLetterId).collect())
     }
 
+    /// A chunk of what matches, oldest first: those after `after` up to `through`. Whoever freezes a large
+    /// selection notes `now` and the newest ID once and walks it in chunks, none of which holds the
+    /// database for long.
+    pub async fn matching_ids_between(
+        &self,
+        filter: &Filter,
+        now: Timestamp,
+        (after, through): (DeadLetterId, DeadLetterId),
+        limit: u32,
+    ) -> Result<Vec<DeadLetterId>, StoreError> {
+        let mut query = QueryBuilder::new("SELECT id FROM dead_letters WHERE ");
+        filter_sql::push(&mut query, filter, now);
+        query.push(" AND id > ").push_bind(after.0);
+        query.push(" AND id <= ").push_bind(through.0);
+        query
+            .push(" ORDER BY id LIMIT ")
+            .push_bind(i64::from(limit));
+        let ids: Vec<i64> = query.build_query_scalar().fetch_all(&self.reader).await?;
+        Ok(ids.into_iter().map(DeadLetterId).collect())
+    }
+
+    /// The newest dead letter; 0 if there is none.
+    pub async fn newest_id(&self) -> Result<DeadLetterId, StoreError> {
+        let id = sqlx::query_scalar("SELECT COALESCE(MAX(id), 0) FROM dead_letters");
+        Ok(DeadLetterId(id.fetch_one(&self.reader).await?))
+    }
+
     /// The dead letters beside one in the list of a filter: the newer and the older.
     pub async fn neighbours(
         &self,

@@ -264,6 +264,9 @@ async fn plan(
     if status == DeadLetterStatus::Gone.as_str() {
         return Ok(Err("it has left its queue".to_owned()));
     }
+    if status == DeadLetterStatus::Discarded.as_str() {
+        return Ok(Err("it was discarded; restore it first".to_owned()));
+    }
     if system == "rabbitmq" && custody == Custody::Broker.as_str() {
         let remedy = "it still lies in its queue, which Redrive only observes, so a replay would be a \
                       second copy; give the queue custody = \"managed\" and replay it then";

@@ -174,6 +174,7 @@ const fn blocked(status: DeadLetterStatus) -> &'static str {
         DeadLetterStatus::Open | DeadLetterStatus::Replayed => "",
         DeadLetterStatus::Replaying => "a replay of it is still active",
         DeadLetterStatus::Gone => "it has left its queue",
+        DeadLetterStatus::Discarded => "it was discarded; restore it first",
     }
 }
 

@@ -160,6 +160,7 @@ pub(crate) const fn letter_status(status: DeadLetterStatus) -> (Status, &'static
         DeadLetterStatus::Replaying => (Status::Warning, "replaying"),
         DeadLetterStatus::Replayed => (Status::Ok, "replayed"),
         DeadLetterStatus::Gone => (Status::Idle, "gone"),
+        DeadLetterStatus::Discarded => (Status::Idle, "discarded"),
     }
 }
 
