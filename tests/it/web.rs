@@ -472,7 +472,7 @@ async fn the_editors_buttons_need_no_script() {
             ("headers", "1"),
             ("h0-name", "mine"),
             ("h0-kind", "text"),
-            ("h0-value", "typed"),
+            ("h0-value", "zebra"),
             ("step", step),
         ];
         let (status, _, page) = visitor.post(&url, &fields).await;
@@ -480,8 +480,8 @@ async fn the_editors_buttons_need_no_script() {
         page
     };
     assert!(step("as-hex").await.contains("00000000  68 69"));
-    assert!(step("add").await.contains("typed"));
-    assert!(!step("remove-0").await.contains("typed"));
+    assert!(step("add").await.contains("zebra"));
+    assert!(!step("remove-0").await.contains("zebra"));
     assert!(step("undo-body").await.contains("OrderCreated"));
 }
 
