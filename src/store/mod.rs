@@ -32,7 +32,9 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use audit::{AuditEntry, NewAuditEntry};
+pub use audit::{
+    AuditEntry, AuditFault, AuditFilter, AuditHead, AuditReport, NewAuditEntry, verify_audit,
+};
 pub use error::StoreError;
 pub use failure_groups::{FailureGroup, NewestMember};
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
