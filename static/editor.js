@@ -44,6 +44,8 @@ function growHeaders(form) {
       if (field.type === "checkbox") field.checked = false;
       else if (field.tagName !== "SELECT") field.value = "";
     }
+    // State and buttons of a row are the server's.
+    next.lastElementChild.replaceChildren();
     rows.append(next);
     count.value = String(index + 1);
   });

@@ -101,6 +101,20 @@ impl RabbitMqConfig {
         }
     }
 
+    /// The user name in `amqp_url`, under which Redrive publishes; `guest` where it names none.
+    pub fn user(&self) -> String {
+        let url = url::Url::parse(self.amqp_url.expose()).ok();
+        let encoded = url.as_ref().map_or("", |url| url.username());
+        if encoded.is_empty() {
+            return "guest".to_owned();
+        }
+        let pair = format!("user={}", encoded.replace('+', "%2b"));
+        let mut decoded = url::form_urlencoded::parse(pair.as_bytes());
+        decoded
+            .next()
+            .map_or_else(|| encoded.to_owned(), |(_, user)| user.into_owned())
+    }
+
     /// What the configuration says about a queue.
     pub fn queue(&self, vhost: &VhostName, queue: &QueueName) -> Option<&QueueConfig> {
         self.queues

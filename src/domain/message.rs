@@ -1,6 +1,10 @@
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// AMQP's content header must fit one frame of 131,072 bytes, else RabbitMQ closes the connection
+/// (rabbitmq4.md 5); what is left is for the other properties and the encoding.
+pub const MOST_AMQP_HEADER_BYTES: usize = 120_000;
+
 /// A message exactly as a broker gave it: nothing decoded, nothing reordered, nothing merged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
@@ -36,6 +40,12 @@ impl Message {
     pub fn size(&self) -> usize {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         length(&self.key) + length(&self.body) + self.headers_size()
+    }
+
+    /// Bytes of the headers in AMQP's encoding: each has the length of its name, its type, and the
+    /// length of its value beside name and value.
+    pub fn amqp_headers_size(&self) -> usize {
+        self.headers.len() * 6 + self.headers_size()
     }
 
     /// Header names and values together, in bytes.

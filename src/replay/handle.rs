@@ -4,15 +4,17 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::config::Config;
+use crate::config::{Config, RabbitMqConfig};
 use crate::domain::{
-    Brake, DeadLetterId, Replay, ReplayEvent, ReplayId, ReplayJobId, Snapshot, Timestamp,
+    Brake, DeadLetter, DeadLetterId, Message, Replay, ReplayEvent, ReplayId, ReplayJobId, Snapshot,
+    Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay, ReplayCandidate, Store};
 
 use super::audience::audiences;
 use super::changes::Changes;
+use super::deliverability::{Finding, deliverability};
 use super::outcome::count_outcome;
 use super::plan::{PlanContext, judge, sort_for_sending};
 use super::{
@@ -50,6 +52,14 @@ impl ReplayHandle {
             audiences: audiences(&events, &candidates, &snapshot),
             events,
         })
+    }
+
+    /// What is to be said about a replay of an edited message, before the edit is saved.
+    pub fn deliverability(&self, letter: &DeadLetter, edited: &Message) -> Vec<Finding> {
+        let cluster = &letter.summary.cluster;
+        let rabbitmq = self.config.rabbitmq.iter().find(|r| r.name == *cluster);
+        let user = rabbitmq.map(RabbitMqConfig::user).unwrap_or_default();
+        deliverability(letter, edited, &user)
     }
 
     /// Freezes a job and has it sent. When this returns, the job is on disk.

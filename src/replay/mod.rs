@@ -14,6 +14,7 @@ mod audience;
 mod brake;
 mod changes;
 mod crash;
+mod deliverability;
 mod engine;
 mod handle;
 mod outcome;
@@ -35,6 +36,7 @@ use crate::domain::{ClusterName, GlobError, NameFilter, Snapshot};
 use crate::metrics::Metrics;
 use crate::store::Store;
 
+pub use deliverability::{Finding, Severity};
 pub use handle::ReplayHandle;
 pub use request::{
     Actor, Audience, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,

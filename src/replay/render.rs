@@ -19,13 +19,13 @@ use crate::domain::{
 
 /// RabbitMQ's default `frame_max`, in which properties and headers must fit, less its own framing and
 /// the properties beside the headers, which are at most 255 bytes each.
-const MOST_AMQP_HEADER_BYTES: usize = 131_072 - 8 - 4096;
+const MOST_FRAME_BYTES: usize = 131_072 - 8 - 4096;
 
 /// Why a replay cannot be sent as it is.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum RenderError {
     #[error(
-        "its headers take {size} bytes and AMQP allows {MOST_AMQP_HEADER_BYTES}; remove some by an edit"
+        "its headers take {size} bytes and AMQP allows {MOST_FRAME_BYTES}; remove some by an edit"
     )]
     HeadersTooLarge { size: usize },
 }
@@ -139,7 +139,7 @@ fn fits(system: System, message: &Message) -> Result<(), RenderError> {
         return Ok(());
     }
     let size = message.headers.iter().map(encoded_header_size).sum();
-    if size <= MOST_AMQP_HEADER_BYTES {
+    if size <= MOST_FRAME_BYTES {
         Ok(())
     } else {
         Err(RenderError::HeadersTooLarge { size })
@@ -171,5 +171,7 @@ fn encoded_value_size(value: &AmqpValue) -> usize {
     }
 }
 
+#[cfg(test)]
+pub(super) mod sample_letters;
 #[cfg(test)]
 mod tests;

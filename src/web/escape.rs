@@ -38,8 +38,12 @@ pub(crate) fn escaped(text: &str) -> String {
 /// Text for a `<textarea>`, where every character must come back as it went. Markup is escaped, the
 /// rest stays; the leading line break is the one that HTML drops.
 pub(crate) fn textarea(text: &str) -> Markup {
-    let mut html = String::with_capacity(text.len() + 1);
-    html.push('\n');
+    Safe(format!("\n{}", attribute(text)))
+}
+
+/// The same for the value of an attribute.
+pub(crate) fn attribute(text: &str) -> String {
+    let mut html = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
             '<' | '>' | '&' | '"' | '\'' => {
@@ -48,7 +52,7 @@ pub(crate) fn textarea(text: &str) -> Markup {
             plain => html.push(plain),
         }
     }
-    Safe(html)
+    html
 }
 
 fn write_special<W: Write>(dest: &mut W, character: char) -> fmt::Result {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use redrive::brokers::rabbitmq::amqp::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 use redrive::domain::conventions::REPLAY_ID;
-use redrive::domain::{AmqpProperties, ExchangeName, Header, Message, QueueName, ReplayId};
+use redrive::domain::{
+    AmqpProperties, AmqpValue, ExchangeName, Header, Message, QueueName, ReplayId,
+};
 use uuid::Uuid;
 
 use crate::support::eventually;
@@ -159,6 +161,83 @@ async fn what_would_close_the_channel_spoils_only_itself() {
     is_refused(&outcomes[3], "255 bytes");
     is_refused(&outcomes[4], "CC");
     assert_eq!(outcomes[5], PublishOutcome::Confirmed);
+}
+
+/// What `replay::deliverability` calls fit arrives as it was written, and what it calls refused really
+/// ends a channel.
+#[tokio::test]
+async fn the_editors_types_arrive_and_what_it_refuses_the_broker_refuses() {
+    let vhost = Vhost::create().await;
+    let orders = declare(&vhost, "orders").await;
+    let offered = [
+        AmqpValue::Boolean(true),
+        AmqpValue::I8(-1),
+        AmqpValue::U8(200),
+        AmqpValue::I16(-300),
+        AmqpValue::U16(40_000),
+        AmqpValue::I32(-70_000),
+        AmqpValue::U32(3_000_000_000),
+        AmqpValue::I64(i64::MIN),
+        AmqpValue::F32(1.5_f32.to_bits()),
+        AmqpValue::F64(1.1_f64.to_bits()),
+        AmqpValue::Decimal {
+            scale: 2,
+            value: 314,
+        },
+        AmqpValue::LongString("\u{fffd}".into()),
+        AmqpValue::Timestamp(60),
+        AmqpValue::ByteArray(vec![0xff].into()),
+        AmqpValue::Void,
+        AmqpValue::Array(vec![AmqpValue::I32(1)]),
+        AmqpValue::Table(vec![("n".to_owned(), AmqpValue::Void)]),
+    ];
+    let headers: Vec<_> = (10..)
+        .zip(offered)
+        .map(|(number, value)| Header::amqp(&format!("h{number}"), value))
+        .collect();
+    let message = Message {
+        headers: headers.clone(),
+        ..Message::default()
+    };
+    let channel = vhost.channel().await;
+    let exchange = default_exchange();
+    channel
+        .publish(&exchange, "orders", &message)
+        .await
+        .unwrap();
+    let mut consumer = channel.consume(&orders, 1).await.unwrap();
+    let received = consumer.next(REQUEST_TIMEOUT).await.unwrap().unwrap();
+    assert_eq!(received.message.headers, headers);
+
+    let header = |name: &str, value| Message {
+        headers: vec![Header::amqp(name, value)],
+        ..Message::default()
+    };
+    let properties = |change: fn(&mut AmqpProperties)| {
+        let mut properties = AmqpProperties::default();
+        change(&mut properties);
+        Message {
+            properties: Some(Box::new(properties)),
+            ..Message::default()
+        }
+    };
+    let refused = [
+        header("s", AmqpValue::ShortString("s".to_owned())),
+        header("CC", AmqpValue::long_string("other")),
+        header("BCC", AmqpValue::I32(1)),
+        properties(|p| p.expiration = Some("abc".to_owned())),
+        properties(|p| p.expiration = Some("-1".to_owned())),
+        properties(|p| p.user_id = Some("shop".to_owned())),
+        properties(|p| p.reply_to = Some("amq.rabbitmq.reply-to".to_owned())),
+    ];
+    for message in refused {
+        let published = vhost
+            .channel()
+            .await
+            .publish(&exchange, "orders", &message)
+            .await;
+        assert!(published.is_err(), "{message:?}");
+    }
 }
 
 #[tokio::test]

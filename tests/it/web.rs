@@ -466,6 +466,50 @@ async fn a_dead_letter_has_the_fields_that_others_rely_on() {
 }
 
 #[tokio::test]
+async fn the_editors_buttons_need_no_script() {
+    let dashboard = Dashboard::busy().await;
+    let visitor = Visitor::of(&dashboard).await;
+    let url = dashboard.url("/dead-letters/13/edit");
+    let step = async |step: &'static str| {
+        let fields = [
+            ("builds_on", "0"),
+            ("body_form", "text"),
+            ("body", "hi"),
+            ("headers", "1"),
+            ("h0-name", "mine"),
+            ("h0-kind", "text"),
+            ("h0-value", "zebra"),
+            ("step", step),
+        ];
+        let (status, _, page) = visitor.post(&url, &fields).await;
+        assert_eq!(status, StatusCode::OK);
+        page
+    };
+    assert!(step("as-hex").await.contains("00000000  68 69"));
+    assert!(step("add").await.contains("zebra"));
+    assert!(!step("remove-0").await.contains("zebra"));
+    assert!(step("undo-body").await.contains("OrderCreated"));
+}
+
+#[tokio::test]
+async fn what_the_broker_would_refuse_is_not_saved() {
+    let dashboard = Dashboard::busy().await;
+    let url = dashboard.url("/api/v1/dead-letters/14/revisions");
+    let typed = json!({ "name": "count", "value": { "amqp": { "type": "i32", "value": 1 } } });
+    let request = client().post(&url).json(&json!({ "headers": [typed] }));
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let problem: Value = response.json().await.unwrap();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("header count") && detail.contains("write its value as text"),
+        "{detail}"
+    );
+    let revisions = dashboard.state.store.revisions(DeadLetterId(14)).await;
+    assert_eq!(revisions.unwrap().len(), 0);
+}
+
+#[tokio::test]
 async fn a_revision_by_the_api_keeps_what_it_does_not_name() {
     let dashboard = Dashboard::busy().await;
     let url = dashboard.url("/api/v1/dead-letters/14/revisions");

@@ -34,7 +34,7 @@ pub(in crate::replay) struct RabbitMqEngine {
 
 impl RabbitMqEngine {
     pub(in crate::replay) fn new(context: EngineContext, config: RabbitMqConfig) -> Self {
-        let user = user_of(&config);
+        let user = config.user();
         Self {
             context,
             config,
@@ -278,18 +278,4 @@ fn addressed(planned: &PlannedReplay, message: Message) -> Option<OutgoingMessag
         }),
         Destination::Kafka { .. } => None,
     }
-}
-
-/// The user name in `amqp_url`; `guest` where it names none.
-fn user_of(config: &RabbitMqConfig) -> String {
-    let url = url::Url::parse(config.amqp_url.expose()).ok();
-    let encoded = url.as_ref().map_or("", |url| url.username());
-    if encoded.is_empty() {
-        return "guest".to_owned();
-    }
-    let pair = format!("user={}", encoded.replace('+', "%2b"));
-    let mut decoded = url::form_urlencoded::parse(pair.as_bytes());
-    decoded
-        .next()
-        .map_or_else(|| encoded.to_owned(), |(_, user)| user.into_owned())
 }

@@ -11,7 +11,7 @@ use crate::domain::{DeadLetterId, Header, RevisionNumber};
 use crate::store::NewRevision;
 use crate::web::AppState;
 use crate::web::problem::Problem;
-use crate::web::views::save_revision;
+use crate::web::views::{must_be_deliverable, save_revision};
 use crate::web::visit::{ANONYMOUS, Visit};
 
 /// An edit: what is absent stays as it is in the revision that it builds on.
@@ -66,7 +66,7 @@ pub(super) async fn create(
 ) -> Result<(StatusCode, Json<Created>), Problem> {
     let id = DeadLetterId(id);
     let letter = state.store.dead_letter(id).await?;
-    if let (Some(omitted), PayloadChange::Unchanged) = (letter.body_omitted, &body.payload) {
+    if let (Some(omitted), PayloadChange::Unchanged) = (&letter.body_omitted, &body.payload) {
         return Err(Problem::conflict(format!("give a payload: {omitted}")));
     }
     let latest = letter.summary.latest_revision;
@@ -80,6 +80,13 @@ pub(super) async fn create(
     if let Some(headers) = body.headers {
         message.headers = headers;
     }
+    must_be_deliverable(&state, &letter, &message).map_err(|refusal| {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "It could not be replayed",
+            refusal,
+        )
+    })?;
     let revision = NewRevision {
         dead_letter: id,
         builds_on,

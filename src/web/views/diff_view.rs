@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use similar::{ChangeTag, TextDiff};
 
-use super::headers_view::{kind, value_text};
+use super::headers_view::{HeaderRow, bytes_text, kind, property_rows, value_text};
 use super::payload::{self, Reading};
 use crate::domain::{Header, Message};
 
@@ -36,6 +36,27 @@ pub(super) fn body_diff(old: Option<&[u8]>, new: Option<&[u8]>) -> Vec<DiffLine>
         return diff(&raw(old), &raw(new));
     }
     diff(&laid_out_old, &laid_out_new)
+}
+
+/// The key and the AMQP properties that differ, a line each.
+pub(super) fn property_diff(old: &Message, new: &Message) -> Vec<DiffLine> {
+    let lines = |message: &Message| -> String {
+        let key = (message.properties.is_none()).then(|| {
+            let key = message.key.as_deref();
+            format!(
+                "key: {}\n",
+                key.map_or_else(|| "(null)".to_owned(), bytes_text)
+            )
+        });
+        let row = |row: HeaderRow| format!("{}: {}\n", row.name, row.value);
+        key.into_iter()
+            .chain(property_rows(message).into_iter().map(row))
+            .collect()
+    };
+    if (&old.key, &old.properties) == (&new.key, &new.properties) {
+        return Vec::new();
+    }
+    diff(&lines(old), &lines(new))
 }
 
 /// The headers that differ, in their order.
@@ -133,6 +154,33 @@ mod tests {
     fn a_difference_in_layout_alone_is_still_shown() {
         assert_eq!(changed("{}", "{ }"), ["−{}", "+{ }"]);
         assert!(changed("{}", "{}").is_empty());
+    }
+
+    #[test]
+    fn a_key_and_a_property_are_compared() {
+        let changed = |old: &Message, new: &Message| -> Vec<String> {
+            let lines = property_diff(old, new);
+            let changed = lines.iter().filter(|line| line.class != "same");
+            changed
+                .map(|line| format!("{}{}", line.sign, line.text))
+                .collect()
+        };
+        let with_key = |key: Option<&'static [u8]>| Message {
+            key: key.map(bytes::Bytes::from_static),
+            ..Message::default()
+        };
+        let (null, empty) = (with_key(None), with_key(Some(b"")));
+        assert_eq!(changed(&null, &empty), ["−key: (null)", "+key: "]);
+        assert!(property_diff(&null, &null).is_empty());
+        let with_priority = |priority| Message {
+            properties: Some(Box::new(crate::domain::AmqpProperties {
+                priority,
+                ..Default::default()
+            })),
+            ..Message::default()
+        };
+        let lines = changed(&with_priority(None), &with_priority(Some(3)));
+        assert_eq!(lines, ["+priority: 3"]);
     }
 
     #[test]

@@ -1,58 +1,39 @@
+//! The editor of one dead letter: the form ([`form`]), its page ([`rows`]), its buttons ([`steps`]),
+//! and the review of the difference before anything is saved.
+
+mod form;
+mod hex;
+mod properties;
+mod rows;
+mod steps;
+mod typed;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde_json::json;
 
-use super::diff_view::{DiffLine, body_diff, header_diff};
-use super::edit_form::{BodyForm, EditForm, HeaderField, header_kinds};
+use self::form::EditForm;
+use self::rows::Editor;
+use super::diff_view::{DiffLine, body_diff, header_diff, property_diff};
 use super::frame::NavigationEntry;
 use super::payload::{self, Reading};
 use super::preflight::{AudienceRow, audience_row};
-use crate::domain::{DeadLetterId, Message, RevisionNumber, System, sha256_hex};
-use crate::replay::{DestinationChoice, ReplayRequest, RevisionChoice, Selection};
+use crate::domain::{DeadLetter, DeadLetterId, Message, RevisionNumber, sha256_hex};
+use crate::replay::{
+    DestinationChoice, Finding, ReplayRequest, RevisionChoice, Selection, Severity,
+};
 use crate::store::{NewAuditEntry, NewRevision};
 use crate::web::AppState;
 use crate::web::escape::{Markup, textarea};
 use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
 
-/// Empty rows for new headers, for those who have no script to add some.
-const EMPTY_ROWS: usize = 2;
-
-struct Choice {
-    value: &'static str,
-    is_chosen: bool,
-}
-
-struct HeaderInput {
-    index: usize,
-    name: String,
-    value: Markup,
-    from: String,
-    kinds: Vec<Choice>,
-    removed: bool,
-    /// It cannot be typed, so it can only stay or go.
-    locked: bool,
-    type_name: &'static str,
-    shown: String,
-}
-
-/// The editor.
-#[derive(Template)]
-#[template(path = "edit.html")]
-struct Editor {
-    id: i64,
-    back: String,
-    action: String,
-    csrf: String,
-    builds_on: u32,
-    problem: String,
-    body_forms: Vec<Choice>,
-    body: Markup,
-    headers: Vec<HeaderInput>,
-    header_count: usize,
-    note: String,
-    key: String,
+/// Something about the edit that a broker would not take, or would take otherwise.
+struct FindingRow {
+    status: &'static str,
+    field: String,
+    text: String,
 }
 
 /// The step before saving: what differs from the original.
@@ -64,9 +45,13 @@ struct Review {
     save: String,
     hidden: Vec<(String, Markup)>,
     body: Vec<DiffLine>,
+    properties: Vec<DiffLine>,
     headers: Vec<DiffLine>,
     verdict: String,
     verdict_status: &'static str,
+    findings: Vec<FindingRow>,
+    /// The broker would refuse it, so it cannot be saved.
+    refused: bool,
     builds_on: u32,
     audiences: Vec<AudienceRow>,
 }
@@ -89,30 +74,36 @@ pub(crate) async fn review_edit(
     CheckedForm(fields): CheckedForm,
 ) -> Result<Response, Problem> {
     let base = Base::load(&state, DeadLetterId(id)).await?;
-    let form = EditForm::sent(&fields);
-    if fields.get("step") == Some("back") {
-        return editor(&state, &visit, &base, form, String::new());
+    let mut form = EditForm::sent(&fields);
+    match steps::apply(&mut form, fields.get("step").unwrap_or(""), &base.latest) {
+        Ok(false) => {}
+        Ok(true) => return editor(&state, &visit, &base, form, String::new()),
+        Err(problem) => return editor(&state, &visit, &base, form, problem),
     }
     let edited = match base.edited(&form) {
         Ok(edited) => edited,
         Err(problem) => return editor(&state, &visit, &base, form, problem),
     };
-    if edited == base.original && base.revision == RevisionNumber(0) {
+    if edited == *base.original() && base.revision == RevisionNumber(0) {
         let problem = "nothing was changed; change something, or replay the message as it is";
         return editor(&state, &visit, &base, form, problem.to_owned());
     }
-    let (verdict_status, verdict) = verdict(&base.original, &edited);
+    let (verdict_status, verdict) = verdict(base.original(), &edited);
+    let findings = state.replay.deliverability(&base.letter, &edited);
     let content = Review {
         id,
         action: format!("/dead-letters/{id}/edit"),
         save: format!("/dead-letters/{id}/revisions"),
         hidden: hidden_fields(&visit, &form),
-        body: body_diff(base.original.body.as_deref(), edited.body.as_deref()),
-        headers: header_diff(&base.original, &edited),
+        body: body_diff(base.original().body.as_deref(), edited.body.as_deref()),
+        properties: property_diff(base.original(), &edited),
+        headers: header_diff(base.original(), &edited),
         verdict,
         verdict_status,
+        refused: findings.iter().any(|f| f.severity == Severity::Refused),
+        findings: findings.iter().map(finding_row).collect(),
         builds_on: form.builds_on.0,
-        audiences: audiences(&state, base.id).await,
+        audiences: audiences(&state, base.id()).await,
     };
     visit.page(
         &state,
@@ -134,8 +125,11 @@ pub(crate) async fn save_edit(
         Ok(message) => message,
         Err(problem) => return editor(&state, &visit, &base, form, problem),
     };
+    if let Err(problem) = must_be_deliverable(&state, &base.letter, &message) {
+        return editor(&state, &visit, &base, form, problem);
+    }
     let revision = NewRevision {
-        dead_letter: base.id,
+        dead_letter: base.id(),
         builds_on: form.builds_on,
         message,
         author: ANONYMOUS.to_owned(),
@@ -188,10 +182,9 @@ async fn audiences(state: &AppState, id: DeadLetterId) -> Vec<AudienceRow> {
     }
 }
 
-/// The message that an edit begins with, and the one that it is compared with.
+/// The dead letter with its original, and the revision that an edit begins with.
 struct Base {
-    id: DeadLetterId,
-    original: Message,
+    letter: DeadLetter,
     latest: Message,
     revision: RevisionNumber,
 }
@@ -207,20 +200,18 @@ impl Base {
         let revision = letter.summary.latest_revision;
         let latest = state.store.message(id, revision).await?;
         Ok(Self {
-            id,
-            original: letter.message,
+            letter,
             latest,
             revision,
         })
     }
 
-    /// Only RabbitMQ's messages have properties.
-    const fn system(&self) -> System {
-        if self.original.properties.is_some() {
-            System::RabbitMq
-        } else {
-            System::Kafka
-        }
+    const fn id(&self) -> DeadLetterId {
+        self.letter.summary.id
+    }
+
+    const fn original(&self) -> &Message {
+        &self.letter.message
     }
 
     fn edited(&self, form: &EditForm) -> Result<Message, String> {
@@ -256,113 +247,45 @@ fn editor(
     state: &AppState,
     visit: &Visit,
     base: &Base,
-    mut form: EditForm,
+    form: EditForm,
     problem: String,
 ) -> Result<Response, Problem> {
-    let opened = EditForm::of(&base.latest, base.revision);
-    let filled = form
-        .headers
-        .iter()
-        .filter(|field| field.from.is_some() || !field.name.is_empty());
-    let mut fields: Vec<_> = filled.cloned().collect();
-    fields.extend(std::iter::repeat_n(empty_field(), EMPTY_ROWS));
-    let inputs = fields.iter().enumerate();
-    let choice = |value: BodyForm| Choice {
-        value: value.as_str(),
-        is_chosen: value == form.body_form,
-    };
-    let content = Editor {
-        id: base.id.0,
-        back: format!("/dead-letters/{}", base.id),
-        action: format!("/dead-letters/{}/edit", base.id),
-        csrf: visit.csrf.clone(),
-        builds_on: form.builds_on.0,
-        problem,
-        body_forms: [BodyForm::Text, BodyForm::Base64, BodyForm::Null]
-            .map(choice)
-            .into(),
-        body: textarea(&form.body),
-        headers: inputs
-            .map(|(i, field)| input(i, field, &opened, header_kinds(base.system())))
-            .collect(),
-        header_count: fields.len(),
-        note: std::mem::take(&mut form.note),
-        key: base
-            .original
-            .key
-            .as_deref()
-            .map(super::headers_view::bytes_text)
-            .unwrap_or_default(),
-    };
+    let content = Editor::of(visit, base, form, problem);
     visit.page(state, NavigationEntry::DeadLetters, "Edit", &content)
-}
-
-const fn empty_field() -> HeaderField {
-    HeaderField {
-        name: String::new(),
-        kind: String::new(),
-        value: String::new(),
-        from: None,
-        removed: false,
-        type_name: "",
-    }
-}
-
-fn input(
-    index: usize,
-    field: &HeaderField,
-    opened: &EditForm,
-    kinds: &'static [&'static str],
-) -> HeaderInput {
-    let original = field.from.and_then(|from| opened.headers.get(from));
-    let locked = original.is_some_and(|original| original.kind == "keep");
-    let choice = |value: &&'static str| Choice {
-        value,
-        is_chosen: field.kind == **value,
-    };
-    HeaderInput {
-        index,
-        name: field.name.clone(),
-        value: textarea(&field.value),
-        from: field.from.map(|from| from.to_string()).unwrap_or_default(),
-        kinds: kinds.iter().map(choice).collect(),
-        removed: field.removed,
-        locked,
-        type_name: original.map_or("", |original| original.type_name),
-        shown: original
-            .map(|original| original.value.clone())
-            .unwrap_or_default(),
-    }
 }
 
 /// The form once more, for the buttons under the diff.
 fn hidden_fields(visit: &Visit, form: &EditForm) -> Vec<(String, Markup)> {
-    let mut fields = vec![
-        ("csrf".to_owned(), textarea(&visit.csrf)),
-        (
-            "builds_on".to_owned(),
-            textarea(&form.builds_on.to_string()),
-        ),
-        ("body_form".to_owned(), textarea(form.body_form.as_str())),
-        ("body".to_owned(), textarea(&form.body)),
-        ("note".to_owned(), textarea(&form.note)),
-        (
-            "headers".to_owned(),
-            textarea(&form.headers.len().to_string()),
-        ),
-    ];
-    for (index, field) in form.headers.iter().enumerate() {
-        let from = field.from.map(|from| from.to_string()).unwrap_or_default();
-        let removed = if field.removed { "1" } else { "" };
-        let parts = [
-            ("name", field.name.as_str()),
-            ("kind", &field.kind),
-            ("value", &field.value),
-            ("from", &from),
-            ("remove", removed),
-        ];
-        let named = parts.map(|(part, value)| (format!("h{index}-{part}"), textarea(value)));
-        fields.extend(named);
-    }
+    let csrf = ("csrf".to_owned(), visit.csrf.clone());
+    let fields = std::iter::once(csrf).chain(form.fields());
     fields
+        .map(|(name, value)| (name, textarea(&value)))
+        .collect()
+}
+
+fn finding_row(finding: &Finding) -> FindingRow {
+    FindingRow {
+        status: match finding.severity {
+            Severity::Refused => "critical",
+            Severity::Warning => "warning",
+        },
+        field: finding.field.clone(),
+        text: format!("{}; {}", finding.reason, finding.remedy),
+    }
+}
+
+/// Refuses what a broker would refuse, naming the first fault and its remedy.
+pub(crate) fn must_be_deliverable(
+    state: &AppState,
+    letter: &DeadLetter,
+    edited: &Message,
+) -> Result<(), String> {
+    let findings = state.replay.deliverability(letter, edited);
+    match findings.iter().find(|f| f.severity == Severity::Refused) {
+        None => Ok(()),
+        Some(finding) => Err(format!(
+            "the broker would refuse a replay of it: {}: {}; {}",
+            finding.field, finding.reason, finding.remedy
+        )),
+    }
 }

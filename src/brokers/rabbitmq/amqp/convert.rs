@@ -6,11 +6,9 @@ use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, DecimalValue, FieldArray, FieldTable, LongString, ShortString};
 
-use crate::domain::{AmqpProperties, AmqpValue, Header, HeaderValue, Message};
-
-/// The content header must fit one frame of 131,072 bytes, else RabbitMQ closes the connection
-/// (rabbitmq4.md 5); what is left is for the other properties and the encoding.
-const LARGEST_HEADERS: usize = 120_000;
+use crate::domain::{
+    AmqpProperties, AmqpValue, Header, HeaderValue, MOST_AMQP_HEADER_BYTES, Message,
+};
 
 pub(super) fn message_of(delivery: &Delivery) -> Message {
     let properties = &delivery.properties;
@@ -103,11 +101,9 @@ pub(super) fn properties_of(message: &Message) -> Result<BasicProperties, String
 }
 
 fn header_table(message: &Message) -> Result<FieldTable, String> {
-    // Each field has the length of its name, its type, and the length of its value beside them.
-    let encoding = message.headers.len() * 6;
-    if encoding + message.headers_size() > LARGEST_HEADERS {
+    if message.amqp_headers_size() > MOST_AMQP_HEADER_BYTES {
         return Err(format!(
-            "its headers are larger than the {LARGEST_HEADERS} bytes of one frame"
+            "its headers are larger than the {MOST_AMQP_HEADER_BYTES} bytes of one frame"
         ));
     }
     let mut table = FieldTable::default();
