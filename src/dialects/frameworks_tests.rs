@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::domain::{
-    AmqpProperties, AmqpValue, DeathReason, Header, HeaderValue, Offset, Partition, Timestamp,
+    AmqpProperties, AmqpValue, ConsumerGroup, DeathReason, Header, HeaderValue, Offset, Partition,
+    Timestamp,
 };
 
 /// A message as it lies in a DLQ: text values; what begins with `b64:` is bytes.
@@ -76,7 +77,7 @@ fn check(system: System, dlq: &str, headers: &[(&str, &str)], expected: &Expecte
     let (position, message) = dead(system, dlq, headers);
     let found = decode(&position, &message);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let consumer = found.origin.consumer.as_ref().map(|one| one.as_str());
+    let consumer = found.origin.consumer.as_ref().map(ConsumerGroup::as_str);
     let left = names_left(system, &message);
     let left: Vec<&str> = left.iter().map(String::as_str).collect();
     let failed_at = expected.failed_at.and_then(Timestamp::parse_rfc3339);
@@ -691,6 +692,24 @@ fn a_record_without_key_and_value_points_to_its_original() {
     );
     message.body = None;
     assert!(decode(&position, &message).payload_absent);
+}
+
+/// The body is as Dramatiq 2.2.1 encoded it.
+#[test]
+fn the_body_of_dramatiq_names_actor_retries_and_error() {
+    let (position, mut message) = dead(System::RabbitMq, "default.XQ", &[]);
+    let body = r#"{"queue_name":"default","actor_name":"take","args":[1],"kwargs":{},"options":{"retries":3,"traceback":"Traceback (most recent call last):\n  File \"/app/shop.py\", line 3, in take\n    raise ValueError(\"no stock\")\nValueError: no stock\n"},"message_id":"49499e70-d94d-4b2e-87fe-15425e71e0e3","message_timestamp":1795612112750}"#;
+    message.body = Some(body.into());
+    let found = decode(&position, &message);
+    assert_eq!(found.origin.endpoint.as_deref(), Some("take"));
+    assert_eq!(found.failure.class.as_deref(), Some("ValueError"));
+    assert_eq!(found.failure.message.as_deref(), Some("no stock"));
+    assert_eq!(found.attempts, Some((3, AttemptsKind::Retries)));
+    let first_death = r#"{"queue_name":"default","actor_name":"take","options":{}}"#;
+    message.body = Some(first_death.into());
+    let found = decode(&position, &message);
+    assert_eq!(found.origin.endpoint.as_deref(), Some("take"));
+    assert!(found.hops.is_empty());
 }
 
 #[test]

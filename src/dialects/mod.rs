@@ -10,6 +10,7 @@ mod brighter;
 mod celery;
 mod dapr;
 mod dialect;
+mod dramatiq;
 mod easynetq;
 mod envelopes;
 mod header_sets;
@@ -53,7 +54,7 @@ use dialect::Dialect;
 const MOST_HOPS: usize = 100;
 
 /// Every dialect. Where nothing tells which account is later, the earlier in this list counts as that.
-static DIALECTS: [Dialect; 29] = [
+static DIALECTS: [Dialect; 30] = [
     x_death::DIALECT,
     x_error::DIALECT,
     spring_kafka::DIALECT,
@@ -80,6 +81,7 @@ static DIALECTS: [Dialect; 29] = [
     rascal::DIALECT,
     sneakers::DIALECT,
     celery::DIALECT,
+    dramatiq::DIALECT,
     symfony::DIALECT,
     shovel::DIALECT,
     retry_counters::DIALECT,
