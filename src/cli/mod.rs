@@ -1,10 +1,13 @@
 //! The command line: one file a subcommand.
 
+mod api_client;
 mod audit;
 mod check;
+mod dead_letters;
 mod demo_gateway;
 mod demo_workload;
 mod serve;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +30,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Connect to every broker and say what Redrive can and cannot do there.
     Check(ConfigArgs),
+    /// List, show and replay dead letters through a running Redrive.
+    DeadLetters(dead_letters::DeadLettersArgs),
     /// Look at the audit without the service.
     Audit {
         #[command(subcommand)]
@@ -58,6 +63,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => serve::run(&args).await,
             Command::Check(args) => check::run(&args).await,
+            Command::DeadLetters(args) => dead_letters::run(&args).await,
             Command::Audit { command } => audit::run(command).await,
             Command::DemoWorkload(args) => demo_workload::run(args).await,
             Command::DemoGateway(args) => demo_gateway::run(&args),

@@ -74,7 +74,7 @@ fn is_special(character: char) -> bool {
 }
 
 /// Control characters except tab and line break, and what reorders or hides text.
-pub(crate) fn is_invisible(character: char) -> bool {
+pub fn is_invisible(character: char) -> bool {
     match character {
         '\n' | '\t' => false,
         '\u{61c}'

@@ -7,6 +7,7 @@
 )]
 
 mod alerts;
+mod audit;
 mod browser;
 mod demo;
 mod discards;
