@@ -149,6 +149,15 @@ impl Service {
         Ok(true)
     }
 
+    /// Ends all that runs in the part's session at once, as a power cut does.
+    pub(crate) fn kill(&self) -> Result<()> {
+        if let Some(identity) = self.living() {
+            signal("KILL", &session_members(identity.pid))?;
+            self.wait_for_end(STOP_GRACE);
+        }
+        Ok(())
+    }
+
     /// Whether the program was built anew since the part was started from it.
     pub(crate) fn is_older_than(&self, program: &Path) -> bool {
         let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
@@ -183,6 +192,14 @@ impl Started {
     /// Stops the parts in the order in which they may go.
     pub(crate) fn stop_all(&self) -> Result<()> {
         stop_each(&mut self.lock())
+    }
+
+    /// Stops one part, if this command started it.
+    pub(crate) fn stop(&self, name: &str) -> Result<()> {
+        let mut services = self.lock();
+        let (mut named, others) = services.drain(..).partition(|service| service.name == name);
+        *services = others;
+        stop_each(&mut named)
     }
 
     /// Stops the parts and ends this process. Whoever would start or watch parts waits meanwhile.
@@ -279,6 +296,9 @@ fn stop_order(name: &str) -> usize {
         "dashboard",
         "prometheus",
         "rabbitmq",
+        "rabbitmq-4.0",
+        "rabbitmq-4.3",
+        "trial-rabbitmq",
         "epmd",
     ];
     order
