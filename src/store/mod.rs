@@ -23,6 +23,8 @@ mod replay_jobs;
 mod replay_work;
 mod replays;
 mod revisions;
+mod search_index;
+mod search_terms;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -33,6 +35,7 @@ use sqlx::sqlite::{
 };
 
 pub use audit::{AuditEntry, NewAuditEntry};
+pub use dead_letters::COUNTED;
 pub use error::StoreError;
 pub use failure_groups::{FailureGroup, NewestMember};
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
@@ -92,7 +95,9 @@ impl Store {
                 url: url.to_owned(),
                 source,
             })?;
-        Ok(Self { reader, writer })
+        let store = Self { reader, writer };
+        store.index_older().await?;
+        Ok(store)
     }
 
     /// Closes all connections, which checkpoints the write-ahead log.
