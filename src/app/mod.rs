@@ -1,5 +1,6 @@
 //! The composition root: opens the store, starts every part with what it needs, and serves.
 
+mod audit_head;
 pub mod telemetry;
 
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     let state = start_parts(&config, &store, &metrics, &lifecycle)?;
     audit_start(&store).await?;
 
+    let heads = audit_head::log_hourly(store.clone(), lifecycle.stop_token());
+    lifecycle.spawn("audit-head", heads);
     let stop = lifecycle.stop_token();
     lifecycle.spawn("http", async move {
         if let Err(error) = web::serve(state, listener, stop).await {
@@ -38,6 +41,7 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     });
     tracing::info!(address = %format!("http://{listen}"), "the dashboard is ready");
     let ending = lifecycle.run_until_stopped().await?;
+    audit_head::log(&store).await;
     store.close().await;
     Ok(ending)
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod audit;
 mod check;
 mod demo_gateway;
 mod demo_workload;
@@ -26,6 +27,11 @@ enum Command {
     Serve(ConfigArgs),
     /// Connect to every broker and say what Redrive can and cannot do there.
     Check(ConfigArgs),
+    /// Look at the audit without the service.
+    Audit {
+        #[command(subcommand)]
+        command: audit::AuditCommand,
+    },
     /// Run the sample order system, which keeps Kafka and RabbitMQ busy and fails now and then.
     DemoWorkload(demo_workload::DemoWorkloadArgs),
     /// Repair, break or look at the payment gateway of a running sample workload.
@@ -52,6 +58,7 @@ impl Cli {
         match self.command {
             Command::Serve(args) => serve::run(&args).await,
             Command::Check(args) => check::run(&args).await,
+            Command::Audit { command } => audit::run(command).await,
             Command::DemoWorkload(args) => demo_workload::run(args).await,
             Command::DemoGateway(args) => demo_gateway::run(&args),
         }

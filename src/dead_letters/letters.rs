@@ -3,7 +3,7 @@
 use super::{classify::classify, identity::event_identity};
 use crate::dialects;
 use crate::domain::conventions::REPLAY_ID;
-use crate::domain::{ClusterName, Custody, Message, NewDeadLetter, Position, Timestamp};
+use crate::domain::{ClusterName, Custody, Message, NewDeadLetter, Origin, Position, Timestamp};
 
 /// A message as it was found in a DLQ.
 pub(super) struct Found {
@@ -28,12 +28,14 @@ pub(super) fn dead_letter(found: Found, body_limit: usize, now: Timestamp) -> Ne
         redelivered,
     } = found;
     let decoded = dialects::decode(&position, &message);
-    let event = event_identity(&message);
+    let original = dialects::unwrapped(&message).map(|(original, _)| original);
+    let event = event_identity(original.as_ref().unwrap_or(&message));
     let classification = classify(position.system(), position.dlq(), &decoded, &event);
     let replay_id = message
         .header_text(REPLAY_ID)
         .and_then(|text| text.parse().ok());
     let body_omitted = match custody {
+        _ if decoded.payload_absent => Some(points_elsewhere(&decoded.origin)),
         Custody::Broker => omit_large_body(&mut message, body_limit),
         Custody::Store => None,
     };
@@ -54,6 +56,22 @@ pub(super) fn dead_letter(found: Found, body_limit: usize, now: Timestamp) -> Ne
         replay_id,
         redelivered,
     }
+}
+
+/// What to say of a record that only points to its original (KIP-1191): sent as it is, it would be a
+/// tombstone without a key.
+fn points_elsewhere(origin: &Origin) -> String {
+    let topic = origin.destination.as_deref().unwrap_or("a topic");
+    let partition = origin
+        .partition
+        .map(|partition| format!(", partition {partition}"));
+    let offset = origin.offset.map(|offset| format!(", offset {offset}"));
+    format!(
+        "the broker dead-lettered only a pointer to {topic}{}{}; take key and value from there by an \
+         edit, or set errors.deadletterqueue.copy.record.enable = true for the group",
+        partition.unwrap_or_default(),
+        offset.unwrap_or_default()
+    )
 }
 
 fn omit_large_body(message: &mut Message, body_limit: usize) -> Option<String> {

@@ -150,6 +150,19 @@ pub(super) fn rfc3339(value: &HeaderValue) -> Option<Timestamp> {
     milliseconds(Timestamp::parse_rfc3339(text)?.as_millis())
 }
 
+/// What the writer said in its own words, such as a reason or a stage; cut at its end.
+pub(super) fn words(value: &HeaderValue) -> Option<String> {
+    readable(value, LONGEST_CLASS).map(|text| text.trim().to_owned())
+}
+
+/// The queue or topic at the end of an address such as `rabbitmq://host/vhost/orders?durable=true`.
+pub(super) fn end_of_address(value: &HeaderValue) -> Option<String> {
+    let address = value.as_text()?.trim();
+    let path = address.split(['?', '#']).next()?.trim_end_matches('/');
+    let last = path.rsplit('/').next()?;
+    (!last.is_empty() && last.len() <= LONGEST_NAME).then(|| last.to_owned())
+}
+
 /// Text of at most `limit` bytes with what is not UTF-8 replaced; `None` if nothing can be read.
 fn readable(value: &HeaderValue, limit: usize) -> Option<String> {
     let bytes = bytes(value)?;

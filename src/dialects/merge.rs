@@ -24,6 +24,9 @@ pub(super) fn merge(accounts: Vec<Account>) -> Decoded {
         origin: merged_origin(&found),
         failure: merged_failure(&found),
         reason: merged_reason(&found),
+        raw_reason: found.iter().find_map(|one| one.raw_reason.clone()),
+        envelope: found.iter().find_map(|one| one.envelope),
+        payload_absent: found.iter().any(|one| one.payload_absent),
         attempts: merged_attempts(&found),
         first_failed_at: found.iter().filter_map(|one| one.first_failed_at).min(),
         last_failed_at: found
@@ -57,6 +60,12 @@ fn merged_origin(found: &[Decoded]) -> Origin {
     merged.consumer = merged
         .consumer
         .or_else(|| companions.iter().find_map(|origin| origin.consumer.clone()));
+    merged.timestamp_type = merged
+        .timestamp_type
+        .or_else(|| companions.iter().find_map(|origin| origin.timestamp_type));
+    merged.endpoint = merged
+        .endpoint
+        .or_else(|| companions.iter().find_map(|origin| origin.endpoint.clone()));
     // An account without a queue that knows a key kept that of the first publish, which the retry
     // queues replaced in what the broker knows.
     let key_of_first_publish = companions

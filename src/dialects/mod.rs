@@ -1,35 +1,128 @@
-//! What frameworks write on a dead letter: decodes every dialect that is present, and says which of
-//! its headers a replay leaves behind.
+//! What frameworks write on a dead letter: decodes every dialect that is present, says what each of its
+//! headers means and which of them a replay leaves behind, and unwraps envelopes.
 //!
 //! Everything here is pure, takes whatever bytes a stranger sent, and gives bounded output.
 //!
-//! To add a dialect: a file with `decode` that returns its [`Account`] and with the headers that it
-//! writes; one line in [`accounts`], one in `replay_headers.rs`, and a row of cases in its tests.
+//! To add a dialect: a file with a [`Dialect`], which names its sign, its headers and its decoder; one
+//! line in [`DIALECTS`]; and a row of cases in its tests.
 
+mod brighter;
+mod celery;
+mod dapr;
+mod dialect;
+mod easynetq;
+mod envelopes;
 mod header_sets;
 mod header_values;
+mod kafka_connect;
+mod kafka_streams;
+mod karafka;
+mod mass_transit;
 mod merge;
+mod nservicebus;
+mod rascal;
+mod rebus;
 mod replay_headers;
+mod retry_counters;
+mod share_group;
+mod shovel;
+mod silverback;
+mod smallrye;
+mod sneakers;
+mod spring_amqp;
+mod spring_cloud_stream;
 mod spring_kafka;
+mod spring_retry_topic;
 pub(crate) mod stack_trace;
+mod symfony;
+mod watermill;
+mod wolverine;
 mod x_death;
 mod x_error;
 
+pub use envelopes::unwrapped;
 pub use replay_headers::{
     PropertyChange, StrippedHeader, headers_stripped_on_replay, previous_error,
     properties_on_replay,
 };
 
-use crate::domain::{Decoded, Message, Position, System};
+use crate::domain::{AttemptsKind, Decoded, Hop, Message, Position, System};
+use dialect::Dialect;
 
 /// Deaths beyond this many are left out, the oldest first.
 const MOST_HOPS: usize = 100;
 
+/// Every dialect. Where nothing tells which account is later, the earlier in this list counts as that.
+static DIALECTS: [Dialect; 29] = [
+    x_death::DIALECT,
+    x_error::DIALECT,
+    spring_kafka::DIALECT,
+    spring_retry_topic::DIALECT,
+    spring_cloud_stream::DIALECT,
+    spring_amqp::DIALECT,
+    kafka_connect::DIALECT,
+    kafka_streams::DIALECT,
+    share_group::DIALECT,
+    smallrye::DEAD_LETTER_QUEUE,
+    smallrye::DELAYED_RETRY_TOPIC,
+    karafka::DIALECT,
+    karafka::BEFORE_2_5,
+    karafka::WITH_DASHES,
+    watermill::DIALECT,
+    dapr::DIALECT,
+    wolverine::DIALECT,
+    silverback::DIALECT,
+    brighter::DIALECT,
+    mass_transit::DIALECT,
+    nservicebus::DIALECT,
+    rebus::DIALECT,
+    easynetq::DIALECT,
+    rascal::DIALECT,
+    sneakers::DIALECT,
+    celery::DIALECT,
+    symfony::DIALECT,
+    shovel::DIALECT,
+    retry_counters::DIALECT,
+];
+
 /// What one dialect found on a message: its own hops, latest first, and what follows from them.
+#[derive(Default)]
 struct Account {
     decoded: Decoded,
-    /// Kafka: the place of its last header. Writers append, so the larger is the later account.
-    last_header: Option<usize>,
+    /// Kafka, where headers have an order: the larger, the later its headers were written.
+    rank: Option<usize>,
+}
+
+impl Account {
+    /// What follows from hops, latest first, of which the latest tells all.
+    fn of_hops(hops: Vec<Hop>, rank: Option<usize>) -> Option<Self> {
+        let latest = hops.first()?;
+        let decoded = Decoded {
+            origin: latest.origin.clone(),
+            failure: latest.failure.clone(),
+            reason: latest.reason,
+            raw_reason: latest.raw_reason.clone(),
+            attempts: latest.attempts,
+            first_failed_at: hops.iter().filter_map(|hop| hop.first_failed_at).min(),
+            last_failed_at: latest.last_failed_at,
+            hops,
+            ..Decoded::default()
+        };
+        Some(Self { decoded, rank })
+    }
+
+    /// A count without a death.
+    fn of_retries(count: u64) -> Self {
+        let attempts = Some((count, AttemptsKind::Retries));
+        let decoded = Decoded {
+            attempts,
+            ..Decoded::default()
+        };
+        Self {
+            decoded,
+            rank: None,
+        }
+    }
 }
 
 /// Reads every dialect that is present on a message that lies at `position`, and merges them.
@@ -37,33 +130,51 @@ pub fn decode(position: &Position, message: &Message) -> Decoded {
     merge::merge(accounts(position, message))
 }
 
-/// The accounts of all dialects, the latest first.
-fn accounts(position: &Position, message: &Message) -> Vec<Account> {
-    match position.system() {
-        System::Kafka => {
-            let mut accounts: Vec<Account> =
-                [x_error::decode(message), spring_kafka::decode(message)]
-                    .into_iter()
-                    .flatten()
-                    .collect();
-            accounts.sort_by_key(|account| std::cmp::Reverse(account.last_header));
-            accounts
-        }
-        System::RabbitMq => {
-            let mut accounts: Vec<Account> = [
-                x_death::decode(position.dlq(), message),
-                x_error::decode(message),
-                spring_kafka::decode(message),
-            ]
-            .into_iter()
-            .flatten()
-            .collect();
-            // Headers have no order here, so the times tell; an account without one is the elder.
-            accounts.sort_by_key(|account| std::cmp::Reverse(account.latest_time()));
-            accounts
-        }
-    }
+/// What a header is for, where a dialect that is present on the message knows it: the dialect and the
+/// meaning, for people.
+pub fn meaning_of_header(
+    system: System,
+    message: &Message,
+    name: &[u8],
+) -> Option<(&'static str, &'static str)> {
+    let mut present = present_dialects(system, message);
+    present.find_map(|dialect| {
+        let known = dialect.header(name)?;
+        Some((dialect.title, known.meaning))
+    })
 }
 
+/// The name of a dialect for people.
+pub fn title_of_dialect(name: &str) -> &str {
+    let mut dialects = DIALECTS.iter();
+    dialects
+        .find(|dialect| dialect.name == name)
+        .map_or(name, |dialect| dialect.title)
+}
+
+fn present_dialects(system: System, message: &Message) -> impl Iterator<Item = &'static Dialect> {
+    DIALECTS
+        .iter()
+        .filter(move |dialect| dialect.is_present(system, message))
+}
+
+/// The accounts of all dialects, the latest first.
+fn accounts(position: &Position, message: &Message) -> Vec<Account> {
+    let system = position.system();
+    let mut accounts: Vec<Account> = present_dialects(system, message)
+        .filter_map(|dialect| (dialect.decode)(position.dlq(), message))
+        .collect();
+    match system {
+        System::Kafka => accounts.sort_by_key(|account| std::cmp::Reverse(account.rank)),
+        // Headers have no order here, so the times tell; an account without one is the elder.
+        System::RabbitMq => {
+            accounts.sort_by_key(|account| std::cmp::Reverse(account.latest_time()));
+        }
+    }
+    accounts
+}
+
+#[cfg(test)]
+mod frameworks_tests;
 #[cfg(test)]
 mod tests;

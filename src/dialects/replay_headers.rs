@@ -2,17 +2,30 @@
 
 use serde::Serialize;
 
-use super::{header_values, spring_kafka, x_death, x_error};
-use crate::domain::conventions::{self, REPLAY_HEADERS};
-use crate::domain::{AmqpProperties, Decoded, Header, Message, System, Timestamp};
+use super::dialect::{Dialect, KnownHeader, OnReplay};
+use super::{header_values, present_dialects};
+use crate::domain::conventions::REPLAY_HEADERS;
+use crate::domain::{AmqpProperties, Decoded, HeaderValue, Message, System, Timestamp};
 
-/// A header that a replay does not carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A header that a replay does not carry as it is.
+#[derive(Clone, Debug, PartialEq)]
 pub struct StrippedHeader {
     /// Its place in [`Message::headers`].
     pub index: usize,
     /// For people, a sentence without a full stop.
     pub reason: &'static str,
+    /// What the replay carries under the name instead; `None` for nothing.
+    pub instead: Option<HeaderValue>,
+}
+
+impl StrippedHeader {
+    const fn left_out(index: usize, reason: &'static str) -> Self {
+        Self {
+            index,
+            reason,
+            instead: None,
+        }
+    }
 }
 
 /// A basic property that a replay does not carry as it was.
@@ -24,78 +37,46 @@ pub struct PropertyChange {
     pub reason: &'static str,
 }
 
-const HISTORY: &str = "the broker's history; it would be read as the consumer's own attempts, and \
-     RabbitMQ up to 3.13 may drop a replay that carries it";
-const DELIVERY: &str =
-    "the broker's note about the delivery from the DLQ, which means nothing elsewhere";
-const COPIES: &str = "routing keys for copies; a replay that goes straight to a queue would send \
-     copies to other queues";
-const DELAY: &str = "would delay the replay where the delayed-message plugin is in use";
-const RETRY_COUNTER: &str =
-    "the consumer's retry counter; with it the consumer would give up at once";
-const ERROR: &str = "describes the death, which the replay is to undo";
 const EARLIER_REPLAY: &str = "belongs to an earlier replay; this one writes its own";
 
-/// Counters by which consumers of several frameworks decide to give up.
-const RETRY_COUNTERS: [&str; 8] = [
-    conventions::RETRY_COUNT,
-    // Spring AMQP.
-    "retry-count",
-    // MassTransit.
-    "MT-Redelivery-Count",
-    "MT-Fault-RetryCount",
-    // Rascal: its `recovery` may say "reject at once".
-    "rascal",
-    // SmallRye.
-    "delayed-retry-count",
-    // Watermill.
-    "_watermill_requeuer_retries",
-    "X-Message-Stamp-Symfony\\Component\\Messenger\\Stamp\\RedeliveryStamp",
-];
-
-/// The headers that a replay of this message leaves behind, in order. Everything else is carried in
-/// its place, with duplicates, nulls and types.
+/// The headers that a replay of this message leaves behind or changes, in order, as the dialects that
+/// are present demand. Everything else is carried in its place, with duplicates, nulls and types.
 pub fn headers_stripped_on_replay(system: System, message: &Message) -> Vec<StrippedHeader> {
-    let has_error_headers = x_error::is_present(message);
-    message
-        .headers
-        .iter()
-        .enumerate()
+    let present: Vec<&Dialect> = present_dialects(system, message).collect();
+    let headers = message.headers.iter().enumerate();
+    headers
         .filter_map(|(index, header)| {
-            let reason = stripped_everywhere(header, has_error_headers)
-                .or_else(|| stripped_on(system, header))?;
-            Some(StrippedHeader { index, reason })
+            if REPLAY_HEADERS
+                .iter()
+                .any(|name| name.as_bytes() == header.name)
+            {
+                return Some(StrippedHeader::left_out(index, EARLIER_REPLAY));
+            }
+            let mut demands = present
+                .iter()
+                .filter_map(|dialect| dialect.header(&header.name));
+            demands.find_map(|known| on_replay(message, index, known))
         })
         .collect()
 }
 
-fn stripped_everywhere(header: &Header, has_error_headers: bool) -> Option<&'static str> {
-    if is_one_of(header, &REPLAY_HEADERS) {
-        return Some(EARLIER_REPLAY);
+fn on_replay(message: &Message, index: usize, known: &KnownHeader) -> Option<StrippedHeader> {
+    let header = &message.headers[index];
+    match &known.on_replay {
+        OnReplay::Keep => None,
+        OnReplay::Strip(reason) => Some(StrippedHeader::left_out(index, reason)),
+        OnReplay::KeepLast(reason) => {
+            let mut later = message.headers[index + 1..].iter();
+            later
+                .any(|later| later.name == header.name)
+                .then(|| StrippedHeader::left_out(index, reason))
+        }
+        OnReplay::Change(reason, change) => Some(StrippedHeader {
+            index,
+            reason,
+            instead: Some(change(&header.value)?),
+        }),
     }
-    if is_one_of(header, &RETRY_COUNTERS) {
-        return Some(RETRY_COUNTER);
-    }
-    let is_error = has_error_headers && is_one_of(header, &x_error::ERROR_HEADERS)
-        || spring_kafka::is_error_header(&header.name);
-    is_error.then_some(ERROR)
-}
-
-fn stripped_on(system: System, header: &Header) -> Option<&'static str> {
-    if system == System::Kafka {
-        return None;
-    }
-    match header.name.as_ref() {
-        name if x_death::is_history(name) => Some(HISTORY),
-        b"x-delivery-count" | b"x-acquired-count" | b"x-stream-offset" => Some(DELIVERY),
-        b"CC" | b"BCC" => Some(COPIES),
-        b"x-delay" => Some(DELAY),
-        _ => None,
-    }
-}
-
-fn is_one_of(header: &Header, names: &[&str]) -> bool {
-    names.iter().any(|name| name.as_bytes() == header.name)
 }
 
 /// The basic properties for a replay over a connection of `connection_user`, and what differs.

@@ -2,6 +2,9 @@
 //! code at which Java, .NET, Node.js or Python failed. One pass over the lines; an unknown language
 //! gives nothing.
 
+use super::header_values;
+use crate::domain::Failure;
+
 /// The last `Caused by` of a Java stack trace, or its first line if it has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RootCause {
@@ -107,6 +110,52 @@ pub(crate) fn root_cause(stack_trace: &str) -> Option<RootCause> {
     is_class.then(|| RootCause {
         class: class.to_owned(),
         message: message.filter(|text| !text.is_empty()).map(str::to_owned),
+    })
+}
+
+/// The failure that a framework on the JVM describes by the outermost exception and its stack trace.
+pub(super) fn java_failure(
+    class: Option<String>,
+    message: Option<String>,
+    stack_trace: Option<String>,
+) -> Failure {
+    let Some(root) = stack_trace.as_deref().and_then(root_cause) else {
+        return Failure {
+            class,
+            message,
+            stack_trace,
+            ..Failure::default()
+        };
+    };
+    let is_outermost = class.as_ref().is_none_or(|class| *class == root.class);
+    let root_message = root.message.map(|text| header_values::cut_message(&text));
+    Failure {
+        wrapper_class: class.filter(|_| !is_outermost),
+        wrapper_message: message.clone().filter(|_| !is_outermost),
+        class: Some(root.class),
+        // A root cause may say nothing; what its wrapper says is then no word of its own.
+        message: if is_outermost { message } else { root_message },
+        stack_trace,
+        stage: None,
+    }
+}
+
+/// The first exception that a text of .NET names: `System.TimeoutException: no answer`, which may
+/// stand behind other words.
+pub(super) fn first_exception(text: &str) -> Option<RootCause> {
+    let is_of_class = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '+' | '`');
+    text.lines().take(20).find_map(|line| {
+        let at = line.find("Exception")? + "Exception".len();
+        let start = line[..at].rfind(|c: char| !is_of_class(c));
+        let start = start.map_or(0, |index| {
+            index + line[index..].chars().next().map_or(1, char::len_utf8)
+        });
+        let class = &line[start..at];
+        let message = line[at..].strip_prefix(':').map(str::trim);
+        (class.contains('.') && class.len() <= LONGEST_CLASS).then(|| RootCause {
+            class: class.to_owned(),
+            message: message.filter(|text| !text.is_empty()).map(str::to_owned),
+        })
     })
 }
 

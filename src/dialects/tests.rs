@@ -131,7 +131,7 @@ fn a_rejection_after_counted_retries_joins_both_accounts() {
         Some(Timestamp::from_seconds(1_800_000_000))
     );
     let dialects: Vec<_> = found.hops.iter().map(|hop| hop.dialect.as_str()).collect();
-    assert_eq!(dialects, [x_death::NAME, x_error::NAME]);
+    assert_eq!(dialects, [x_death::DIALECT.name, x_error::DIALECT.name]);
 }
 
 #[test]
@@ -158,11 +158,11 @@ fn times_tell_which_account_of_a_rabbitmq_message_is_the_latest() {
     };
     assert_eq!(
         order(99),
-        (x_error::NAME.to_owned(), DeathReason::Exception)
+        (x_error::DIALECT.name.to_owned(), DeathReason::Exception)
     );
     assert_eq!(
         order(101),
-        (x_death::NAME.to_owned(), DeathReason::Rejected)
+        (x_death::DIALECT.name.to_owned(), DeathReason::Rejected)
     );
 }
 
@@ -239,7 +239,10 @@ fn any_name() -> impl Strategy<Value = Vec<u8>> {
         c::ORIGINAL_ROUTING_KEY,
     ]
     .into_iter()
-    .chain(x_error::ERROR_HEADERS)
+    .chain(DIALECTS.iter().flat_map(|dialect| {
+        let names = dialect.headers.iter().map(|known| known.name);
+        names.map(|name| name.trim_end_matches('*'))
+    }))
     .collect();
     prop_oneof![
         4 => proptest::sample::select(known).prop_map(|name| name.as_bytes().to_vec()),

@@ -5,13 +5,61 @@
 //! queue that a consumer read is often not the head, because retry queues die too: see [`origin`].
 //! Clients may have republished any of it in other types, and anybody may have made it up.
 
+use super::dialect::{Dialect, KnownHeader, Sign};
 use super::{Account, MOST_HOPS, header_values as read};
 use crate::domain::{
-    AmqpValue, AttemptsKind, DeathReason, Decoded, ExchangeName, Failure, HeaderValue, Hop,
-    Message, Origin,
+    AmqpValue, AttemptsKind, DeathReason, Decoded, ExchangeName, HeaderValue, Hop, Message, Origin,
+    System,
 };
 
-pub(super) const NAME: &str = "x-death";
+const NAME: &str = "x-death";
+
+const HISTORY: &str = "the broker's history; it would be read as the consumer's own attempts, and \
+     RabbitMQ up to 3.13 may drop a replay that carries it";
+const DELIVERY: &str =
+    "the broker's note about the delivery from the DLQ, which means nothing elsewhere";
+const COPIES: &str = "routing keys for copies; a replay that goes straight to a queue would send \
+     copies to other queues";
+const DELAY: &str = "would delay the replay where the delayed-message plugin is in use";
+
+pub(super) const DIALECT: Dialect = Dialect {
+    name: NAME,
+    title: "RabbitMQ",
+    system: Some(System::RabbitMq),
+    sign: Sign::Test(|_| true),
+    headers: &[
+        KnownHeader::stripped(NAME, "every queue in which it died, and why", HISTORY),
+        KnownHeader::stripped("x-first-death-queue", "queue of its first death", HISTORY),
+        KnownHeader::stripped("x-first-death-reason", "reason of its first death", HISTORY),
+        KnownHeader::stripped(
+            "x-first-death-exchange",
+            "exchange before its first death",
+            HISTORY,
+        ),
+        KnownHeader::stripped("x-last-death-queue", "queue of its last death", HISTORY),
+        KnownHeader::stripped("x-last-death-reason", "reason of its last death", HISTORY),
+        KnownHeader::stripped(
+            "x-last-death-exchange",
+            "exchange before its last death",
+            HISTORY,
+        ),
+        KnownHeader::stripped(
+            "x-delivery-count",
+            "how often the DLQ delivered it",
+            DELIVERY,
+        ),
+        KnownHeader::stripped(
+            "x-acquired-count",
+            "how often the DLQ handed it out",
+            DELIVERY,
+        ),
+        KnownHeader::stripped("x-stream-offset", "its place in the stream", DELIVERY),
+        KnownHeader::stripped("CC", "further routing keys", COPIES),
+        KnownHeader::stripped("BCC", "further routing keys, hidden from receivers", COPIES),
+        KnownHeader::stripped("x-delay", "how long the broker was to hold it back", DELAY),
+    ],
+    decode,
+};
 
 const FIRST_DEATH: [&str; 3] = [
     "x-first-death-queue",
@@ -27,14 +75,8 @@ const LAST_DEATH: [&str; 3] = [
 /// A message has one key, and one more for each `CC`.
 const MOST_ROUTING_KEYS: usize = 20;
 
-/// Whether a header belongs to the broker's history.
-pub(super) fn is_history(name: &[u8]) -> bool {
-    let mut names = [NAME].into_iter().chain(FIRST_DEATH).chain(LAST_DEATH);
-    names.any(|known| known.as_bytes() == name)
-}
-
 /// Reads the history of a message that lies in `dlq`.
-pub(super) fn decode(dlq: &str, message: &Message) -> Option<Account> {
+fn decode(dlq: &str, message: &Message) -> Option<Account> {
     let first_death = summary(message, &FIRST_DEATH);
     let mut hops = elements(message);
     if hops.is_empty() {
@@ -50,15 +92,15 @@ pub(super) fn decode(dlq: &str, message: &Message) -> Option<Account> {
         telling => telling,
     };
     Some(Account {
-        last_header: None,
+        rank: None,
         decoded: Decoded {
             reason,
-            failure: Failure::default(),
             attempts: origin_hop.as_ref().and_then(|hop| hop.attempts),
             origin: origin_hop.map(|hop| hop.origin).unwrap_or_default(),
             first_failed_at: hops.iter().filter_map(|hop| hop.first_failed_at).min(),
             last_failed_at: head.last_failed_at,
             hops,
+            ..Decoded::default()
         },
     })
 }
@@ -129,11 +171,11 @@ fn element(table: &AmqpValue) -> Option<Hop> {
             routing_keys: routing_keys(keys.unwrap_or_default()),
             ..Origin::default()
         },
-        failure: Failure::default(),
         reason: DeathReason::parse(reason.unwrap_or_default()),
         attempts: count.map(|count| (count, AttemptsKind::Deaths)),
         first_failed_at,
         last_failed_at: first_failed_at.filter(|_| count == Some(1)),
+        ..Hop::default()
     })
 }
 
@@ -158,11 +200,8 @@ fn summary(message: &Message, [queue, reason, exchange]: &[&str; 3]) -> Option<H
             exchange: exchange.map(ExchangeName::from),
             ..Origin::default()
         },
-        failure: Failure::default(),
         reason: DeathReason::parse(message.header_text(reason).unwrap_or_default()),
-        attempts: None,
-        first_failed_at: None,
-        last_failed_at: None,
+        ..Hop::default()
     })
 }
 

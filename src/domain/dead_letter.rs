@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    ClusterName, ConsumerGroup, DeadLetterId, ExchangeName, FailureGroupId, Message, Offset,
-    Partition, QueueName, ReplayId, RevisionNumber, System, Timestamp, TopicName, VhostName,
+    AttemptsKind, ClusterName, ConsumerGroup, DeadLetterId, DeathReason, Decoded, FailureGroupId,
+    Message, Offset, Partition, QueueName, ReplayId, RevisionNumber, System, Timestamp, TopicName,
+    VhostName,
 };
 
 /// Where a dead letter lay in its broker, which is its identity.
@@ -66,141 +67,6 @@ impl Position {
                     fingerprint.get(..16).unwrap_or(fingerprint)
                 )
             }
-        }
-    }
-}
-
-/// Where a message lived before it died, as far as its headers tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Origin {
-    /// Topic, or the queue in which the message died.
-    pub destination: Option<String>,
-    /// Kafka.
-    pub partition: Option<Partition>,
-    /// Kafka.
-    pub offset: Option<Offset>,
-    /// RabbitMQ: the exchange to which the message was published first.
-    pub exchange: Option<ExchangeName>,
-    /// RabbitMQ.
-    pub routing_keys: Vec<String>,
-    /// The time of the original record.
-    pub timestamp: Option<Timestamp>,
-    /// The consumer group, connector or endpoint that failed.
-    pub consumer: Option<ConsumerGroup>,
-}
-
-/// Why a message died, as far as its headers tell.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Failure {
-    /// The most specific exception class that is known.
-    pub class: Option<String>,
-    /// The wrapper around it, where there is one.
-    pub wrapper_class: Option<String>,
-    pub message: Option<String>,
-    pub stack_trace: Option<String>,
-}
-
-/// The broker's or framework's reason for dead-lettering.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeathReason {
-    /// A consumer failed and published the message to the DLQ itself.
-    Exception,
-    Rejected,
-    Expired,
-    MaxLength,
-    DeliveryLimit,
-    Unrouted,
-    Unknown,
-}
-
-impl DeathReason {
-    pub const ALL: [Self; 7] = [
-        Self::Exception,
-        Self::Rejected,
-        Self::Expired,
-        Self::MaxLength,
-        Self::DeliveryLimit,
-        Self::Unrouted,
-        Self::Unknown,
-    ];
-
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exception => "exception",
-            Self::Rejected => "rejected",
-            Self::Expired => "expired",
-            Self::MaxLength => "maxlen",
-            Self::DeliveryLimit => "delivery_limit",
-            Self::Unrouted => "unrouted",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// Reads the `reason` of RabbitMQ's `x-death` and our own column.
-    pub fn parse(text: &str) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == text)
-            .unwrap_or(Self::Unknown)
-    }
-}
-
-impl fmt::Display for DeathReason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-/// What `attempts` counts; the kinds of two dialects cannot be compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AttemptsKind {
-    Deliveries,
-    Retries,
-    Deaths,
-}
-
-/// One dialect's account of one death. A message may carry several, newest first in
-/// [`Decoded::hops`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hop {
-    /// The dialect that was decoded, for example `x-death` or `spring-kafka`.
-    pub dialect: String,
-    pub origin: Origin,
-    pub failure: Failure,
-    pub reason: DeathReason,
-    /// How often this death happened, with its meaning.
-    pub attempts: Option<(u64, AttemptsKind)>,
-    pub first_failed_at: Option<Timestamp>,
-    pub last_failed_at: Option<Timestamp>,
-}
-
-/// What all dialects found on one message. The normalised view is the merge of all hops.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Decoded {
-    pub origin: Origin,
-    pub failure: Failure,
-    pub reason: DeathReason,
-    pub attempts: Option<(u64, AttemptsKind)>,
-    pub first_failed_at: Option<Timestamp>,
-    pub last_failed_at: Option<Timestamp>,
-    /// Every hop that any dialect found, latest first; empty if the headers say nothing.
-    pub hops: Vec<Hop>,
-}
-
-impl Default for Decoded {
-    fn default() -> Self {
-        Self {
-            origin: Origin::default(),
-            failure: Failure::default(),
-            reason: DeathReason::Unknown,
-            attempts: None,
-            first_failed_at: None,
-            last_failed_at: None,
-            hops: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod conventions;
 mod dead_letter;
+mod death;
 mod digest;
 mod filter;
 mod glob;
@@ -18,6 +19,7 @@ mod time;
 mod topology;
 
 pub use dead_letter::*;
+pub use death::*;
 pub use digest::{digest_of_fields, sha256_hex};
 pub use filter::*;
 pub use glob::{GlobError, NameFilter};

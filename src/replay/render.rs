@@ -1,12 +1,14 @@
 //! The message of a replay: the chosen revision without the story of its death, with the headers by
 //! which consumers and Redrive recognise a replay (broker-facts B.3 and D.1). Pure.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use bytes::Bytes;
 use thiserror::Error;
 
-use crate::dialects::{headers_stripped_on_replay, previous_error, properties_on_replay};
+use crate::dialects::{
+    headers_stripped_on_replay, previous_error, properties_on_replay, unwrapped,
+};
 use crate::domain::conventions::{
     REPLAY_ATTEMPT, REPLAY_EDITED, REPLAY_ID, REPLAY_JOB_ID, REPLAY_ORIGINAL_SHA256,
     REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_ERROR, REPLAY_SOURCE,
@@ -37,7 +39,9 @@ pub(super) fn render(
     connection_user: &str,
 ) -> Result<Message, RenderError> {
     let system = system_of(&replay.destination);
-    let source = revision.unwrap_or(&letter.message);
+    let stored = revision.unwrap_or(&letter.message);
+    let original = unwrapped(stored).map(|(original, _)| original);
+    let source = original.as_ref().unwrap_or(stored);
     let mut message = Message {
         key: source.key.clone(),
         body: source.body.clone(),
@@ -67,14 +71,20 @@ const fn system_of(destination: &Destination) -> System {
 }
 
 fn kept_headers(system: System, message: &Message) -> Vec<Header> {
-    let stripped: HashSet<usize> = headers_stripped_on_replay(system, message)
-        .into_iter()
-        .map(|stripped| stripped.index)
-        .collect();
+    let mut changes: HashMap<usize, Option<HeaderValue>> =
+        headers_stripped_on_replay(system, message)
+            .into_iter()
+            .map(|stripped| (stripped.index, stripped.instead))
+            .collect();
     let headers = message.headers.iter().enumerate();
     headers
-        .filter(|(index, _)| !stripped.contains(index))
-        .map(|(_, header)| header.clone())
+        .filter_map(|(index, header)| {
+            let name = header.name.clone();
+            match changes.remove(&index) {
+                None => Some(header.clone()),
+                Some(instead) => instead.map(|value| Header { name, value }),
+            }
+        })
         .collect()
 }
 

@@ -9,6 +9,10 @@ pub enum StoreError {
     Url { url: String, source: sqlx::Error },
     #[error("cannot open the store {url:?}; is the folder there and writable?")]
     Open { url: String, source: sqlx::Error },
+    #[error(
+        "cannot read the store {url:?}; is store.url the one of the service, and the file there?"
+    )]
+    OpenToRead { url: String, source: sqlx::Error },
     #[error("cannot bring the store up to date; was it written by a newer version?")]
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the store failed")]

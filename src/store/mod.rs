@@ -34,7 +34,9 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
-pub use audit::{AuditEntry, NewAuditEntry};
+pub use audit::{
+    AuditEntry, AuditFault, AuditFilter, AuditHead, AuditReport, NewAuditEntry, verify_audit,
+};
 pub use dead_letters::COUNTED;
 pub use error::StoreError;
 pub use failure_groups::{FailureGroup, NewestMember};

@@ -440,7 +440,11 @@ async fn the_audit_is_a_chain() {
     for _ in 0..3 {
         fixture.store.append_audit(&entry()).await.unwrap();
     }
-    let page = fixture.store.audit(&PageRequest::first(2)).await.unwrap();
+    let page = fixture
+        .store
+        .audit(&AuditFilter::default(), &PageRequest::first(2))
+        .await
+        .unwrap();
     assert_eq!(
         page.items.iter().map(|entry| entry.seq).collect::<Vec<_>>(),
         [3, 2]
@@ -590,7 +594,11 @@ async fn only_what_is_planned_is_cancelled_and_the_audit_names_it() {
         .unwrap();
     let cancelled = store.cancel_job(job.id, &entry()).await.unwrap();
     assert_eq!(cancelled, [replays[1]]);
-    let audit = store.audit(&PageRequest::first(2)).await.unwrap().items;
+    let audit = store
+        .audit(&AuditFilter::default(), &PageRequest::first(2))
+        .await
+        .unwrap()
+        .items;
     assert_eq!(
         audit[0].detail["cancelled"],
         serde_json::json!([replays[1]])

@@ -11,6 +11,7 @@
 
 mod api;
 mod assets;
+mod audit_filter;
 mod chart;
 pub mod escape;
 mod events;

@@ -16,6 +16,7 @@ use crate::workspace::Workspace;
 const BENCH_KAFKA: KafkaSettings = KafkaSettings {
     name: "bench-kafka",
     heap: "-Xmx3g",
+    lanes: 0,
 };
 
 pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {

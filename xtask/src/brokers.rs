@@ -18,7 +18,7 @@ impl Brokers {
         let _lock = workspace.lock()?;
         Ok(Self {
             kafka: kafka::ensure_running(workspace, &kafka::SHARED)?,
-            rabbitmq: rabbitmq::ensure_running(workspace)?,
+            rabbitmq: rabbitmq::ensure_running(workspace, &rabbitmq::SHARED)?,
         })
     }
 

@@ -21,12 +21,22 @@ pub(crate) struct KafkaSettings {
     /// Names the service, its ports and its directory.
     pub(crate) name: &'static str,
     pub(crate) heap: &'static str,
+    /// Listeners beside the plain one whose clients are sent to a proxy's port.
+    pub(crate) lanes: u16,
+}
+
+/// A listener that advertises the port on which a test's proxy listens, so that a client that came
+/// through the proxy stays behind it.
+pub(crate) struct Lane {
+    pub(crate) proxy: u16,
+    pub(crate) broker: u16,
 }
 
 /// The broker that the demo and the tests share.
 pub(crate) const SHARED: KafkaSettings = KafkaSettings {
     name: "kafka",
     heap: "-Xmx1g",
+    lanes: 0,
 };
 
 /// Answers the port of the running broker, starting it first if need be.
@@ -38,10 +48,43 @@ pub(crate) fn ensure_running(workspace: &Workspace, settings: &KafkaSettings) ->
         start(workspace, &service, settings, &mut ports, &jars)?;
     }
     let port = ports.remembered(settings.name)?;
+    wait_until_ready(&service, port)?;
+    Ok(port)
+}
+
+/// Starts a broker that ran before as it was, on the same ports, whoever listens on those of its lanes.
+pub(crate) fn start_again(workspace: &Workspace, settings: &KafkaSettings) -> Result<()> {
+    let service = Service::new(workspace, settings.name)?;
+    let directory = workspace.state_directory(settings.name)?;
+    service.start(&server_command(
+        settings,
+        &directory,
+        &provision::kafka_jars()?,
+    ))?;
+    wait_until_ready(&service, Ports::load(workspace).remembered(settings.name)?)
+}
+
+/// The lanes of a broker that has been started.
+pub(crate) fn lanes(workspace: &Workspace, settings: &KafkaSettings) -> Result<Vec<Lane>> {
+    let ports = Ports::load(workspace);
+    let lane = |number| {
+        let name = lane_name(settings, number);
+        Ok(Lane {
+            proxy: ports.remembered(&format!("{name}-proxy"))?,
+            broker: ports.remembered(&name)?,
+        })
+    };
+    (0..settings.lanes).map(lane).collect()
+}
+
+fn lane_name(settings: &KafkaSettings, number: u16) -> String {
+    format!("{}-lane-{number}", settings.name)
+}
+
+fn wait_until_ready(service: &Service, port: u16) -> Result<()> {
     service.wait_until("it answered a request", START_LIMIT, || {
         has_living_broker(port)
-    })?;
-    Ok(port)
+    })
 }
 
 fn start(
@@ -55,16 +98,36 @@ fn start(
     let directory = workspace.state_directory(settings.name)?;
     let port = ports.reserve(settings.name)?;
     let controller_port = ports.reserve(&format!("{}-controller", settings.name))?;
+    let lanes = reserve_lanes(settings, ports)?;
     let properties = directory.join("server.properties");
     fs::write(
         &properties,
-        server_properties(port, controller_port, &directory.join("data")),
+        server_properties(port, controller_port, &lanes, &directory.join("data")),
     )?;
     fs::write(directory.join("log4j2.properties"), LOGGING)?;
-    let class_path = format!("{}/*", jars.display());
     if !directory.join("data/meta.properties").exists() {
-        format_storage(&class_path, &properties)?;
+        format_storage(&class_path(jars), &properties)?;
     }
+    service.start(&server_command(settings, &directory, jars))
+}
+
+fn reserve_lanes(settings: &KafkaSettings, ports: &mut Ports) -> Result<Vec<Lane>> {
+    let mut lanes = Vec::new();
+    for number in 0..settings.lanes {
+        let name = lane_name(settings, number);
+        lanes.push(Lane {
+            proxy: ports.reserve(&format!("{name}-proxy"))?,
+            broker: ports.reserve(&name)?,
+        });
+    }
+    Ok(lanes)
+}
+
+fn class_path(jars: &Path) -> String {
+    format!("{}/*", jars.display())
+}
+
+fn server_command(settings: &KafkaSettings, directory: &Path, jars: &Path) -> Command {
     let mut command = Command::new("java");
     command.arg(settings.heap);
     command.arg(format!(
@@ -72,9 +135,9 @@ fn start(
         directory.display()
     ));
     command
-        .args(["-cp", &class_path, "kafka.Kafka"])
-        .arg(&properties);
-    service.start(&command)
+        .args(["-cp", &class_path(jars), "kafka.Kafka"])
+        .arg(directory.join("server.properties"));
+    command
 }
 
 fn format_storage(class_path: &str, properties: &PathBuf) -> Result<()> {
@@ -102,15 +165,24 @@ fn random_cluster_id() -> Result<String> {
 }
 
 /// Topics are made by those who need them: a mistyped name shall fail here as it would in production.
-fn server_properties(port: u16, controller_port: u16, data: &Path) -> String {
+fn server_properties(port: u16, controller_port: u16, lanes: &[Lane], data: &Path) -> String {
+    let of_lanes = |port: fn(&Lane) -> u16| {
+        let numbered = lanes.iter().enumerate();
+        let listener = |(number, lane)| format!(",LANE{number}://127.0.0.1:{}", port(lane));
+        numbered.map(listener).collect::<String>()
+    };
+    let listeners = of_lanes(|lane| lane.broker);
+    let advertised = of_lanes(|lane| lane.proxy);
+    let protocol = |number| format!(",LANE{number}:PLAINTEXT");
+    let protocols = (0..lanes.len()).map(protocol).collect::<Vec<_>>().concat();
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{listeners}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
          controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
          log.dirs={data}\n\
          auto.create.topics.enable=false\n\
          num.partitions=1\n\

@@ -14,6 +14,7 @@ mod provision;
 mod rabbitmq;
 mod report;
 mod test;
+mod trial;
 mod workspace;
 
 use std::process::ExitCode;
@@ -31,6 +32,9 @@ Usage: cargo xtask COMMAND
   demo break-gateway    let some of them fail again
   test                  run everything that continuous integration checks
   bench NAME            run one bench with the brokers that it needs
+  trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
+                        with --short some minutes, with --seed N the choices of that run; what was
+                        interrupted goes on where it was
   brokers               start real Kafka and RabbitMQ and print how tests find them
   down [PART]...        stop what xtask started from this checkout, or only the named parts";
 
@@ -55,6 +59,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),
         ["demo", "break-gateway"] => demo::set_gateway(&workspace, "break"),
         ["bench", name] => bench::run(&workspace, name),
+        ["trial", "replay", options @ ..] => trial::run(&workspace, options),
+        ["trial", "broker", broker, action] => trial::control(&workspace, broker, action),
         ["brokers"] => brokers::start_and_print(&workspace),
         ["down", parts @ ..] => brokers::stop(&workspace, parts),
         [] | ["help" | "--help" | "-h"] => {

@@ -149,6 +149,15 @@ impl Service {
         Ok(true)
     }
 
+    /// Ends all that runs in the part's session at once, as a power cut does.
+    pub(crate) fn kill(&self) -> Result<()> {
+        if let Some(identity) = self.living() {
+            signal("KILL", &session_members(identity.pid))?;
+            self.wait_for_end(STOP_GRACE);
+        }
+        Ok(())
+    }
+
     /// Whether the program was built anew since the part was started from it.
     pub(crate) fn is_older_than(&self, program: &Path) -> bool {
         let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
@@ -279,6 +288,7 @@ fn stop_order(name: &str) -> usize {
         "dashboard",
         "prometheus",
         "rabbitmq",
+        "trial-rabbitmq",
         "epmd",
     ];
     order

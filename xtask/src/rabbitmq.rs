@@ -21,6 +21,19 @@ const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// `guest:guest`, the user that a new node has.
 const GUEST: &str = "Z3Vlc3Q6Z3Vlc3Q=";
 
+/// Which of the nodes of a checkout.
+pub(crate) struct RabbitMqSettings {
+    /// Names the service, its ports and its directory.
+    pub(crate) name: &'static str,
+    pub(crate) node: &'static str,
+}
+
+/// The node that the demo and the tests share.
+pub(crate) const SHARED: RabbitMqSettings = RabbitMqSettings {
+    name: "rabbitmq",
+    node: "redrive@localhost",
+};
+
 /// The ports of a running node.
 pub(crate) struct RabbitMqPorts {
     pub(crate) amqp: u16,
@@ -35,50 +48,85 @@ struct ErlangPorts {
 }
 
 /// Answers the ports of the running node, starting it first if need be.
-pub(crate) fn ensure_running(workspace: &Workspace) -> Result<RabbitMqPorts> {
-    let service = Service::new(workspace, "rabbitmq")?;
+pub(crate) fn ensure_running(
+    workspace: &Workspace,
+    settings: &RabbitMqSettings,
+) -> Result<RabbitMqPorts> {
+    let service = Service::new(workspace, settings.name)?;
     let mut ports = Ports::load(workspace);
     if !service.is_running() {
         provision::debian_packages(&["rabbitmq-server"])?;
-        start(workspace, &service, &mut ports)?;
+        start(workspace, &service, settings, &mut ports)?;
     }
+    wait_until_ready(&service, settings, &ports)
+}
+
+/// Starts a node that ran before as it was, on the same ports.
+pub(crate) fn start_again(workspace: &Workspace, settings: &RabbitMqSettings) -> Result<()> {
+    let service = Service::new(workspace, settings.name)?;
+    let mut ports = Ports::load(workspace);
+    let directory = workspace.state_directory(settings.name)?;
+    let erlang = ErlangPorts {
+        epmd: ensure_epmd_running(workspace, &mut ports)?,
+        distribution: ports.remembered(&settings.port("distribution"))?,
+    };
+    service.start(&server_command(settings, &directory, &erlang))?;
+    wait_until_ready(&service, settings, &ports).map(drop)
+}
+
+fn wait_until_ready(
+    service: &Service,
+    settings: &RabbitMqSettings,
+    ports: &Ports,
+) -> Result<RabbitMqPorts> {
     let node = RabbitMqPorts {
-        amqp: ports.remembered("rabbitmq")?,
-        management: ports.remembered("rabbitmq-management")?,
-        prometheus: ports.remembered("rabbitmq-prometheus")?,
+        amqp: ports.remembered(settings.name)?,
+        management: ports.remembered(&settings.port("management"))?,
+        prometheus: ports.remembered(&settings.port("prometheus"))?,
     };
     service.wait_until("it was ready", START_LIMIT, || is_ready(&node))?;
     Ok(node)
 }
 
-fn start(workspace: &Workspace, service: &Service, ports: &mut Ports) -> Result<()> {
-    eprintln!("starting rabbitmq (usually 12 s)");
-    let directory = workspace.state_directory("rabbitmq")?;
+impl RabbitMqSettings {
+    fn port(&self, what: &str) -> String {
+        format!("{}-{what}", self.name)
+    }
+}
+
+fn start(
+    workspace: &Workspace,
+    service: &Service,
+    settings: &RabbitMqSettings,
+    ports: &mut Ports,
+) -> Result<()> {
+    eprintln!("starting {} (usually 12 s)", settings.name);
+    let directory = workspace.state_directory(settings.name)?;
     let node = RabbitMqPorts {
-        amqp: ports.reserve("rabbitmq")?,
-        management: ports.reserve("rabbitmq-management")?,
-        prometheus: ports.reserve("rabbitmq-prometheus")?,
+        amqp: ports.reserve(settings.name)?,
+        management: ports.reserve(&settings.port("management"))?,
+        prometheus: ports.reserve(&settings.port("prometheus"))?,
     };
     let erlang = ErlangPorts {
         epmd: ensure_epmd_running(workspace, ports)?,
-        distribution: ports.reserve("rabbitmq-distribution")?,
+        distribution: ports.reserve(&settings.port("distribution"))?,
     };
     fs::write(directory.join("rabbitmq.conf"), configuration(&node))?;
     fs::write(
         directory.join("enabled_plugins"),
         "[rabbitmq_management,rabbitmq_prometheus].\n",
     )?;
-    service.start(&server_command(&directory, &erlang))
+    service.start(&server_command(settings, &directory, &erlang))
 }
 
-fn server_command(directory: &Path, erlang: &ErlangPorts) -> Command {
+fn server_command(settings: &RabbitMqSettings, directory: &Path, erlang: &ErlangPorts) -> Command {
     let mut command = Command::new(SERVER);
     command
         .current_dir(directory)
         // The Erlang cookie lies in the home directory.
         .env("HOME", directory)
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-        .env("RABBITMQ_NODENAME", "redrive@localhost")
+        .env("RABBITMQ_NODENAME", settings.node)
         .env("RABBITMQ_CONFIG_FILE", directory.join("rabbitmq.conf"))
         .env(
             "RABBITMQ_ENABLED_PLUGINS_FILE",

@@ -13,6 +13,7 @@ use crate::demo::{self, Profile};
 use crate::interrupt::{Interruption, stop_on_interrupt};
 use crate::provision;
 use crate::report::Report;
+use crate::trial;
 use crate::workspace::Workspace;
 
 const TEST_PACKAGES: [&str; 4] = [
@@ -42,6 +43,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     check_alert_rules(workspace, &mut report);
     run_tests(workspace, &mut report);
     run_tests_on_the_demo(workspace, &mut report);
+    run_short_trial(workspace, &mut report);
     report.needed("stop what was started", || workspace.started.stop_all());
     Ok(report.print())
 }
@@ -132,6 +134,14 @@ fn run_tests_on_the_demo(workspace: &Workspace, report: &mut Report) {
     }
 }
 
+/// A few minutes of what `cargo xtask trial replay` does, on brokers that it may kill.
+fn run_short_trial(workspace: &Workspace, report: &mut Report) {
+    let start = || trial::driver(workspace, &["--short"]);
+    if let Some(driver) = report.needed("start the brokers of the trial", start) {
+        report.command(&mut limited(&driver));
+    }
+}
+
 /// A test that hangs shall fail the run, with the names of those that passed on the screen, instead of
 /// keeping a machine for ever. Some tests handle SIGTERM, hence SIGKILL.
 fn limited(command: &Command) -> Command {
@@ -140,6 +150,11 @@ fn limited(command: &Command) -> Command {
         .args(["--signal=KILL", TEST_LIMIT])
         .arg(command.get_program());
     limited.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            limited.env(name, value);
+        }
+    }
     if let Some(directory) = command.get_current_dir() {
         limited.current_dir(directory);
     }

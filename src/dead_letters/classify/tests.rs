@@ -14,7 +14,7 @@ fn failed(source: &str, class: &str, message: &str, stack_trace: &str) -> Decode
             class: present(class),
             message: present(message),
             stack_trace: present(stack_trace),
-            wrapper_class: None,
+            ..Failure::default()
         },
         reason: DeathReason::Exception,
         ..Decoded::default()

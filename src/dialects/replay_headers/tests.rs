@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{AmqpValue, DeathReason, Failure, HeaderValue, Hop, Origin};
+use crate::domain::{AmqpValue, DeathReason, Failure, Header, Hop};
 
 fn message(names: &[&str]) -> Message {
     Message {
@@ -39,7 +39,6 @@ fn the_story_of_the_death_stays_behind_and_the_event_goes() {
                 "x-delay",
                 "x-retry-count",
                 "retry-count",
-                "rascal",
                 "x-original-routing-key",
                 "traceparent",
             ],
@@ -100,14 +99,9 @@ fn the_story_of_the_death_stays_behind_and_the_event_goes() {
 fn every_stripped_header_has_its_place_and_a_reason() {
     let message = message(&["a", "x-death", "b", "x-retry-count", "x-replay-id"]);
     let stripped = headers_stripped_on_replay(System::RabbitMq, &message);
-    let found: Vec<_> = stripped
-        .iter()
-        .map(|header| (header.index, header.reason))
-        .collect();
-    assert_eq!(
-        found,
-        [(1, HISTORY), (3, RETRY_COUNTER), (4, EARLIER_REPLAY)]
-    );
+    let found: Vec<_> = stripped.iter().map(|header| header.index).collect();
+    assert_eq!(found, [1, 3, 4]);
+    assert!(stripped.iter().all(|header| !header.reason.is_empty()));
 }
 
 #[test]
@@ -181,12 +175,9 @@ fn the_previous_error_fits_its_header_whatever_it_holds() {
     assert_eq!(previous_error(&Decoded::default()), None);
     let hop = |failure: &Failure| Hop {
         dialect: "x-error".into(),
-        origin: Origin::default(),
         failure: failure.clone(),
         reason: DeathReason::Exception,
-        attempts: None,
-        first_failed_at: None,
-        last_failed_at: None,
+        ..Hop::default()
     };
     for text in [
         "short",

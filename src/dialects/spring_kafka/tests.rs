@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{Header, HeaderValue, Offset, Partition, Timestamp};
+use crate::domain::{Decoded, Header, HeaderValue, Offset, Partition, Timestamp, TimestampType};
 
 fn binary(name: &str, value: &[u8]) -> Header {
     Header {
@@ -41,7 +41,7 @@ fn message(parts: &[Vec<Header>]) -> Message {
 }
 
 fn decoded(message: &Message) -> Decoded {
-    decode(message)
+    decode("orders-dlt", message)
         .map(|account| account.decoded)
         .unwrap_or_default()
 }
@@ -54,6 +54,7 @@ fn one_hop_gives_everything_it_says() {
         partition: Some(Partition(2)),
         offset: Some(Offset(4711)),
         timestamp: Some(Timestamp(1_700_000_000_123)),
+        timestamp_type: Some(TimestampType::CreateTime),
         consumer: Some("payments".into()),
         ..Origin::default()
     };
@@ -180,5 +181,5 @@ fn thousands_of_hops_are_cut_to_the_latest() {
     let found = decoded(&message(&many));
     assert_eq!(found.hops.len(), crate::dialects::MOST_HOPS);
     assert_eq!(found.origin.offset, Some(Offset(2_999)));
-    assert!(decode(&Message::default()).is_none());
+    assert!(decode("orders-dlt", &Message::default()).is_none());
 }

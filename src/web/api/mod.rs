@@ -3,8 +3,10 @@
 //!
 //! Wire types live here and convert from the domain's, so that neither binds the other.
 
+mod audit;
 mod brokers;
 mod dead_letters;
+mod download;
 mod failure_groups;
 mod list;
 mod overview;
@@ -47,7 +49,9 @@ fn routes() -> Vec<Route> {
             "/replays/{id}/events/{replay}/resolve",
             post(replays::resolve),
         ),
-        ("get", "/audit", get(overview::audit)),
+        ("get", "/audit", get(audit::list)),
+        ("get", "/audit/head", get(audit::head)),
+        ("get", "/audit/export", get(audit::export)),
         ("get", "/openapi.json", get(document)),
     ]
 }

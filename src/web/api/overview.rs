@@ -1,14 +1,12 @@
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use serde_json::Value;
 
-use super::list::{List, page_request, time};
+use super::list::time;
 use crate::domain::{ClusterSnapshot, GroupVerdict};
-use crate::store::{AuditEntry, DlqDepth};
+use crate::store::DlqDepth;
 use crate::web::AppState;
 use crate::web::problem::Problem;
-use crate::web::visit::Visit;
 
 /// The numbers of the first page.
 #[derive(Debug, Serialize)]
@@ -97,33 +95,4 @@ fn dlq(depth: DlqDepth) -> Dlq {
         open: depth.open,
         oldest: depth.oldest.map(time),
     }
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Entry {
-    seq: i64,
-    at: String,
-    actor: String,
-    address: String,
-    action: String,
-    detail: Value,
-    hash: String,
-}
-
-/// Who did what, the newest first.
-pub(super) async fn audit(
-    State(state): State<AppState>,
-    visit: Visit,
-) -> Result<Json<List<Entry>>, Problem> {
-    let page = state.store.audit(&page_request(&visit)?).await?;
-    let entry = |entry: AuditEntry| Entry {
-        seq: entry.seq,
-        at: time(entry.at),
-        actor: entry.actor,
-        address: entry.address,
-        action: entry.action,
-        detail: entry.detail,
-        hash: entry.hash,
-    };
-    Ok(Json(List::of(page, entry)))
 }

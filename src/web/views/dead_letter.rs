@@ -11,8 +11,9 @@ use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
 use super::payload::{self, Reading};
 use super::stack_view::{FrameLine, frame_lines};
+use crate::dialects::title_of_dialect;
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterStatus, FilterField, Message, RevisionNumber,
+    DeadLetter, DeadLetterId, DeadLetterStatus, Envelope, FilterField, Hop, Message, RevisionNumber,
 };
 use crate::web::AppState;
 use crate::web::escape::{Markup, escaped};
@@ -38,6 +39,8 @@ struct Payload {
     is_null: bool,
     key: Option<String>,
     omitted: String,
+    /// The framework whose envelope the body is; empty if it is the original itself.
+    envelope: &'static str,
     download: String,
 }
 
@@ -46,6 +49,13 @@ struct ErrorView {
     wrapper: String,
     message: String,
     reason: &'static str,
+    /// The reason in the writer's own words; may be empty, as the three below.
+    raw_reason: String,
+    wrapper_message: String,
+    stage: String,
+    endpoint: String,
+    /// Every death that any dialect tells, latest first.
+    hops: Vec<String>,
     group: String,
     group_href: String,
     explanation: String,
@@ -260,6 +270,7 @@ fn payload(visit: &Visit, letter: &DeadLetter) -> Payload {
         is_null: letter.message.body.is_none(),
         key: key_words(&letter.message),
         omitted: letter.body_omitted.clone().unwrap_or_default(),
+        envelope: letter.decoded.envelope.map_or("", Envelope::framework),
         download: format!("/dead-letters/{}/payload", letter.summary.id),
     }
 }
@@ -300,6 +311,24 @@ fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
     known.iter().map(tab).collect()
 }
 
+/// One death in a line: who tells it, where it was, why.
+fn hop_words(hop: &Hop) -> String {
+    let title = title_of_dialect(&hop.dialect);
+    let place = hop.origin.destination.as_deref();
+    let at = hop.origin.offset.map(|offset| format!("offset {offset}"));
+    let why = hop.failure.class.as_deref().or(hop.raw_reason.as_deref());
+    let when = hop.last_failed_at.or(hop.first_failed_at);
+    let parts = [
+        Some(title.to_owned()),
+        place.map(|place| format!("in {place}")),
+        at,
+        Some(why.unwrap_or(hop.reason.as_str()).to_owned()),
+        when.map(crate::domain::Timestamp::to_rfc3339),
+    ];
+    let words = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    markup::cut_end(&words, 300)
+}
+
 fn error_view(letter: &DeadLetter) -> ErrorView {
     let failure = &letter.decoded.failure;
     let group = &letter.summary.group;
@@ -308,6 +337,11 @@ fn error_view(letter: &DeadLetter) -> ErrorView {
         wrapper: failure.wrapper_class.clone().unwrap_or_default(),
         message: failure.message.clone().unwrap_or_default(),
         reason: reason_means(letter.decoded.reason),
+        raw_reason: letter.decoded.raw_reason.clone().unwrap_or_default(),
+        wrapper_message: failure.wrapper_message.clone().unwrap_or_default(),
+        stage: failure.stage.clone().unwrap_or_default(),
+        endpoint: letter.decoded.origin.endpoint.clone().unwrap_or_default(),
+        hops: letter.decoded.hops.iter().map(hop_words).collect(),
         group: letter.group_title.clone(),
         group_href: list_of(FilterField::Group, group.as_str()),
         explanation: letter.group_explanation.clone(),

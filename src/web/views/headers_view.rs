@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::dialects::headers_stripped_on_replay;
+use crate::dialects::{headers_stripped_on_replay, meaning_of_header};
 use crate::domain::{AmqpProperties, AmqpValue, HeaderValue, Message, System};
 use crate::web::markup;
 
@@ -12,7 +12,9 @@ pub(super) struct HeaderRow {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) value: String,
-    /// Why a replay leaves it out; empty if it goes along.
+    /// Who wrote it and what it means; empty if no dialect knows it.
+    pub(super) meaning: String,
+    /// What a replay does with it.
     pub(super) note: String,
 }
 
@@ -30,9 +32,14 @@ pub(super) fn header_rows(system: System, message: &Message) -> Vec<HeaderRow> {
             name: header.name_lossy(),
             kind: kind(&header.value),
             value: markup::cut_end(&value_text(&header.value), VALUE_CHARACTERS),
-            note: reason
-                .map(|stripped| stripped.reason.to_owned())
+            meaning: meaning_of_header(system, message, &header.name)
+                .map(|(dialect, meaning)| format!("{dialect}: {meaning}"))
                 .unwrap_or_default(),
+            note: match reason {
+                None => "sent along".to_owned(),
+                Some(stripped) if stripped.instead.is_some() => stripped.reason.to_owned(),
+                Some(stripped) => format!("left out: {}", stripped.reason),
+            },
         }
     };
     message
@@ -55,6 +62,7 @@ pub(super) fn property_rows(message: &Message) -> Vec<HeaderRow> {
             name: name.to_owned(),
             kind: "property",
             value: value?,
+            meaning: String::new(),
             note: String::new(),
         })
     };

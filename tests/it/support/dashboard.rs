@@ -352,6 +352,7 @@ fn new_letter(cluster: &str, position: Position, letter: &Letter<'_>) -> NewDead
             "{}: {}\n\tat com.acme.payments.Gateway.charge(Gateway.java:87)\n\tat com.acme.payments.PaymentConsumer.onOrder(PaymentConsumer.java:41)\n\tat org.springframework.kafka.listener.KafkaMessageListenerContainer.run(KafkaMessageListenerContainer.java:1312)\n\tat java.base/java.lang.Thread.run(Thread.java:1583)\nCaused by: java.net.SocketTimeoutException: Read timed out\n\t... 12 more",
             letter.class, letter.message
         )),
+        ..Failure::default()
     };
     let origin = Origin {
         destination: Some("orders".to_owned()),
@@ -366,8 +367,8 @@ fn new_letter(cluster: &str, position: Position, letter: &Letter<'_>) -> NewDead
         failure: failure.clone(),
         reason: DeathReason::Exception,
         attempts: Some((3, AttemptsKind::Deliveries)),
-        first_failed_at: None,
         last_failed_at: Some(ago(letter.age)),
+        ..Hop::default()
     };
     NewDeadLetter {
         cluster: cluster.into(),
@@ -396,9 +397,9 @@ fn new_letter(cluster: &str, position: Position, letter: &Letter<'_>) -> NewDead
             failure,
             reason: DeathReason::Exception,
             attempts: Some((3, AttemptsKind::Deliveries)),
-            first_failed_at: None,
             last_failed_at: Some(ago(letter.age)),
             hops: vec![hop],
+            ..Decoded::default()
         },
         event: EventIdentity {
             event_id: Some(format!("0197f3a2-1111-7abc-8def-{:012x}", letter.offset)),
