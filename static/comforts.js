@@ -43,11 +43,14 @@ export function startSelection() {
   const form = document.querySelector("[data-selection]");
   if (!form) return;
   const output = form.querySelector("[data-selected-count]");
-  const button = form.querySelector("[data-replay-selected]");
+  const buttons = form.querySelectorAll("[data-selected-verb]");
   const count = () => {
     const chosen = form.querySelectorAll("input[name=id]:checked").length;
-    button.disabled = chosen === 0;
-    button.textContent = chosen === 0 ? "Replay the selected…" : `Replay the ${chosen} selected…`;
+    for (const button of buttons) {
+      button.disabled = chosen === 0;
+      const number = chosen === 0 ? "" : `${chosen} `;
+      button.textContent = `${button.dataset.selectedVerb} the ${number}selected${button.dataset.selectedEnd}`;
+    }
     output.textContent = chosen === 0 ? "Select rows, or press x on one." : "";
   };
   form.addEventListener("change", count);

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::dead_letters::{self, IntakeBoard, IntakeContext, Observer};
+use crate::dead_letters::{self, BulkActions, IntakeBoard, IntakeContext, Observer};
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
@@ -70,6 +70,8 @@ fn start_parts(
     for (name, task) in dead_letters::tasks(&intake) {
         lifecycle.spawn(name, task);
     }
+    let bulk_actions = BulkActions::new(store.clone());
+    lifecycle.spawn("bulk actions", bulk_actions.clone().run(stop.clone()));
     let replay = replay::start(
         config,
         store,
@@ -88,6 +90,7 @@ fn start_parts(
         replay,
         intake: intake.board.clone(),
         observer: Observer::new(intake),
+        bulk_actions,
         stop,
     })
 }

@@ -9,6 +9,7 @@
 //! A new broker needs a file like `kafka_intake`, which turns its records into
 //! [`NewDeadLetter`](crate::domain::NewDeadLetter)s with [`letters`].
 
+mod bulk_actions;
 mod classify;
 mod depth;
 mod discovery;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+pub use bulk_actions::BulkActions;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
 

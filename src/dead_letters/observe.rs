@@ -3,6 +3,7 @@ use thiserror::Error;
 use super::IntakeContext;
 use super::intake_metrics;
 use super::letters::{Found, dead_letter};
+use crate::brokers::rabbitmq::BrokerVersion;
 use crate::brokers::rabbitmq::amqp::{ObserveError, fingerprint, observe_rule, observe_window};
 use crate::config::{QueueCustody, RabbitMqConfig};
 use crate::domain::{
@@ -145,7 +146,8 @@ impl Observer {
                 return Err(refused(reason));
             }
         }
-        observe_rule(&status.sample, &detail.version).map_err(refused)?;
+        observe_rule(&status.sample, &BrokerVersion::new(detail.version.as_str()))
+            .map_err(refused)?;
         Ok(config.clone())
     }
 

@@ -6,7 +6,7 @@ use super::{IntakeContext, intake_metrics};
 use crate::brokers::rabbitmq::amqp::{
     AmqpError, ManagedConsumer, TakenMessage, fingerprint, managed_refusal,
 };
-use crate::brokers::rabbitmq::{ManagementClient, RabbitMqError};
+use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, RabbitMqError};
 use crate::config::{QueueConfig, QueueCustody, RabbitMqConfig};
 use crate::domain::{Custody, NewDeadLetter, Position, QueueStatus, System, Timestamp};
 use crate::store::StoreError;
@@ -92,7 +92,8 @@ impl RabbitMqIntake {
             .ok_or_else(|| waiting("for the first sample"))?;
         let found = detail.queues.iter().find(|status| self.is_it(status));
         let found = found.ok_or_else(|| waiting("for the queue, which does not exist"))?;
-        match managed_refusal(&found.sample, &detail.version, 0) {
+        let version = BrokerVersion::new(detail.version.as_str());
+        match managed_refusal(&found.sample, &version, 0) {
             Some(reason) => Err(IntakeState::Refused(reason)),
             None => Ok(()),
         }
@@ -115,7 +116,7 @@ impl RabbitMqIntake {
     async fn refusal_now(&self) -> Result<Option<String>, IntakeError> {
         let timeout = *self.context.config.sampling.request_timeout;
         let management = ManagementClient::new(&self.config.management_url, timeout)?;
-        let version = management.overview().await?.version.as_str().to_owned();
+        let version = management.overview().await?.version;
         let details = management
             .queue(&self.queue.vhost, &self.queue.name)
             .await?;

@@ -3,6 +3,7 @@
 //! Nothing here does I/O and nothing here imports another module of the crate; every other module may
 //! import this one. Wire formats, table rows and pages have types of their own and convert from these.
 
+mod bulk_action;
 pub mod conventions;
 mod dead_letter;
 mod death;
@@ -18,6 +19,7 @@ mod snapshot;
 mod time;
 mod topology;
 
+pub use bulk_action::*;
 pub use dead_letter::*;
 pub use death::*;
 pub use digest::{digest_of_fields, sha256_hex};

@@ -1,6 +1,6 @@
 use thiserror::Error;
 
-use crate::domain::{DeadLetterId, IllegalTransition, ReplayId, RevisionNumber};
+use crate::domain::{BulkActionId, DeadLetterId, IllegalTransition, ReplayId, RevisionNumber};
 
 /// Why the store refused or failed. Nothing of a failed call was written.
 #[derive(Debug, Error)]
@@ -29,6 +29,10 @@ pub enum StoreError {
         dead_letter: DeadLetterId,
         revision: RevisionNumber,
     },
+    #[error("there is no discard or restore with number {0}")]
+    NoSuchBulkAction(BulkActionId),
+    #[error("the filter of bulk action {id} is not understood any more: {reason}")]
+    UnreadableBulkAction { id: BulkActionId, reason: String },
     #[error("there is no replay {0}")]
     NoSuchReplay(ReplayId),
     #[error(

@@ -26,6 +26,25 @@ pub(super) fn push_source(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now
             .push_bind(words),
         None => query.push("dead_letters WHERE TRUE"),
     };
+    push_columns(query, filter, now);
+}
+
+/// The condition alone, where `FROM` is written already and need not be led by the index.
+pub(super) fn push(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
+    query.push("TRUE");
+    if let Some(words) = search_terms::query(filter.terms()) {
+        query
+            .push(
+                " AND dead_letters.id IN \
+                 (SELECT rowid FROM search_index WHERE search_index MATCH ",
+            )
+            .push_bind(words)
+            .push(")");
+    }
+    push_columns(query, filter, now);
+}
+
+fn push_columns(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
     let of_columns = |term: &&FilterTerm| !search_terms::is_indexed(term.field);
     for term in filter.terms().iter().filter(of_columns) {
         query.push(if term.negated { " AND NOT (" } else { " AND (" });

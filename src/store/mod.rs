@@ -9,6 +9,7 @@
 //! A new table is a new file in `migrations/`, a file here with its row type, and methods on [`Store`].
 
 mod audit;
+mod bulk_actions;
 mod changes;
 mod dead_letters;
 mod error;
@@ -37,6 +38,7 @@ use sqlx::sqlite::{
 pub use audit::{
     AuditEntry, AuditFault, AuditFilter, AuditHead, AuditReport, NewAuditEntry, verify_audit,
 };
+pub use bulk_actions::NewBulkAction;
 pub use dead_letters::COUNTED;
 pub use error::StoreError;
 pub use failure_groups::{FailureGroup, NewestMember};

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::dead_letters::{IntakeBoard, Observer};
+use crate::dead_letters::{BulkActions, IntakeBoard, Observer};
 use crate::domain::{ClusterName, Snapshot};
 use crate::metrics::Metrics;
 use crate::replay::ReplayHandle;
@@ -20,6 +20,7 @@ pub struct AppState {
     pub replay: ReplayHandle,
     pub intake: IntakeBoard,
     pub observer: Observer,
+    pub bulk_actions: BulkActions,
     /// Ends event streams, so that a stop does not wait for them.
     pub stop: CancellationToken,
 }

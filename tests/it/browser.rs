@@ -183,7 +183,7 @@ async fn shortcuts_move_select_and_open() {
     let chosen =
         "return [...document.querySelectorAll('input[name=id]:checked')].map((e) => e.value)";
     assert_eq!(browser.execute(chosen).await, serde_json::json!(["45"]));
-    let button = "return document.querySelector('[data-replay-selected]').textContent";
+    let button = "return document.querySelector('[data-selected-verb=Replay]').textContent";
     assert_eq!(browser.execute(button).await, "Replay the 1 selected…");
     browser.press("/").await;
     assert_eq!(

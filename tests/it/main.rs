@@ -9,6 +9,7 @@
 mod alerts;
 mod browser;
 mod demo;
+mod discards;
 mod intake;
 mod kafka_clients;
 mod kafka_edges;

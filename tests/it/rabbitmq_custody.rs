@@ -99,10 +99,19 @@ async fn a_window_ends_where_the_queue_does() {
     assert_eq!(window.ready_after, 3);
 }
 
+/// A quorum queue has no delivery limit by itself before 4.0, and has to be told since.
+async fn unlimited_quorum(vhost: &Vhost) -> Vec<(String, AmqpValue)> {
+    let mut arguments = vec![text("x-queue-type", "quorum")];
+    if !vhost.version().await.is_surely_before(4, 0) {
+        arguments.push(number("x-delivery-limit", -1));
+    }
+    arguments
+}
+
 #[tokio::test]
 async fn looking_at_an_unlimited_quorum_queue_keeps_its_order() {
     let vhost = Vhost::create().await;
-    let queue = queue_with(&vhost, &[text("x-queue-type", "quorum")], 8).await;
+    let queue = queue_with(&vhost, &unlimited_quorum(&vhost).await, 8).await;
     for _ in 0..3 {
         let window = look_again(&vhost, &queue, 4).await;
         assert_eq!(bodies(&window.messages), numbered(4));
@@ -111,6 +120,50 @@ async fn looking_at_an_unlimited_quorum_queue_keeps_its_order() {
     let drained = drain(&vhost, &queue, 8).await;
     let order: Vec<String> = drained.iter().map(|(body, _)| body.clone()).collect();
     assert_eq!(order, numbered(8));
+}
+
+#[tokio::test]
+async fn a_quorum_queue_without_a_word_about_its_limit_is_judged_by_the_version() {
+    let vhost = Vhost::create().await;
+    let queue = queue_with(&vhost, &[text("x-queue-type", "quorum")], 2).await;
+    let looked = look(&vhost, &queue, 5).await;
+    if vhost.version().await.is_surely_before(4, 0) {
+        assert_eq!(bodies(&looked.unwrap().messages), numbered(2));
+    } else {
+        let refusal = looked.unwrap_err().to_string();
+        assert!(refusal.contains("delivery limit of 20"), "{refusal}");
+        assert!(refusal.contains("set_policy"), "{refusal}");
+    }
+    let drained = drain(&vhost, &queue, 2).await;
+    assert_eq!(drained.len(), 2);
+}
+
+#[tokio::test]
+async fn a_policy_of_this_moment_forbids_a_look_before_statistics_know_of_it() {
+    let vhost = Vhost::create().await;
+    let queue = queue_with(&vhost, &unlimited_quorum(&vhost).await, 1).await;
+    assert!(look(&vhost, &queue, 5).await.is_ok());
+    let limit = serde_json::json!({"delivery-limit": 7});
+    vhost.policy("dlq$", &limit).await;
+    let error = look(&vhost, &queue, 5).await.unwrap_err().to_string();
+    assert!(error.contains("delivery limit of 7"), "{error}");
+}
+
+#[tokio::test]
+async fn an_operator_policy_counts_where_its_pattern_matches() {
+    let vhost = Vhost::create().await;
+    let queue = queue_with(&vhost, &[], 1).await;
+    let limits = |pattern: &str| {
+        serde_json::json!({
+            "pattern": pattern, "definition": {"message-ttl": 60_000}, "apply-to": "queues"
+        })
+    };
+    let policy = ["operator-policies", vhost.name.as_str(), "limits"];
+    vhost.put(&policy, &limits("^another$")).await;
+    assert!(look(&vhost, &queue, 5).await.is_ok());
+    vhost.put(&policy, &limits("^orders")).await;
+    let error = look(&vhost, &queue, 5).await.unwrap_err().to_string();
+    assert!(error.contains("message TTL"), "{error}");
 }
 
 #[tokio::test]

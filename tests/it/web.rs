@@ -11,7 +11,7 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 18] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
@@ -26,11 +26,13 @@ const PAGES: [&str; 16] = [
     "/dead-letters/1?tab=history",
     "/dead-letters/1/edit",
     "/replays",
+    "/discards",
+    "/discards/new?all=1",
     "/audit",
     "/status",
 ];
 
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     install_crypto_provider();
     Client::builder()
         .redirect(redirect::Policy::none())
@@ -39,14 +41,14 @@ fn client() -> Client {
 }
 
 /// A browser as far as forms need one: it keeps the cookie and finds the token in a page.
-struct Visitor {
+pub(crate) struct Visitor {
     client: Client,
     cookie: String,
     token: String,
 }
 
 impl Visitor {
-    async fn of(dashboard: &Dashboard) -> Self {
+    pub(crate) async fn of(dashboard: &Dashboard) -> Self {
         let client = client();
         let page = client.get(dashboard.url("/status")).send().await.unwrap();
         let cookie = page.headers()["set-cookie"].to_str().unwrap();
@@ -66,7 +68,11 @@ impl Visitor {
         }
     }
 
-    async fn post(&self, url: &str, fields: &[(&str, &str)]) -> (StatusCode, HeaderMap, String) {
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        fields: &[(&str, &str)],
+    ) -> (StatusCode, HeaderMap, String) {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("csrf", &self.token).extend_pairs(fields);
         let request = self
@@ -84,7 +90,7 @@ impl Visitor {
     }
 }
 
-async fn get(dashboard: &Dashboard, path: &str) -> (StatusCode, HeaderMap, String) {
+pub(crate) async fn get(dashboard: &Dashboard, path: &str) -> (StatusCode, HeaderMap, String) {
     let response = client().get(dashboard.url(path)).send().await.unwrap();
     (
         response.status(),
@@ -93,7 +99,7 @@ async fn get(dashboard: &Dashboard, path: &str) -> (StatusCode, HeaderMap, Strin
     )
 }
 
-async fn api(dashboard: &Dashboard, path: &str) -> Value {
+pub(crate) async fn api(dashboard: &Dashboard, path: &str) -> Value {
     let response = client()
         .get(dashboard.url(&format!("/api/v1{path}")))
         .send()

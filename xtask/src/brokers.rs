@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 
 use crate::process::Service;
-use crate::rabbitmq::{self, RabbitMqPorts};
+use crate::rabbitmq::{self, RabbitMqPorts, RabbitMqSettings};
 use crate::workspace::Workspace;
 use crate::{kafka, process};
 
@@ -15,10 +15,18 @@ pub(crate) struct Brokers {
 impl Brokers {
     /// Starts what does not run yet and waits until both brokers answer.
     pub(crate) fn ensure_running(workspace: &Workspace) -> Result<Self> {
+        Self::ensure_running_with(workspace, &rabbitmq::SHARED)
+    }
+
+    /// The same with another release of RabbitMQ.
+    pub(crate) fn ensure_running_with(
+        workspace: &Workspace,
+        settings: &RabbitMqSettings,
+    ) -> Result<Self> {
         let _lock = workspace.lock()?;
         Ok(Self {
             kafka: kafka::ensure_running(workspace, &kafka::SHARED)?,
-            rabbitmq: rabbitmq::ensure_running(workspace, &rabbitmq::SHARED)?,
+            rabbitmq: rabbitmq::ensure_running(workspace, settings)?,
         })
     }
 
@@ -56,8 +64,8 @@ impl Brokers {
 }
 
 /// `cargo xtask brokers`: the lines can be given to a shell's `eval`.
-pub(crate) fn start_and_print(workspace: &Workspace) -> Result<()> {
-    let brokers = Brokers::ensure_running(workspace)?;
+pub(crate) fn start_and_print(workspace: &Workspace, settings: &RabbitMqSettings) -> Result<()> {
+    let brokers = Brokers::ensure_running_with(workspace, settings)?;
     for (name, value) in brokers.variables() {
         println!("export {name}={value}");
     }

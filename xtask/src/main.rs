@@ -21,6 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::test::Matrix;
 use crate::workspace::Workspace;
 
 const USAGE: &str = "\
@@ -31,11 +32,13 @@ Usage: cargo xtask COMMAND
   demo repair-gateway   let the payments of the sample workload succeed
   demo break-gateway    let some of them fail again
   test                  run everything that continuous integration checks
+  test --brokers all    the same, and the tests of RabbitMQ on 4.0 and 4.3 as well (root)
   bench NAME            run one bench with the brokers that it needs
   trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
                         with --short some minutes, with --seed N the choices of that run; what was
                         interrupted goes on where it was
   brokers               start real Kafka and RabbitMQ and print how tests find them
+  brokers --rabbitmq 4.3  the same with RabbitMQ 4.0 or 4.3 (root)
   down [PART]...        stop what xtask started from this checkout, or only the named parts";
 
 fn main() -> ExitCode {
@@ -53,7 +56,8 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let workspace = Workspace::find()?;
     let outcome = match words.as_slice() {
-        ["test"] => return test::run(&workspace),
+        ["test"] => return test::run(&workspace, Matrix::Shared),
+        ["test", "--brokers", "all"] => return test::run(&workspace, Matrix::All),
         ["demo"] => demo::run_in_foreground(&workspace),
         ["demo", "--detach"] => demo::run_detached(&workspace),
         ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),
@@ -61,7 +65,9 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["bench", name] => bench::run(&workspace, name),
         ["trial", "replay", options @ ..] => trial::run(&workspace, options),
         ["trial", "broker", broker, action] => trial::control(&workspace, broker, action),
-        ["brokers"] => brokers::start_and_print(&workspace),
+        ["brokers"] => brokers::start_and_print(&workspace, &rabbitmq::SHARED),
+        ["brokers", "--rabbitmq", version] => rabbitmq::newer(version)
+            .and_then(|settings| brokers::start_and_print(&workspace, settings)),
         ["down", parts @ ..] => brokers::stop(&workspace, parts),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -194,6 +194,14 @@ impl Started {
         stop_each(&mut self.lock())
     }
 
+    /// Stops one part, if this command started it.
+    pub(crate) fn stop(&self, name: &str) -> Result<()> {
+        let mut services = self.lock();
+        let (mut named, others) = services.drain(..).partition(|service| service.name == name);
+        *services = others;
+        stop_each(&mut named)
+    }
+
     /// Stops the parts and ends this process. Whoever would start or watch parts waits meanwhile.
     pub(crate) fn stop_all_and_exit(&self, code: i32) -> ! {
         let mut services = self.lock();
@@ -288,6 +296,8 @@ fn stop_order(name: &str) -> usize {
         "dashboard",
         "prometheus",
         "rabbitmq",
+        "rabbitmq-4.0",
+        "rabbitmq-4.3",
         "trial-rabbitmq",
         "epmd",
     ];

@@ -1,4 +1,4 @@
-//! Fetches what is missing: Debian packages by `apt-get`, Kafka by Maven. Each says on screen what
+//! Fetches what is missing: Debian packages by `apt-get` and `debootstrap`, Kafka by Maven. Each says on screen what
 //! it installs and how long that usually takes; what cannot be installed is an error that names the remedy.
 
 use std::fs;
@@ -11,6 +11,7 @@ use crate::process::{is_on_path, run};
 use crate::workspace::{cache_directory, lock_file};
 
 const KAFKA_VERSION: &str = "4.4.0";
+const DEBIAN_MIRROR: &str = "http://deb.debian.org/debian";
 const OLDEST_JAVA: u32 = 17;
 const INSTALL_ATTEMPTS: u32 = 3;
 /// While this file exists, Debian's packages do not start their services.
@@ -49,6 +50,55 @@ pub(crate) fn debian_packages(names: &[&str]) -> Result<()> {
     install_with_retries(&missing)?;
     keep_services_off_at_boot(&missing);
     Ok(())
+}
+
+/// A package from a Debian suite that is not the system's, installed into a folder of its own.
+pub(crate) struct Suite {
+    pub(crate) name: &'static str,
+    /// By which of debootstrap's scripts it is set up.
+    pub(crate) script: &'static str,
+    /// Its place in the cache.
+    pub(crate) folder: &'static str,
+    pub(crate) package: &'static str,
+    /// How long that takes, and how much it is.
+    pub(crate) usual: &'static str,
+}
+
+/// The root of the suite's folder, set up by debootstrap at the first call.
+pub(crate) fn debian_suite(suite: &Suite) -> Result<PathBuf> {
+    let cache = cache_directory(suite.folder)?;
+    let root = cache.join("root");
+    let _lock = lock_file(&cache.join("lock"))?;
+    let (name, package) = (suite.name, suite.package);
+    ensure!(
+        is_root(),
+        "{package} of Debian {name} runs in a folder of its own, which needs root rights (chroot and \
+         mount); run this command as root, or leave the newer brokers out"
+    );
+    if root.is_dir() {
+        return Ok(root);
+    }
+    debian_packages(&["debootstrap"])?;
+    eprintln!(
+        "installing {package} from Debian {name} into {} (usually {})",
+        root.display(),
+        suite.usual
+    );
+    let partial = cache.join("root.partial");
+    retry(|| {
+        // What an interrupted run left behind is not taken up by debootstrap.
+        if partial.is_dir() {
+            fs::remove_dir_all(&partial)?;
+        }
+        let mut command = Command::new("debootstrap");
+        command.arg("--variant=minbase");
+        command.arg(format!("--include={package},ca-certificates"));
+        command.arg(name).arg(&partial);
+        run(command.args([DEBIAN_MIRROR, suite.script]))
+    })?;
+    // Only a complete folder gets the name that later calls look for.
+    fs::rename(&partial, &root)?;
+    Ok(root)
 }
 
 /// The directory with the jars of Kafka, fetched by Maven at the first call.

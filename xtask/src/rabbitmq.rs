@@ -1,17 +1,20 @@
-//! RabbitMQ from Debian's package as a node of its own: own name, name server (epmd), cookie, plugins and
-//! data, so that a broker which the system runs is never disturbed. It runs as whoever runs xtask.
+//! RabbitMQ from Debian's packages as nodes of our own: own name, name server (epmd), cookie, plugins and
+//! data, so that a broker which the system runs is never disturbed. They run as whoever runs xtask.
+//!
+//! Debian carries one version a suite. Those that the system's suite has not come from a newer suite in a
+//! folder of its own ([`provision::debian_suite`]) and run in it, in a mount namespace that ends with them.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::http;
 use crate::ports::Ports;
 use crate::process::Service;
-use crate::provision;
+use crate::provision::{self, Suite};
 use crate::workspace::Workspace;
 
 const START_LIMIT: Duration = Duration::from_mins(2);
@@ -21,18 +24,66 @@ const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 /// `guest:guest`, the user that a new node has.
 const GUEST: &str = "Z3Vlc3Q6Z3Vlc3Q=";
 
+/// Where the directory of a checkout's node is mounted inside the folder of a newer suite.
+const DIRECTORY_IN_SUITE: &str = "/srv";
+/// Enters the folder `$0`, with what a process needs from the kernel, the names of this host (a new
+/// folder knows no localhost) and the node's directory `$1`, and becomes the command that follows. The
+/// mounts are seen by nobody else and end with it.
+const ENTER_SUITE: &str = r#"set -e; root=$0; directory=$1; shift
+mount --rbind /proc "$root/proc"; mount --rbind /dev "$root/dev"
+touch "$root/etc/hosts"; mount --bind /etc/hosts "$root/etc/hosts"
+mount --bind "$directory" "$root/srv"; exec chroot "$root" "$@""#;
+
 /// Which of the nodes of a checkout.
 pub(crate) struct RabbitMqSettings {
     /// Names the service, its ports and its directory.
     pub(crate) name: &'static str,
     pub(crate) node: &'static str,
+    /// The newer suite that it comes from; `None` for the package of this system.
+    pub(crate) suite: Option<Suite>,
 }
 
 /// The node that the demo and the tests share.
-pub(crate) const SHARED: RabbitMqSettings = RabbitMqSettings {
+pub(crate) static SHARED: RabbitMqSettings = RabbitMqSettings {
     name: "rabbitmq",
     node: "redrive@localhost",
+    suite: None,
 };
+
+/// The releases that only `--brokers all` and `--rabbitmq` start.
+pub(crate) static NEWER: [RabbitMqSettings; 2] = [
+    RabbitMqSettings {
+        name: "rabbitmq-4.0",
+        node: "redrive40@localhost",
+        suite: Some(Suite {
+            name: "trixie",
+            script: "trixie",
+            folder: "rabbitmq-4.0",
+            package: "rabbitmq-server",
+            usual: "2 to 4 minutes, 372 MB",
+        }),
+    },
+    RabbitMqSettings {
+        name: "rabbitmq-4.3",
+        node: "redrive43@localhost",
+        suite: Some(Suite {
+            name: "forky",
+            // Debian 12's debootstrap does not know forky by name yet; testing is set up like sid.
+            script: "sid",
+            folder: "rabbitmq-4.3",
+            package: "rabbitmq-server",
+            usual: "1 to 4 minutes, 392 MB",
+        }),
+    },
+];
+
+/// The node of a newer release, by its version.
+pub(crate) fn newer(version: &str) -> Result<&'static RabbitMqSettings> {
+    let mut nodes = NEWER.iter();
+    nodes
+        .find(|settings| settings.name.strip_prefix("rabbitmq-") == Some(version))
+        .with_context(|| format!("there is no RabbitMQ {version} here, but 4.0 and 4.3"))
+}
 
 /// The ports of a running node.
 pub(crate) struct RabbitMqPorts {
@@ -55,6 +106,7 @@ pub(crate) fn ensure_running(
     let service = Service::new(workspace, settings.name)?;
     let mut ports = Ports::load(workspace);
     if !service.is_running() {
+        // The name server is Debian's own for every release.
         provision::debian_packages(&["rabbitmq-server"])?;
         start(workspace, &service, settings, &mut ports)?;
     }
@@ -70,7 +122,7 @@ pub(crate) fn start_again(workspace: &Workspace, settings: &RabbitMqSettings) ->
         epmd: ensure_epmd_running(workspace, &mut ports)?,
         distribution: ports.remembered(&settings.port("distribution"))?,
     };
-    service.start(&server_command(settings, &directory, &erlang))?;
+    service.start(&server_command(settings, &directory, &erlang)?)?;
     wait_until_ready(&service, settings, &ports).map(drop)
 }
 
@@ -116,13 +168,49 @@ fn start(
         directory.join("enabled_plugins"),
         "[rabbitmq_management,rabbitmq_prometheus].\n",
     )?;
-    service.start(&server_command(settings, &directory, &erlang))
+    service.start(&server_command(settings, &directory, &erlang)?)
 }
 
-fn server_command(settings: &RabbitMqSettings, directory: &Path, erlang: &ErlangPorts) -> Command {
-    let mut command = Command::new(SERVER);
+fn server_command(
+    settings: &RabbitMqSettings,
+    directory: &Path,
+    erlang: &ErlangPorts,
+) -> Result<Command> {
+    let (mut command, directory_of_node) = match &settings.suite {
+        Some(suite) => {
+            let root = provision::debian_suite(suite)?;
+            (
+                suite_command(&root, directory),
+                Path::new(DIRECTORY_IN_SUITE),
+            )
+        }
+        None => (Command::new(SERVER), directory),
+    };
+    command.current_dir(directory);
+    set_environment(&mut command, settings, directory_of_node, erlang);
+    Ok(command)
+}
+
+/// The server in the folder of a newer suite, as a command of this system.
+fn suite_command(root: &Path, directory: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--propagation", "private", "sh", "-c"]);
     command
-        .current_dir(directory)
+        .arg(ENTER_SUITE)
+        .arg(root)
+        .arg(directory)
+        .arg(SERVER)
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    command
+}
+
+fn set_environment(
+    command: &mut Command,
+    settings: &RabbitMqSettings,
+    directory: &Path,
+    erlang: &ErlangPorts,
+) {
+    command
         // The Erlang cookie lies in the home directory.
         .env("HOME", directory)
         .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
@@ -142,7 +230,6 @@ fn server_command(settings: &RabbitMqSettings, directory: &Path, erlang: &Erlang
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
             "-kernel inet_dist_use_interface {127,0,0,1}",
         );
-    command
 }
 
 /// Erlang would start a name server by itself that nobody stops; this one has a pid file.

@@ -12,6 +12,7 @@ use crate::brokers::Brokers;
 use crate::demo::{self, Profile};
 use crate::interrupt::{Interruption, stop_on_interrupt};
 use crate::provision;
+use crate::rabbitmq;
 use crate::report::Report;
 use crate::trial;
 use crate::workspace::Workspace;
@@ -33,7 +34,16 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("REDRIVE_TEST_PROMTOOL", "/usr/bin/promtool"),
 ];
 
-pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
+/// Which brokers the tests run against.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Matrix {
+    /// Those of the demo.
+    Shared,
+    /// Every release that Redrive is tested on.
+    All,
+}
+
+pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
     stop_on_interrupt(workspace.started.clone(), Interruption::CutShort)?;
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
     provision::debian_packages(&TEST_PACKAGES)?;
@@ -42,6 +52,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode> {
     check_dependencies(workspace, &mut report);
     check_alert_rules(workspace, &mut report);
     run_tests(workspace, &mut report);
+    if matrix == Matrix::All {
+        run_tests_on_newer_releases(workspace, &mut report);
+    }
     run_tests_on_the_demo(workspace, &mut report);
     run_short_trial(workspace, &mut report);
     report.needed("stop what was started", || workspace.started.stop_all());
@@ -108,6 +121,26 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
         tests.envs(brokers.variables());
     }
     report.tests(&mut tests);
+}
+
+/// The tests of RabbitMQ know the rules of each release and assert those of the one that they find. Each
+/// node stops after its tests if this command started it.
+fn run_tests_on_newer_releases(workspace: &Workspace, report: &mut Report) {
+    for settings in &rabbitmq::NEWER {
+        let start = || Brokers::ensure_running_with(workspace, settings);
+        let step = format!("start {}", settings.name);
+        let Some(brokers) = report.needed(&step, start) else {
+            continue;
+        };
+        let arguments = ["test", "--package", "redrive", "--test", "it", "rabbitmq"];
+        let mut tests = limited(&workspace.cargo(&arguments));
+        // The sample workload belongs to the demo, which has its own brokers.
+        tests.args(["--", "--skip", "on_a_running_dashboard", "--skip", "demo::"]);
+        tests.envs(PROGRAMS).envs(brokers.variables());
+        report.tests(&mut tests);
+        let step = format!("stop {}", settings.name);
+        report.needed(&step, || workspace.started.stop(settings.name));
+    }
 }
 
 /// The shipped expressions are tried on the demo. It starts after the other tests, whose queues its

@@ -24,6 +24,7 @@ const KAFKA: KafkaSettings = KafkaSettings {
 const RABBITMQ: RabbitMqSettings = RabbitMqSettings {
     name: "trial-rabbitmq",
     node: "redrive-trial@localhost",
+    suite: None,
 };
 
 /// The build with debug assertions, which alone looks at `REDRIVE_CRASH_AT`.

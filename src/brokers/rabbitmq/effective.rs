@@ -1,8 +1,8 @@
 //! What is really set on a queue: its arguments merged with the policy and the operator policy.
 //!
 //! RabbitMQ names the merged policies itself (`effective_policy_definition`), but before 4.3 only once
-//! it has statistics of the queue. Until then the policy is known by name and every operator policy of
-//! the virtual host is taken to apply, because one limit too many only makes Redrive more careful.
+//! it has statistics of the queue. Until then the policy is known by name and every operator policy whose
+//! pattern matches is taken to apply, because one limit too many only makes Redrive more careful.
 
 use std::time::Duration;
 
@@ -100,7 +100,7 @@ impl Sources<'_> {
         let given = self.numbers("delivery-limit");
         match self.least("delivery-limit") {
             Some(limit) => DeliveryLimit::Limited(limit),
-            None if given.is_empty() && version.at_least(4, 0) => {
+            None if given.is_empty() && !version.is_surely_before(4, 0) => {
                 DeliveryLimit::Limited(DELIVERY_LIMIT_SINCE_4)
             }
             None => DeliveryLimit::Unlimited,
@@ -142,8 +142,8 @@ pub(super) fn queue_type_from(name: &str) -> QueueType {
     }
 }
 
-/// A broker's version as it names it; a part that is no number counts as 0, the older and thus more
-/// careful reading except where the caller says otherwise.
+/// A broker's version as it names it. The newest rules are the strictest, so one that cannot be read
+/// counts as the newest wherever it is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BrokerVersion(String);
 
@@ -156,18 +156,15 @@ impl BrokerVersion {
         &self.0
     }
 
-    /// Whether the version could be read.
-    pub fn is_known(&self) -> bool {
-        self.parts().0 > 0
+    /// Whether the version can be read and is older: the careful reading, because what only older
+    /// brokers permit must not be taken from one that is not understood.
+    pub fn is_surely_before(&self, major: u32, minor: u32) -> bool {
+        self.parts().is_some_and(|parts| parts < (major, minor))
     }
 
-    pub fn at_least(&self, major: u32, minor: u32) -> bool {
-        self.parts() >= (major, minor)
-    }
-
-    fn parts(&self) -> (u32, u32) {
-        let mut parts = self.0.split('.').map(|part| part.parse().unwrap_or(0));
-        (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+    fn parts(&self) -> Option<(u32, u32)> {
+        let mut parts = self.0.split('.').map(|part| part.parse().ok());
+        Some((parts.next()??, parts.next()??))
     }
 }
 
@@ -214,6 +211,7 @@ mod tests {
         };
         check(None, None, "3.10.8", DeliveryLimit::Unlimited);
         check(None, None, "4.0.5", DeliveryLimit::Limited(20));
+        check(None, None, "unreadable", DeliveryLimit::Limited(20));
         check(Some(-1), None, "4.0.5", DeliveryLimit::Unlimited);
         check(Some(-1), Some(4), "4.0.5", DeliveryLimit::Limited(4));
         check(Some(7), Some(5), "3.10.8", DeliveryLimit::Limited(5));
@@ -230,10 +228,16 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_compared_by_number() {
-        assert!(BrokerVersion::new("3.10.8").at_least(3, 9));
-        assert!(!BrokerVersion::new("3.10.8").at_least(4, 0));
-        assert!(BrokerVersion::new("4.3.6").at_least(4, 3));
-        assert!(!BrokerVersion::new("").is_known());
+    fn versions_are_compared_by_number_and_an_unreadable_one_is_new() {
+        assert!(BrokerVersion::new("3.9.1").is_surely_before(3, 10));
+        assert!(!BrokerVersion::new("3.10.8").is_surely_before(3, 9));
+        assert!(BrokerVersion::new("3.10.8").is_surely_before(4, 0));
+        assert!(!BrokerVersion::new("4.3.6").is_surely_before(4, 3));
+        for unreadable in ["", "unreadable", "4", "next.0"] {
+            assert!(
+                !BrokerVersion::new(unreadable).is_surely_before(4, 0),
+                "{unreadable}"
+            );
+        }
     }
 }

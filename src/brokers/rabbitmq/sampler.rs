@@ -173,7 +173,7 @@ fn problems(overview: &Overview, queues: &Paced<Vec<QueueSample>>, now: Instant)
                 .to_owned(),
         );
     }
-    if !overview.version.at_least(3, 10) {
+    if overview.version.is_surely_before(3, 10) {
         problems.push(format!(
             "RabbitMQ {} is older than 3.10, which is the oldest that Redrive was tested with",
             overview.version.as_str()

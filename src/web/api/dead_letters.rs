@@ -133,7 +133,7 @@ pub(super) async fn detail(
 }
 
 impl Summary {
-    fn of(letter: &DeadLetterSummary) -> Self {
+    pub(super) fn of(letter: &DeadLetterSummary) -> Self {
         let (vhost, partition, offset) = match &letter.position {
             Position::Kafka {
                 partition, offset, ..

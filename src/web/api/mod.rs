@@ -6,6 +6,7 @@
 mod audit;
 mod brokers;
 mod dead_letters;
+mod discards;
 mod download;
 mod failure_groups;
 mod list;
@@ -39,6 +40,10 @@ fn routes() -> Vec<Route> {
         ("get", "/dead-letters", get(dead_letters::list)),
         ("get", "/dead-letters/{id}", get(dead_letters::detail)),
         ("post", "/dead-letters/{id}/revisions", revision),
+        ("get", "/discards", get(discards::list)),
+        ("post", "/discards", post(discards::discard)),
+        ("post", "/restores", post(discards::restore)),
+        ("get", "/bulk-actions/{id}", get(discards::action)),
         ("get", "/failure-groups", get(failure_groups::list)),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::dead_letter_list::{letter_status, list_of, parse_filter};
+use super::discarded::expires;
 use super::facts_view::{Fact, facts};
 use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
@@ -13,7 +14,8 @@ use super::payload::{self, Reading};
 use super::stack_view::{FrameLine, frame_lines};
 use crate::dialects::title_of_dialect;
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterStatus, Envelope, FilterField, Hop, Message, RevisionNumber,
+    DeadLetter, DeadLetterId, DeadLetterStatus, Envelope, FilterField, Hop, Message,
+    RevisionNumber, Timestamp,
 };
 use crate::web::AppState;
 use crate::web::escape::{Markup, escaped};
@@ -92,6 +94,18 @@ pub(crate) struct DeadLetterPage {
     /// Why it cannot be replayed now; empty if it can.
     blocked: &'static str,
     saved: bool,
+    is_open: bool,
+    discard: String,
+    discarded: Option<DiscardNote>,
+    csrf: String,
+}
+
+/// Why a discarded one was put aside.
+struct DiscardNote {
+    at: Markup,
+    by: String,
+    reason: String,
+    expires: Markup,
 }
 
 pub(crate) async fn dead_letter(
@@ -162,8 +176,29 @@ impl DeadLetterPage {
             replay: format!("/replays/new?id={id}"),
             blocked: blocked(summary.status),
             saved: visit.query.get("saved").is_some(),
+            is_open: summary.status == DeadLetterStatus::Open,
+            discard: format!("/discards/new?id={id}"),
+            discarded: discard_note(state, &letter, visit.now).await?,
+            csrf: visit.csrf.clone(),
         })
     }
+}
+
+async fn discard_note(
+    state: &AppState,
+    letter: &DeadLetter,
+    now: Timestamp,
+) -> Result<Option<DiscardNote>, Problem> {
+    if letter.summary.status != DeadLetterStatus::Discarded {
+        return Ok(None);
+    }
+    let discard = state.store.discard_of(letter.summary.id).await?;
+    Ok(discard.map(|discard| DiscardNote {
+        at: markup::ago(discard.at, now),
+        by: discard.by,
+        reason: discard.reason,
+        expires: expires(discard.expires_at, now),
+    }))
 }
 
 /// What is in the tab that the URL names.

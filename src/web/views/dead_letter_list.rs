@@ -2,6 +2,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::bulk_form::discard_link;
 use super::frame::NavigationEntry;
 use crate::domain::{
     DeadLetterStatus, DeadLetterSummary, Filter, FilterField, RevisionNumber, Timestamp,
@@ -54,6 +55,7 @@ pub(crate) struct DeadLetterList {
     groups: String,
     matching_words: String,
     replay_all: String,
+    discard_all: String,
     rows: Vec<LetterRow>,
     newest: String,
     older: String,
@@ -114,6 +116,7 @@ impl DeadLetterList {
                 .url("/dead-letters"),
             matching_words: matching_words(matching, filter.as_ref()),
             replay_all: replay_all(text),
+            discard_all: discard_link(text),
             rows: rows
                 .map(|letter| LetterRow::of(letter, text, visit.now))
                 .collect(),
@@ -210,6 +213,7 @@ fn suggestions(text: &str) -> Vec<Suggestion> {
         ("All", ""),
         ("Open", "status:open"),
         ("Replayed", "status:replayed"),
+        ("Discarded", "status:discarded"),
         ("Died in the last hour", "age:<1h"),
         ("Kafka", "system:kafka"),
         ("RabbitMQ", "system:rabbitmq"),

@@ -5,6 +5,7 @@ use askama::filters::Safe;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::bulk_form::discard_link;
 use super::dead_letter_list::parse_filter;
 use super::frame::NavigationEntry;
 use super::replays::state_status;
@@ -37,6 +38,7 @@ pub(crate) struct GroupCard {
     pub(crate) href: String,
     newest: String,
     replay: String,
+    discard: String,
     pub(crate) place: String,
     pub(crate) open: Markup,
     open_exact: u64,
@@ -150,6 +152,7 @@ impl GroupCard {
             replay: Parameters::default()
                 .with("filter", &open_ones)
                 .url("/replays/new"),
+            discard: discard_link(&open_ones),
             place: newest.map(place).unwrap_or_default(),
             open: markup::count(group.open),
             open_exact: group.open,

@@ -14,13 +14,14 @@ pub(crate) enum NavigationEntry {
     Queues,
     DeadLetters,
     Replays,
+    Discarded,
     Audit,
     Status,
     /// A page that is in no entry, for example an error.
     None,
 }
 
-const ENTRIES: [(NavigationEntry, &str, &str, &str); 7] = [
+const ENTRIES: [(NavigationEntry, &str, &str, &str); 8] = [
     (NavigationEntry::Overview, "/", "Overview", "overview"),
     (
         NavigationEntry::Consumers,
@@ -36,6 +37,12 @@ const ENTRIES: [(NavigationEntry, &str, &str, &str); 7] = [
         "dead-letters",
     ),
     (NavigationEntry::Replays, "/replays", "Replays", "replays"),
+    (
+        NavigationEntry::Discarded,
+        "/discards",
+        "Discarded",
+        "discarded",
+    ),
     (NavigationEntry::Audit, "/audit", "Audit", "audit"),
     (NavigationEntry::Status, "/status", "Status", "status"),
 ];

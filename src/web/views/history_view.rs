@@ -42,6 +42,12 @@ pub(super) async fn happenings(
     all.extend(revisions.iter().map(|revision| edit(revision, now)));
     let replays = state.store.replays_of(id).await?;
     all.extend(replays.iter().map(|replay| replayed(replay, now)));
+    if let Some(discard) = state.store.discard_of(id).await? {
+        let what = format!("Discarded by {}", discard.by);
+        let mut happening = entry(Some(discard.at), now, Status::Idle, what);
+        happening.detail = discard.reason;
+        all.push(happening);
+    }
     all.sort_by_key(|happening| happening.at);
     Ok(all)
 }

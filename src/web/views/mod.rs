@@ -2,11 +2,14 @@
 //! page only.
 
 mod audit;
+mod bulk_form;
 mod consumer_group;
 mod consumers;
 mod dead_letter;
 mod dead_letter_list;
 mod diff_view;
+mod discard;
+mod discarded;
 mod edit;
 mod edit_form;
 mod error_page;
@@ -31,10 +34,13 @@ mod status;
 mod theme;
 
 pub(crate) use audit::audit;
+pub(crate) use bulk_form::{PATIENCE, checked_reason};
 pub(crate) use consumer_group::consumer_group;
 pub(crate) use consumers::consumers;
 pub(crate) use dead_letter::{dead_letter, download_payload};
 pub(crate) use dead_letter_list::dead_letter_list;
+pub(crate) use discard::{confirm_discard, discard};
+pub(crate) use discarded::{discarded, restore};
 pub(crate) use edit::{edit, review_edit, save_edit, save_revision};
 pub(crate) use error_page::ErrorPage;
 pub(crate) use evidence::evidence;

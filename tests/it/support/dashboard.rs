@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redrive::config::{Config, QueueConfig, QueueCustody};
-use redrive::dead_letters::{IntakeBoard, IntakeContext, Observer};
+use redrive::dead_letters::{BulkActions, IntakeBoard, IntakeContext, Observer};
 use redrive::domain::*;
 use redrive::metrics::Metrics;
 use redrive::replay;
@@ -54,6 +54,8 @@ impl Dashboard {
             board: IntakeBoard::default(),
             stop: stop.clone(),
         };
+        let bulk_actions = BulkActions::new(store.clone());
+        tokio::spawn(bulk_actions.clone().run(stop.clone()));
         let state = AppState {
             config,
             store,
@@ -62,6 +64,7 @@ impl Dashboard {
             replay,
             intake: intake.board.clone(),
             observer: Observer::new(intake),
+            bulk_actions,
             stop,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

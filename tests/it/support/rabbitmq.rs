@@ -1,7 +1,7 @@
 //! A virtual host of its own for each test, made and removed by the management API.
 
-use redrive::brokers::rabbitmq::ManagementClient;
 use redrive::brokers::rabbitmq::amqp::AmqpChannel;
+use redrive::brokers::rabbitmq::{BrokerVersion, ManagementClient};
 use redrive::config::{RabbitMqConfig, Secret};
 use redrive::domain::{AmqpValue, ExchangeName, Message, QueueName, QueueSample, VhostName};
 use serde_json::{Value, json};
@@ -61,6 +61,11 @@ impl Vhost {
     )]
     pub(crate) fn management(&self) -> ManagementClient {
         ManagementClient::new(&rabbitmq().management_url, REQUEST_TIMEOUT).unwrap()
+    }
+
+    /// Which RabbitMQ the tests run against; they assert the rules of that version.
+    pub(crate) async fn version(&self) -> BrokerVersion {
+        self.management().overview().await.unwrap().version
     }
 
     /// `PUT /api/…`, for policies and whatever AMQP does not declare.

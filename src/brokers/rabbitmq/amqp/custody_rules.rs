@@ -1,6 +1,7 @@
 //! Which queues may be looked at or taken over, and how messages are given back: broker-facts C.3 and
 //! rabbitmq4.md 1 and 3. Pure.
 
+use crate::brokers::rabbitmq::BrokerVersion;
 use crate::domain::{DeliveryLimit, QueueSample, QueueType};
 
 /// How a window of messages returns to its queue at its old place and uncounted.
@@ -14,7 +15,7 @@ pub enum GiveBack {
 }
 
 /// Whether a queue may be looked at without harm; the error says why not and what would help.
-pub fn observe_rule(queue: &QueueSample, version: &str) -> Result<GiveBack, String> {
+pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<GiveBack, String> {
     if queue.consumers.is_none_or(|consumers| consumers > 0) {
         return Err(
             "another consumer reads this queue; it would get its messages late and out of \
@@ -57,39 +58,59 @@ pub fn observe_rule(queue: &QueueSample, version: &str) -> Result<GiveBack, Stri
     }
 }
 
-fn quorum_rule(queue: &QueueSample, version: &str) -> Result<GiveBack, String> {
+fn quorum_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<GiveBack, String> {
     let unlimited = match queue.delivery_limit {
         Some(DeliveryLimit::Unlimited) => true,
         Some(DeliveryLimit::Limited(_)) => false,
         // Without a word about it there is no limit before 4.0 and one of 20 since.
-        None => Version::parse(version).is_before(4, 0),
+        None => version.is_surely_before(4, 0),
     };
     if !unlimited {
-        return Err(limit_refusal(queue));
+        return Err(limit_refusal(queue, version));
     }
-    if Version::parse(version).is_before(4, 3) {
+    if version.is_surely_before(4, 3) {
         Ok(GiveBack::Close)
     } else {
         Ok(GiveBack::Nack)
     }
 }
 
-fn limit_refusal(queue: &QueueSample) -> String {
+fn limit_refusal(queue: &QueueSample, version: &BrokerVersion) -> String {
     let limit = match queue.delivery_limit {
         Some(DeliveryLimit::Limited(limit)) => limit,
         Some(DeliveryLimit::Unlimited) | None => 20,
     };
+    let danger = if version.is_surely_before(4, 3) {
+        "and a look counts as a delivery: after enough looks its messages are destroyed"
+    } else {
+        "and its messages arrive with the deliveries of the queue in which they died counted: giving \
+         them back once can destroy them"
+    };
+    format!(
+        "the quorum queue has a delivery limit of {limit}, {danger}; lift it with {}, or by the same \
+         key in the policy that it has (a limit that the queue was declared with stays)",
+        lifting_command(queue)
+    )
+}
+
+/// The command that lifts the limit of this queue alone, as a shell takes it.
+fn lifting_command(queue: &QueueSample) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
     let name = queue.queue.as_str();
     format!(
-        "the quorum queue has a delivery limit of {limit}, and a look counts as a delivery: after \
-         enough looks its messages are destroyed; lift it with rabbitmqctl set_policy -p '{}' \
-         redrive-{name} '^{name}$' '{{\"delivery-limit\": -1}}' --apply-to queues",
-        queue.vhost,
+        "rabbitmqctl set_policy -p {} {} {} '{{\"delivery-limit\": -1}}' --apply-to queues",
+        quoted(queue.vhost.as_str()),
+        quoted(&format!("redrive-{name}")),
+        quoted(&format!("^{}$", regex::escape(name))),
     )
 }
 
 /// Why a queue must not be taken into custody, if so. `own_consumers` are ours.
-pub fn managed_refusal(queue: &QueueSample, version: &str, own_consumers: u64) -> Option<String> {
+pub fn managed_refusal(
+    queue: &QueueSample,
+    version: &BrokerVersion,
+    own_consumers: u64,
+) -> Option<String> {
     if queue
         .consumers
         .is_some_and(|consumers| consumers > own_consumers)
@@ -101,29 +122,11 @@ pub fn managed_refusal(queue: &QueueSample, version: &str, own_consumers: u64) -
     if matches!(queue.queue_type, QueueType::Stream | QueueType::Other) {
         return Some("only classic and quorum queues can be managed".to_owned());
     }
-    let carries_counts =
-        queue.queue_type == QueueType::Quorum && !Version::parse(version).is_before(4, 3);
+    let carries_counts = queue.queue_type == QueueType::Quorum && !version.is_surely_before(4, 3);
     if carries_counts && queue.delivery_limit != Some(DeliveryLimit::Unlimited) {
-        return Some(limit_refusal(queue));
+        return Some(limit_refusal(queue, version));
     }
     None
-}
-
-/// Major and minor version; an unreadable one counts as the newest, whose rules are the strictest.
-struct Version(u32, u32);
-
-impl Version {
-    fn parse(text: &str) -> Self {
-        let mut parts = text.split('.').map(|part| part.parse().ok());
-        match (parts.next().flatten(), parts.next().flatten()) {
-            (Some(major), Some(minor)) => Self(major, minor),
-            _ => Self(u32::MAX, 0),
-        }
-    }
-
-    fn is_before(&self, major: u32, minor: u32) -> bool {
-        (self.0, self.1) < (major, minor)
-    }
 }
 
 #[cfg(test)]
@@ -157,11 +160,15 @@ mod tests {
         }
     }
 
-    fn check(queue: &QueueSample, version: &str, expected: Result<GiveBack, &str>) {
-        match (observe_rule(queue, version), expected) {
-            (Ok(way), Ok(expected)) => assert_eq!(way, expected, "{version}"),
+    fn version(text: &str) -> BrokerVersion {
+        BrokerVersion::new(text)
+    }
+
+    fn check(queue: &QueueSample, text: &str, expected: Result<GiveBack, &str>) {
+        match (observe_rule(queue, &version(text)), expected) {
+            (Ok(way), Ok(expected)) => assert_eq!(way, expected, "{text}"),
             (Err(reason), Err(expected)) => assert!(reason.contains(expected), "{reason}"),
-            (result, expected) => panic!("{version}: {result:?} instead of {expected:?}"),
+            (result, expected) => panic!("{text}: {result:?} instead of {expected:?}"),
         }
     }
 
@@ -193,7 +200,7 @@ mod tests {
         check(
             &with(Some(DeliveryLimit::Limited(20))),
             "4.3.6",
-            Err("set_policy"),
+            Err(r"set_policy -p '/' 'redrive-q.dlq' '^q\.dlq$' '{"),
         );
         check(
             &with(Some(DeliveryLimit::Unlimited)),
@@ -261,18 +268,18 @@ mod tests {
     #[test]
     fn custody_is_refused_where_a_crash_could_destroy_messages() {
         let quorum = queue(QueueType::Quorum);
-        assert_eq!(managed_refusal(&quorum, "3.10.8", 0), None);
-        assert!(managed_refusal(&quorum, "4.3.6", 0).is_some());
+        assert_eq!(managed_refusal(&quorum, &version("3.10.8"), 0), None);
+        assert!(managed_refusal(&quorum, &version("4.3.6"), 0).is_some());
         let lifted = QueueSample {
             delivery_limit: Some(DeliveryLimit::Unlimited),
             ..quorum.clone()
         };
-        assert_eq!(managed_refusal(&lifted, "4.3.6", 0), None);
+        assert_eq!(managed_refusal(&lifted, &version("4.3.6"), 0), None);
         let read = QueueSample {
             consumers: Some(1),
             ..queue(QueueType::Classic)
         };
-        assert!(managed_refusal(&read, "3.10.8", 0).is_some());
-        assert_eq!(managed_refusal(&read, "3.10.8", 1), None);
+        assert!(managed_refusal(&read, &version("3.10.8"), 0).is_some());
+        assert_eq!(managed_refusal(&read, &version("3.10.8"), 1), None);
     }
 }

@@ -13,7 +13,7 @@ use super::connect::{ask, close, connect, refused, short};
 use super::convert::message_of;
 use super::custody_rules::{GiveBack, observe_rule};
 use super::error::AmqpError;
-use crate::brokers::rabbitmq::{ManagementClient, QueueDetails, RabbitMqError};
+use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, QueueDetails, RabbitMqError};
 use crate::config::RabbitMqConfig;
 use crate::domain::{Message, QueueName, QueueSample, VhostName};
 
@@ -70,13 +70,13 @@ pub async fn observe_window(
     let version = management.overview().await?.version;
     let details = management.queue(vhost, queue).await?;
     let details = details.ok_or_else(|| refused("it does not exist any more".to_owned()))?;
-    let give_back = current_rule(&details, version.as_str()).map_err(refused)?;
+    let give_back = current_rule(&details, &version).map_err(refused)?;
     let limit = limit_by_size(&details.sample, limit);
     let window = look_at_window(config, (vhost, queue), limit, give_back).await?;
     Ok(window)
 }
 
-fn current_rule(details: &QueueDetails, version: &str) -> Result<GiveBack, String> {
+fn current_rule(details: &QueueDetails, version: &BrokerVersion) -> Result<GiveBack, String> {
     if details.sample.consumers.is_none() {
         return Err(
             "RabbitMQ does not say yet who consumes it; its statistics come within seconds"

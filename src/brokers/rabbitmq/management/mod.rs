@@ -13,8 +13,8 @@ use super::http::{HttpApi, Request};
 use super::{MANAGEMENT_KEY, RabbitMqError};
 use crate::config::Secret;
 use crate::domain::{
-    BindingSample, ExchangeName, ExchangeSample, MoreQueues, QueueName, QueueSample, VhostName,
-    reachable_queues,
+    BindingSample, DeliveryLimit, ExchangeName, ExchangeSample, MoreQueues, QueueName, QueueSample,
+    VhostName, reachable_queues,
 };
 
 /// 1,000 queues with statistics are about 1 MB.
@@ -94,36 +94,55 @@ impl ManagementClient {
             .collect())
     }
 
-    /// One queue, or `None` if there is none of that name. Before RabbitMQ 4.3 the statistics of a new
-    /// queue, and with them its effective settings, come some seconds late; see
-    /// [`QueueDetails::has_statistics`].
+    /// One queue, or `None` if there is none of that name, as the most careful of two readings says: its
+    /// statistics name the effective settings, but seconds late (a policy of this moment is not in them),
+    /// and what is known without statistics names no counts.
     pub async fn queue(
         &self,
         vhost: &VhostName,
         queue: &QueueName,
     ) -> Result<Option<QueueDetails>, RabbitMqError> {
         let segments = ["queues", vhost.as_str(), queue.as_str()];
-        let Some(mut row) = self
-            .object::<QueueRow>("queue", &segments, None, MAX_OBJECT_BYTES)
+        let with_statistics = self.queue_row(&segments, None).await?;
+        let Some(mut now) = self
+            .queue_row(&segments, Some("disable_stats=true"))
             .await?
         else {
             return Ok(None);
         };
-        let has_statistics = row.names_its_policies();
         let mut policies = Policies::default();
-        if !has_statistics {
-            // Only the list names the policy without statistics, not the single object (3.10.8).
+        // Since 4.3 the broker names the policies in effect at once.
+        if !now.names_its_policies() {
+            // Before, only the list names the policy, not the single object (3.10.8, 4.0.5).
             let in_vhost = ["queues", vhost.as_str()];
             let rows: Vec<QueueRow> = self.listing("queues", &in_vhost, Some(IDENTITY)).await?;
-            row.take_policy_of(rows.into_iter().find(|other| other.is_named(queue)));
+            now.take_policy_of(rows.into_iter().find(|other| other.is_named(queue)));
             policies = self.policies().await?;
         }
         let version = self.overview().await?.version;
+        let delayed_retry = now.sources(&policies).delayed_retry();
+        let sample = now.into_sample(&policies, &version);
+        let Some(row) = with_statistics.filter(QueueRow::names_its_policies) else {
+            return Ok(Some(QueueDetails {
+                sample,
+                delayed_retry,
+                has_statistics: false,
+            }));
+        };
         Ok(Some(QueueDetails {
-            delayed_retry: row.sources(&policies).delayed_retry(),
-            sample: row.into_sample(&policies, &version),
-            has_statistics,
+            delayed_retry: delayed_retry.or_else(|| row.sources(&policies).delayed_retry()),
+            sample: most_careful(row.into_sample(&policies, &version), &sample),
+            has_statistics: true,
         }))
+    }
+
+    async fn queue_row(
+        &self,
+        segments: &[&str],
+        query: Option<&str>,
+    ) -> Result<Option<QueueRow>, RabbitMqError> {
+        self.object("queue", segments, query, MAX_OBJECT_BYTES)
+            .await
     }
 
     /// An exchange, or `None`. The default exchange has the empty name.
@@ -298,6 +317,37 @@ impl ManagementClient {
         serde_json::from_slice(&body)
             .map(Some)
             .map_err(|error| self.http.nonsense(name, &error.to_string()))
+    }
+}
+
+/// The first reading with its counts, and of each setting whichever reading makes the queue more delicate.
+fn most_careful(counted: QueueSample, other: &QueueSample) -> QueueSample {
+    let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
+    let drops_head = |sample: &QueueSample| sample.overflow.as_deref() == Some("drop-head");
+    let overflow = if drops_head(other) {
+        other.overflow.clone()
+    } else {
+        counted.overflow.or_else(|| other.overflow.clone())
+    };
+    let limit = |limit: Option<DeliveryLimit>| match limit {
+        Some(DeliveryLimit::Limited(limit)) => Some(limit),
+        Some(DeliveryLimit::Unlimited) | None => None,
+    };
+    let limited = least(limit(counted.delivery_limit), limit(other.delivery_limit));
+    QueueSample {
+        message_ttl: counted
+            .message_ttl
+            .into_iter()
+            .chain(other.message_ttl)
+            .min(),
+        max_length: least(counted.max_length, other.max_length),
+        max_length_bytes: least(counted.max_length_bytes, other.max_length_bytes),
+        overflow,
+        delivery_limit: limited
+            .map(DeliveryLimit::Limited)
+            .or(counted.delivery_limit)
+            .or(other.delivery_limit),
+        ..counted
     }
 }
 

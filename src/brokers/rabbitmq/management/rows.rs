@@ -87,7 +87,7 @@ impl QueueRow {
             arguments: self.arguments.as_ref().unwrap_or(&NOTHING),
             policies: match &self.effective_policy_definition {
                 Some(effective) => vec![effective],
-                None => policies.that_may_apply(&self.vhost, self.policy.as_str()),
+                None => policies.that_may_apply(&self.vhost, &self.name, self.policy.as_str()),
             },
         }
     }
@@ -212,8 +212,21 @@ pub(super) struct PolicyRow {
     #[serde(default)]
     vhost: String,
     name: String,
+    #[serde(default)]
+    pattern: String,
+    #[serde(default, rename = "apply-to")]
+    apply_to: String,
     #[serde(default, deserialize_with = "object_or_nothing")]
     definition: Option<Settings>,
+}
+
+impl PolicyRow {
+    /// Whether it may apply to a queue of that name; a pattern that only RabbitMQ's dialect of regular
+    /// expressions knows may.
+    fn may_apply_to(&self, queue: &str) -> bool {
+        let matches = regex::Regex::new(&self.pattern).map_or(true, |regex| regex.is_match(queue));
+        matches && self.apply_to != "exchanges"
+    }
 }
 
 impl Policies {
@@ -225,12 +238,12 @@ impl Policies {
             .and_then(|policy| policy.definition.as_ref())
     }
 
-    /// The policy of that name, and every operator policy of the virtual host.
-    fn that_may_apply(&self, vhost: &str, name: Option<&str>) -> Vec<&Settings> {
+    /// The policy of that name, and every operator policy whose pattern matches the queue.
+    fn that_may_apply(&self, vhost: &str, queue: &str, name: Option<&str>) -> Vec<&Settings> {
         let operators = self
             .operator_policies
             .iter()
-            .filter(|policy| policy.vhost == vhost)
+            .filter(|policy| policy.vhost == vhost && policy.may_apply_to(queue))
             .filter_map(|policy| policy.definition.as_ref());
         self.policy(vhost, name)
             .into_iter()
