@@ -15,6 +15,9 @@ pub(super) const SUMMARY_COLUMNS: &str = "id, system, cluster, vhost, dlq, topic
      aggregate_id, failure_group, size, attempts, attempts_kind, latest_revision, \
      died_from_replay, possible_duplicate_of";
 
+/// Matches of a filter are counted up to here; beyond, it is "more".
+pub const COUNTED: u64 = 10_000;
+
 impl Store {
     /// Dead letters that match, those indexed last first.
     pub async fn dead_letters(
@@ -23,14 +26,13 @@ impl Store {
         now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<DeadLetterSummary>, StoreError> {
-        let mut query =
-            QueryBuilder::new(format!("SELECT {SUMMARY_COLUMNS} FROM dead_letters WHERE "));
-        filter_sql::push(&mut query, filter, now);
+        let mut query = filter_sql::select(SUMMARY_COLUMNS, filter, now);
+        let id = filter_sql::id_column(filter);
         if let Some(last) = page.key()? {
-            query.push(" AND id < ").push_bind(last);
+            query.push(format!(" AND {id} < ")).push_bind(last);
         }
         query
-            .push(" ORDER BY id DESC LIMIT ")
+            .push(format!(" ORDER BY {id} DESC LIMIT "))
             .push_bind(page.rows());
         let rows: Vec<SummaryRow> = query.build_query_as().fetch_all(&self.reader).await?;
         let items = rows.into_iter().map(DeadLetterSummary::from).collect();
@@ -45,9 +47,30 @@ impl Store {
         filter: &Filter,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM dead_letters WHERE ");
-        filter_sql::push(&mut query, filter, now);
+        let mut query = filter_sql::select("COUNT(*)", filter, now);
         let count: i64 = query.build_query_scalar().fetch_one(&self.reader).await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// How many match, counted no further than just beyond [`COUNTED`], so that a page of a million does
+    /// not wait for its number. Of all dead letters the exact number is known.
+    pub async fn count_up_to_limit(
+        &self,
+        filter: &Filter,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let count: i64 = if filter.is_empty() {
+            let known = sqlx::query_scalar("SELECT COALESCE(SUM(total), 0) FROM failure_groups");
+            known.fetch_one(&self.reader).await?
+        } else {
+            let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (SELECT 1 FROM ");
+            filter_sql::push_source(&mut query, filter, now);
+            query
+                .push(" LIMIT ")
+                .push_bind(i64::try_from(COUNTED).unwrap_or(i64::MAX) + 1)
+                .push(")");
+            query.build_query_scalar().fetch_one(&self.reader).await?
+        };
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -58,10 +81,10 @@ impl Store {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DeadLetterId>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT id FROM dead_letters WHERE ");
-        filter_sql::push(&mut query, filter, now);
+        let id = filter_sql::id_column(filter);
+        let mut query = filter_sql::select(id, filter, now);
         query
-            .push(" ORDER BY id LIMIT ")
+            .push(format!(" ORDER BY {id} LIMIT "))
             .push_bind(i64::from(limit));
         let ids: Vec<i64> = query.build_query_scalar().fetch_all(&self.reader).await?;
         Ok(ids.into_iter().map(DeadLetterId).collect())
@@ -77,12 +100,12 @@ impl Store {
         (after, through): (DeadLetterId, DeadLetterId),
         limit: u32,
     ) -> Result<Vec<DeadLetterId>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT id FROM dead_letters WHERE ");
-        filter_sql::push(&mut query, filter, now);
-        query.push(" AND id > ").push_bind(after.0);
-        query.push(" AND id <= ").push_bind(through.0);
+        let id = filter_sql::id_column(filter);
+        let mut query = filter_sql::select(id, filter, now);
+        query.push(format!(" AND {id} > ")).push_bind(after.0);
+        query.push(format!(" AND {id} <= ")).push_bind(through.0);
         query
-            .push(" ORDER BY id LIMIT ")
+            .push(format!(" ORDER BY {id} LIMIT "))
             .push_bind(i64::from(limit));
         let ids: Vec<i64> = query.build_query_scalar().fetch_all(&self.reader).await?;
         Ok(ids.into_iter().map(DeadLetterId).collect())
@@ -101,12 +124,8 @@ impl Store {
         filter: &Filter,
         now: Timestamp,
     ) -> Result<(Option<DeadLetterId>, Option<DeadLetterId>), StoreError> {
-        let newer = self
-            .next_id(filter, now, (" AND id > ", " ORDER BY id ASC LIMIT 1"), id)
-            .await?;
-        let older = self
-            .next_id(filter, now, (" AND id < ", " ORDER BY id DESC LIMIT 1"), id)
-            .await?;
+        let newer = self.next_id(filter, now, (">", "ASC"), id).await?;
+        let older = self.next_id(filter, now, ("<", "DESC"), id).await?;
         Ok((newer, older))
     }
 
@@ -117,9 +136,12 @@ impl Store {
         (comparison, order): (&str, &str),
         id: DeadLetterId,
     ) -> Result<Option<DeadLetterId>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT id FROM dead_letters WHERE ");
-        filter_sql::push(&mut query, filter, now);
-        query.push(comparison).push_bind(id.0).push(order);
+        let column = filter_sql::id_column(filter);
+        let mut query = filter_sql::select(column, filter, now);
+        query
+            .push(format!(" AND {column} {comparison} "))
+            .push_bind(id.0)
+            .push(format!(" ORDER BY {column} {order} LIMIT 1"));
         let found: Option<i64> = query
             .build_query_scalar()
             .fetch_optional(&self.reader)

@@ -48,8 +48,8 @@ impl Store {
             "SELECT {COLUMNS} FROM failure_groups g {NEWEST} WHERE TRUE"
         ));
         if !filter.is_empty() {
-            query.push(" AND g.id IN (SELECT failure_group FROM dead_letters WHERE ");
-            filter_sql::push(&mut query, filter, now);
+            query.push(" AND g.id IN (SELECT failure_group FROM ");
+            filter_sql::push_source(&mut query, filter, now);
             query.push(")");
         }
         let offset = page.key()?.unwrap_or(0).max(0);

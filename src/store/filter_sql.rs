@@ -1,83 +1,134 @@
-//! A filter as a condition over `dead_letters`. Values are always bound, never written into the text.
+//! A filter as a query over `dead_letters`. Values are always bound, never written into the text.
+//!
+//! Text, errors, payload fields and headers are answered by the full-text index, which then leads the
+//! query: it gives row IDs in either order without sorting, so a page ends after its rows.
 
 use sqlx::{QueryBuilder, Sqlite};
 
+use super::search_terms;
 use crate::domain::{Filter, FilterCondition, FilterField, FilterTerm, Timestamp};
 
-/// What free text looks at.
-const TEXT_COLUMNS: [&str; 10] = [
-    "failure_class",
-    "failure_message",
-    "event_type",
-    "source",
-    "dlq",
-    "consumer",
-    "event_id",
-    "correlation_id",
-    "causation_id",
-    "aggregate_id",
-];
+/// `SELECT columns FROM … WHERE …`; further conditions may follow.
+pub(super) fn select(columns: &str, filter: &Filter, now: Timestamp) -> QueryBuilder<Sqlite> {
+    let mut query = QueryBuilder::new(format!("SELECT {columns} FROM "));
+    push_source(&mut query, filter, now);
+    query
+}
 
-/// Appends the condition; `TRUE` for the empty filter.
+/// `FROM`'s tables and the condition.
+pub(super) fn push_source(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
+    match search_terms::query(filter.terms()) {
+        Some(words) => query
+            .push(
+                "search_index CROSS JOIN dead_letters ON dead_letters.id = search_index.rowid \
+                 WHERE search_index MATCH ",
+            )
+            .push_bind(words),
+        None => query.push("dead_letters WHERE TRUE"),
+    };
+    push_columns(query, filter, now);
+}
+
+/// The condition alone, where `FROM` is written already and need not be led by the index.
 pub(super) fn push(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
     query.push("TRUE");
-    for term in filter.terms() {
+    if let Some(words) = search_terms::query(filter.terms()) {
+        query
+            .push(
+                " AND dead_letters.id IN \
+                 (SELECT rowid FROM search_index WHERE search_index MATCH ",
+            )
+            .push_bind(words)
+            .push(")");
+    }
+    push_columns(query, filter, now);
+}
+
+fn push_columns(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
+    let of_columns = |term: &&FilterTerm| !search_terms::is_indexed(term.field);
+    for term in filter.terms().iter().filter(of_columns) {
         query.push(if term.negated { " AND NOT (" } else { " AND (" });
         push_term(query, term, now);
         query.push(")");
     }
 }
 
-fn push_term(query: &mut QueryBuilder<Sqlite>, term: &FilterTerm, now: Timestamp) {
-    for (index, column) in columns(term.field).iter().enumerate() {
-        if index > 0 {
-            query.push(" OR ");
-        }
-        // A column that is unknown does not match, so that its negation does.
-        query
-            .push("(")
-            .push(column)
-            .push(" IS NOT NULL AND ")
-            .push(column);
-        push_comparison(query, &term.condition, now);
-        query.push(")");
+/// The column by which a selection is ordered and continued.
+pub(super) fn id_column(filter: &Filter) -> &'static str {
+    let leads = |term: &FilterTerm| search_terms::is_indexed(term.field);
+    if filter.terms().iter().any(leads) {
+        "search_index.rowid"
+    } else {
+        "dead_letters.id"
     }
 }
 
+fn push_term(query: &mut QueryBuilder<Sqlite>, term: &FilterTerm, now: Timestamp) {
+    let column = column(term.field);
+    if let FilterCondition::Ids(ranges) = &term.condition {
+        for (index, (first, last)) in ranges.iter().enumerate() {
+            query.push(if index == 0 { "" } else { " OR " });
+            query.push(column).push(" BETWEEN ").push_bind(*first);
+            query.push(" AND ").push_bind(*last);
+        }
+        return;
+    }
+    if let FilterCondition::Flag(yes) = term.condition {
+        query.push(if yes { "" } else { "NOT " }).push(column);
+        return;
+    }
+    // A column that is unknown does not match, so that its negation does.
+    query.push(column).push(" IS NOT NULL AND ").push(column);
+    push_comparison(query, &term.condition, now);
+}
+
 fn push_comparison(query: &mut QueryBuilder<Sqlite>, condition: &FilterCondition, now: Timestamp) {
+    let bytes = |size: u64| i64::try_from(size).unwrap_or(i64::MAX);
     match condition {
         FilterCondition::Is(value) => query.push(" = ").push_bind(value.clone()),
         FilterCondition::Matches(pattern) => query.push(" GLOB ").push_bind(glob(pattern)),
-        FilterCondition::Contains(part) => query
-            .push(" LIKE ")
-            .push_bind(like(part))
-            .push(" ESCAPE '\\'"),
         FilterCondition::OlderThan(age) => query.push(" < ").push_bind(now.minus(*age).as_millis()),
         FilterCondition::YoungerThan(age) => {
             query.push(" > ").push_bind(now.minus(*age).as_millis())
         }
+        FilterCondition::Since(at) => query.push(" >= ").push_bind(at.as_millis()),
+        FilterCondition::Until(at) => query.push(" < ").push_bind(at.as_millis()),
+        FilterCondition::Larger(size) => query.push(" > ").push_bind(bytes(*size)),
+        FilterCondition::Smaller(size) => query.push(" < ").push_bind(bytes(*size)),
+        // The index and `push_term` answer these.
+        FilterCondition::Contains(_)
+        | FilterCondition::Begins(_)
+        | FilterCondition::Ids(_)
+        | FilterCondition::Flag(_) => query.push(" IS NULL"),
     };
 }
 
-const fn columns(field: FilterField) -> &'static [&'static str] {
+/// The column, or for a flag the condition, of a field that the index does not answer.
+const fn column(field: FilterField) -> &'static str {
     match field {
-        FilterField::Status => &["status"],
-        FilterField::Source => &["source"],
-        FilterField::Error => &["failure_class", "failure_message"],
-        FilterField::Dlq => &["dlq"],
-        FilterField::Cluster => &["cluster"],
-        FilterField::System => &["system"],
-        FilterField::Vhost => &["vhost"],
-        FilterField::Consumer => &["consumer"],
-        FilterField::Type => &["event_type"],
-        FilterField::Group => &["failure_group"],
-        FilterField::Correlation => &["correlation_id"],
-        FilterField::Causation => &["causation_id"],
-        FilterField::Event => &["event_id"],
-        FilterField::Aggregate => &["aggregate_id"],
-        FilterField::Reason => &["reason"],
-        FilterField::Age => &["dead_at_ms"],
-        FilterField::Text => &TEXT_COLUMNS,
+        FilterField::Status => "status",
+        FilterField::Source => "source",
+        FilterField::Dlq => "dlq",
+        FilterField::Cluster => "cluster",
+        FilterField::System => "system",
+        FilterField::Vhost => "vhost",
+        FilterField::Consumer => "consumer",
+        FilterField::Type => "event_type",
+        FilterField::Group => "failure_group",
+        FilterField::Correlation => "correlation_id",
+        FilterField::Causation => "causation_id",
+        FilterField::Event => "event_id",
+        FilterField::Aggregate => "aggregate_id",
+        FilterField::Reason => "reason",
+        FilterField::Age | FilterField::After | FilterField::Before => "dead_at_ms",
+        FilterField::Edited => "(latest_revision > 0)",
+        FilterField::Duplicate => "(possible_duplicate_of IS NOT NULL)",
+        FilterField::Size => "size",
+        FilterField::Id
+        | FilterField::Text
+        | FilterField::Error
+        | FilterField::Payload
+        | FilterField::Header => "dead_letters.id",
     }
 }
 
@@ -90,16 +141,4 @@ fn glob(pattern: &str) -> String {
         }
         glob
     })
-}
-
-fn like(part: &str) -> String {
-    let mut pattern = String::from("%");
-    for character in part.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }

@@ -3,7 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::dead_letters::attempts_kind_name;
-use super::{Indexed, StoreError, message_rows};
+use super::{Indexed, StoreError, message_rows, search_index};
 use crate::domain::{
     ConsumerGroup, DeadLetterId, DeadLetterStatus, NewDeadLetter, Position, ReplayEvent, Timestamp,
 };
@@ -28,6 +28,7 @@ pub(super) async fn insert_all(
         let group_is_new_or_regressed = touch_group(transaction, letter, now).await?;
         let id = insert_row(transaction, letter, now).await?;
         insert_body(transaction, id, letter).await?;
+        search_index::add(transaction, id, letter).await?;
         count_total(transaction, letter).await?;
         link_replay(transaction, id, letter, now).await?;
         indexed.push(Indexed {

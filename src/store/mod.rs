@@ -24,6 +24,8 @@ mod replay_jobs;
 mod replay_work;
 mod replays;
 mod revisions;
+mod search_index;
+mod search_terms;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -37,6 +39,7 @@ pub use audit::{
     AuditEntry, AuditFault, AuditFilter, AuditHead, AuditReport, NewAuditEntry, verify_audit,
 };
 pub use bulk_actions::NewBulkAction;
+pub use dead_letters::COUNTED;
 pub use error::StoreError;
 pub use failure_groups::{FailureGroup, NewestMember};
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
@@ -96,7 +99,9 @@ impl Store {
                 url: url.to_owned(),
                 source,
             })?;
-        Ok(Self { reader, writer })
+        let store = Self { reader, writer };
+        store.index_older().await?;
+        Ok(store)
     }
 
     /// Closes all connections, which checkpoints the write-ahead log.

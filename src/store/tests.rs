@@ -517,7 +517,9 @@ async fn a_filter_selects_what_it_says() {
     check("type:Order[*", &[1]).await;
     check("\"100% of\"", &[1]).await;
     check("\"1%f\"", &[]).await;
-    check("tries_f", &[1]).await;
+    check("tries_f", &[]).await;
+    check("tries_fai*", &[1]).await;
+    check("tries_failed", &[1]).await;
     check("triesXf", &[]).await;
     check("age:>10m", &[2]).await;
     check("age:<10m", &[1]).await;

@@ -1,5 +1,9 @@
 //! The filter language over dead letters: `status:open source:orders error:Timeout -age:>1d "free text"`.
 //!
+//! `payload.<path>:value` and `header.<name>:value` ask for one field: paths have dots, `[0]` for one and
+//! `[]` for any element. Text is found by whole words, in any case; the parts of `OrderCreated` and of
+//! `ord-4711` are words of their own, and `time*` stands for all words that begin so.
+//!
 //! A filter is a row of terms that must all hold. A term is a qualifier with a value, or text; a leading
 //! `-` negates it; quotes keep spaces, colons and stars literal, with `\"` and `\\` inside them. A
 //! qualifier with names as values matches the whole name, in which an unquoted `*` stands for any text.
@@ -8,10 +12,12 @@
 //! how its value is read (`parser.rs`), and the column it reads (`store`).
 
 mod parser;
+mod values;
 
 use std::fmt;
 use std::time::Duration;
 
+use super::Timestamp;
 pub use parser::FilterError;
 
 /// Which dead letters are meant, with the text that was typed. The empty filter means all.
@@ -28,6 +34,8 @@ pub struct FilterTerm {
     /// The term was written with a leading `-`.
     pub negated: bool,
     pub field: FilterField,
+    /// Which field of the payload or which header; empty for all other fields.
+    pub path: String,
     pub condition: FilterCondition,
 }
 
@@ -62,7 +70,23 @@ pub enum FilterField {
     Reason,
     /// Time since the death.
     Age,
-    /// Free text: error class, error message, event type, source, DLQ, consumer and the event's IDs.
+    /// Died at or after a time.
+    After,
+    /// Died before a time.
+    Before,
+    /// Redrive's own number of the dead letter.
+    Id,
+    /// Whether it has a revision.
+    Edited,
+    /// Whether it may be a second delivery of another one.
+    Duplicate,
+    /// Bytes of key, body and headers.
+    Size,
+    /// A field of the JSON payload, by its path.
+    Payload,
+    /// A header, by its name.
+    Header,
+    /// Free text: error, event type, source, DLQ, consumer, the event's IDs, payload and headers.
     Text,
 }
 
@@ -73,8 +97,19 @@ pub enum FilterCondition {
     Is(String),
     /// Equal to a pattern in which `*` stands for any text; everything else is literal.
     Matches(String),
-    /// Contains the text; the case of ASCII letters is ignored.
+    /// Contains these words one after another; case is ignored.
     Contains(String),
+    /// As [`Self::Contains`], but the last word, or the field's value, only begins so.
+    Begins(String),
+    Since(Timestamp),
+    Until(Timestamp),
+    /// First and last ID of each range.
+    Ids(Vec<(i64, i64)>),
+    Flag(bool),
+    /// More than so many bytes.
+    Larger(u64),
+    /// Fewer than so many bytes.
+    Smaller(u64),
     OlderThan(Duration),
     YoungerThan(Duration),
 }
@@ -122,26 +157,48 @@ impl fmt::Display for Filter {
 
 impl fmt::Display for FilterTerm {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let field = self.field.label();
-        let (verb, value) = match (&self.condition, self.negated) {
-            (FilterCondition::Is(value), false) => ("is", value.clone()),
-            (FilterCondition::Is(value), true) => ("is not", value.clone()),
-            (FilterCondition::Matches(pattern), false) => ("is like", pattern.clone()),
-            (FilterCondition::Matches(pattern), true) => ("is not like", pattern.clone()),
-            (FilterCondition::Contains(part), false) => ("contains", format!("“{part}”")),
-            (FilterCondition::Contains(part), true) => ("does not contain", format!("“{part}”")),
-            (FilterCondition::OlderThan(age), false) => ("is over", describe_age(*age)),
-            (FilterCondition::OlderThan(age), true) => ("is at most", describe_age(*age)),
-            (FilterCondition::YoungerThan(age), false) => ("is under", describe_age(*age)),
-            (FilterCondition::YoungerThan(age), true) => ("is at least", describe_age(*age)),
-        };
-        write!(formatter, "{field} {verb} {value}")
+        let (is, is_not, value) = self.condition.words();
+        let verb = if self.negated { is_not } else { is };
+        let separator = if self.path.is_empty() { "" } else { " " };
+        let (label, path) = (self.field.label(), &self.path);
+        write!(formatter, "{label}{separator}{path} {verb} {value}")
     }
 }
 
+impl FilterCondition {
+    /// The verb, its negation, and the value.
+    fn words(&self) -> (&'static str, &'static str, String) {
+        match self {
+            Self::Is(value) => ("is", "is not", value.clone()),
+            Self::Matches(pattern) => ("is like", "is not like", pattern.clone()),
+            Self::Contains(part) => ("contains", "does not contain", format!("“{part}”")),
+            Self::Begins(part) => ("has", "does not have", format!("“{part}…”")),
+            Self::OlderThan(age) => ("is over", "is at most", describe_age(*age)),
+            Self::YoungerThan(age) => ("is under", "is at least", describe_age(*age)),
+            Self::Since(at) => ("is from", "is before", at.to_string()),
+            Self::Until(at) => ("is before", "is from", at.to_string()),
+            Self::Ids(ranges) => ("is in", "is not in", describe_ranges(ranges)),
+            Self::Flag(yes) => ("is", "is not", if *yes { "yes" } else { "no" }.to_owned()),
+            Self::Larger(size) => ("is over", "is at most", format!("{size} bytes")),
+            Self::Smaller(size) => ("is under", "is at least", format!("{size} bytes")),
+        }
+    }
+}
+
+fn describe_ranges(ranges: &[(i64, i64)]) -> String {
+    let range = |(first, last): &(i64, i64)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(",")
+}
+
 impl FilterField {
-    /// Every field that has a qualifier, in the order in which the page suggests them.
-    pub const ALL: [Self; 16] = [
+    /// Every field whose qualifier is one word, in the order in which the page suggests them.
+    pub const ALL: [Self; 22] = [
         Self::Status,
         Self::Source,
         Self::Error,
@@ -158,6 +215,12 @@ impl FilterField {
         Self::Causation,
         Self::Event,
         Self::Aggregate,
+        Self::After,
+        Self::Before,
+        Self::Id,
+        Self::Edited,
+        Self::Duplicate,
+        Self::Size,
     ];
 
     /// The word before the colon; empty for free text.
@@ -179,6 +242,14 @@ impl FilterField {
             Self::Aggregate => "aggregate",
             Self::Reason => "reason",
             Self::Age => "age",
+            Self::After => "after",
+            Self::Before => "before",
+            Self::Id => "id",
+            Self::Edited => "edited",
+            Self::Duplicate => "duplicate",
+            Self::Size => "size",
+            Self::Payload => "payload",
+            Self::Header => "header",
             Self::Text => "",
         }
     }
@@ -194,6 +265,9 @@ impl FilterField {
             Self::Causation => "causation ID",
             Self::Event => "event ID",
             Self::Aggregate => "aggregate ID",
+            Self::After | Self::Before => "time of death",
+            Self::Id => "ID",
+            Self::Duplicate => "possible duplicate",
             Self::Text => "text",
             named => named.qualifier(),
         }

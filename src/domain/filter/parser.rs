@@ -1,11 +1,9 @@
 //! Reads the filter language, character by character, in linear time.
 
-use std::time::Duration;
-
 use thiserror::Error;
 
-use super::{FilterCondition, FilterField, FilterTerm};
-use crate::domain::{DeadLetterStatus, DeathReason, System};
+use super::values::condition;
+use super::{FilterField, FilterTerm};
 
 /// Longer text is refused: nobody types it, and each term costs the store a comparison a row.
 const LONGEST_FILTER: usize = 2_000;
@@ -62,14 +60,14 @@ struct Scanner {
 }
 
 /// A value as it was written.
-struct Written {
-    text: String,
-    quoted: bool,
+pub(super) struct Written {
+    pub(super) text: String,
+    pub(super) quoted: bool,
     position: usize,
 }
 
 impl Written {
-    fn refused(&self, message: String, remedy: impl Into<String>) -> FilterError {
+    pub(super) fn refused(&self, message: String, remedy: impl Into<String>) -> FilterError {
         FilterError {
             position: self.position,
             message,
@@ -96,31 +94,40 @@ impl Scanner {
         if negated {
             self.position += 1;
         }
-        let field = self.qualifier()?;
+        let (field, path) = self.qualifier()?;
         let written = self.value()?;
         if written.text.is_empty() {
             let remedy = match field {
                 FilterField::Text => "write what to look for, or leave it out".to_owned(),
-                named => format!("write a value right after {}:", named.qualifier()),
+                named if path.is_empty() => {
+                    format!("write a value right after {}:", named.qualifier())
+                }
+                named => format!("write a value right after {}.{path}:", named.qualifier()),
             };
             return Err(written.refused("a value is missing".to_owned(), remedy));
         }
         Ok(FilterTerm {
             negated,
             field,
+            path,
             condition: condition(field, &written)?,
         })
     }
 
-    /// Consumes `word:` if the term starts with a qualifier.
-    fn qualifier(&mut self) -> Result<FilterField, FilterError> {
+    /// Consumes `word:` or `payload.path:` if the term starts with a qualifier.
+    fn qualifier(&mut self) -> Result<(FilterField, String), FilterError> {
+        for field in [FilterField::Payload, FilterField::Header] {
+            if let Some(path) = self.path_of(field)? {
+                return Ok((field, path));
+            }
+        }
         let rest = self.characters.get(self.position..).unwrap_or_default();
         let starts_with_letter = rest.first().is_some_and(char::is_ascii_alphabetic);
         let word_end = rest
             .iter()
             .position(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
         let Some(length) = word_end.filter(|end| starts_with_letter && rest[*end] == ':') else {
-            return Ok(FilterField::Text);
+            return Ok((FilterField::Text, String::new()));
         };
         let word: String = rest.iter().take(length).collect();
         let field = FilterField::ALL
@@ -130,12 +137,41 @@ impl Scanner {
             position: self.position,
             message: format!("{word:?} is no qualifier"),
             remedy: format!(
-                "use one of {}, or put the text in quotes",
+                "use one of {}, payload.<path>, header.<name>, or put the text in quotes",
                 FilterField::ALL.map(FilterField::qualifier).join(", ")
             ),
         })?;
         self.position += length + 1;
-        Ok(field)
+        Ok((field, String::new()))
+    }
+
+    /// Consumes `payload.<path>:` or `header.<name>:`; quotes keep spaces and colons in the path.
+    fn path_of(&mut self, field: FilterField) -> Result<Option<String>, FilterError> {
+        let start = self.position;
+        let word = field.qualifier();
+        let rest = self.characters.get(start..).unwrap_or_default();
+        let written: String = rest.iter().take(word.len()).collect();
+        let ends_there = matches!(rest.get(word.len()), Some('.' | ':'));
+        if !written.eq_ignore_ascii_case(word) || !ends_there {
+            return Ok(None);
+        }
+        self.position += word.len();
+        let mut path = String::new();
+        let mut quoted = false;
+        while let Some(character) = self.peek().filter(|c| quoted || !c.is_whitespace()) {
+            self.position += 1;
+            match character {
+                '"' => quoted = !quoted,
+                ':' if !quoted => return checked_path(field, &path, start).map(Some),
+                other => path.push(other),
+            }
+        }
+        if quoted {
+            return Err(no_path(field, start));
+        }
+        // A word such as `payload.json` without a colon is text.
+        self.position = start;
+        Ok(None)
     }
 
     fn value(&mut self) -> Result<Written, FilterError> {
@@ -204,74 +240,39 @@ impl Scanner {
     }
 }
 
-fn condition(field: FilterField, written: &Written) -> Result<FilterCondition, FilterError> {
-    match field {
-        FilterField::Text | FilterField::Error => {
-            Ok(FilterCondition::Contains(written.text.clone()))
-        }
-        FilterField::Age => age_condition(written),
-        FilterField::Status => {
-            let words = DeadLetterStatus::ALL.map(DeadLetterStatus::as_str);
-            one_of(field, written, &words)
-        }
-        FilterField::Reason => one_of(field, written, &DeathReason::ALL.map(DeathReason::as_str)),
-        FilterField::System => one_of(field, written, &System::ALL.map(System::as_str)),
-        _ if !written.quoted && written.text.contains('*') => {
-            Ok(FilterCondition::Matches(written.text.clone()))
-        }
-        _ => Ok(FilterCondition::Is(written.text.clone())),
-    }
-}
-
-fn one_of(
-    field: FilterField,
-    written: &Written,
-    words: &[&str],
-) -> Result<FilterCondition, FilterError> {
-    words
-        .iter()
-        .find(|word| word.eq_ignore_ascii_case(&written.text))
-        .map(|word| FilterCondition::Is((*word).to_owned()))
-        .ok_or_else(|| {
-            written.refused(
-                format!("{:?} is no {}", written.text, field.qualifier()),
-                format!("use one of {}", words.join(", ")),
-            )
-        })
-}
-
-fn age_condition(written: &Written) -> Result<FilterCondition, FilterError> {
-    const REMEDY: &str = "write age:>1h for older or age:<10m for younger, with s, m, h, d or w";
-    let refused = || written.refused(format!("{:?} is no age", written.text), REMEDY);
-    let (older, length) = match written.text.split_at_checked(1) {
-        Some((">", length)) => (true, length),
-        Some(("<", length)) => (false, length),
-        _ => return Err(refused()),
+/// Every step of a path is a name or an index.
+fn checked_path(field: FilterField, path: &str, start: usize) -> Result<String, FilterError> {
+    let Some(path) = path.strip_prefix('.') else {
+        return Err(no_path(field, start));
     };
-    let age = parse_age(length).ok_or_else(refused)?;
-    Ok(if older {
-        FilterCondition::OlderThan(age)
-    } else {
-        FilterCondition::YoungerThan(age)
-    })
+    let is_complete = |path: &str| path.split('.').all(|step| !step.is_empty());
+    let is_index = |index: &str| {
+        let digits = index.split_once(']').map(|(digits, _)| digits);
+        digits.is_some_and(|digits| digits.chars().all(|c| c.is_ascii_digit()))
+    };
+    let is_payload = field == FilterField::Payload;
+    let indices_are_closed = path.split('[').skip(1).all(is_index);
+    if path.is_empty() || is_payload && !(is_complete(path) && indices_are_closed) {
+        return Err(no_path(field, start));
+    }
+    Ok(path.to_owned())
 }
 
-/// Reads `90m` or `1d12h`. An age beyond what a clock can hold is refused by the checked arithmetic.
-fn parse_age(text: &str) -> Option<Duration> {
-    let mut total: u64 = 0;
-    let mut count: Option<u64> = None;
-    for character in text.chars() {
-        if let Some(digit) = character.to_digit(10) {
-            let tens = count.unwrap_or(0).checked_mul(10)?;
-            count = Some(tens.checked_add(u64::from(digit))?);
-            continue;
-        }
-        let (_, seconds) = AGE_UNITS
-            .into_iter()
-            .find(|(unit, _)| unit.eq_ignore_ascii_case(&character))?;
-        total = total.checked_add(count.take()?.checked_mul(seconds)?)?;
+fn no_path(field: FilterField, position: usize) -> FilterError {
+    let (message, remedy) = if field == FilterField::Payload {
+        (
+            "the path into the payload is not complete",
+            "write payload.customerId:42, payload.items[0].sku:A1 or payload.items[].sku:A1",
+        )
+    } else {
+        (
+            "the name of the header is missing",
+            "write header.tenant:acme, with quotes around a name that has a colon or a space",
+        )
+    };
+    FilterError {
+        position,
+        message: message.to_owned(),
+        remedy: remedy.to_owned(),
     }
-    let is_complete = count.is_none() && !text.is_empty();
-    let fits_milliseconds = total < u64::MAX / 2_000;
-    (is_complete && fits_milliseconds).then(|| Duration::from_secs(total))
 }

@@ -7,7 +7,7 @@ use super::frame::NavigationEntry;
 use crate::domain::{
     DeadLetterStatus, DeadLetterSummary, Filter, FilterField, RevisionNumber, Timestamp,
 };
-use crate::store::{Page, PageRequest};
+use crate::store::{COUNTED, Page, PageRequest};
 use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
@@ -96,7 +96,7 @@ impl DeadLetterList {
                     .store
                     .dead_letters(filter, visit.now, &request)
                     .await?,
-                state.store.count_dead_letters(filter, visit.now).await?,
+                state.store.count_up_to_limit(filter, visit.now).await?,
             ),
             None => (Page::empty(), 0),
         };
@@ -114,7 +114,7 @@ impl DeadLetterList {
             groups: Parameters::default()
                 .with("filter", text)
                 .url("/dead-letters"),
-            matching_words: markup::counted(matching, "dead letter", "dead letters"),
+            matching_words: matching_words(matching, filter.as_ref()),
             replay_all: replay_all(text),
             discard_all: discard_link(text),
             rows: rows
@@ -182,12 +182,20 @@ fn marks(letter: &DeadLetterSummary) -> Vec<Markup> {
 }
 
 fn sentence(matching: u64, filter: Option<&Filter>) -> String {
-    let letters = markup::counted(matching, "dead letter", "dead letters");
+    let letters = matching_words(matching, filter);
     match filter {
         None => "The filter is not understood.".to_owned(),
         Some(filter) if filter.is_empty() => format!("{letters} in all."),
         Some(filter) => format!("{letters} where {}.", filter.describe()),
     }
+}
+
+/// A filter's matches are not counted to the end.
+fn matching_words(matching: u64, filter: Option<&Filter>) -> String {
+    if matching > COUNTED && filter.is_some_and(|filter| !filter.is_empty()) {
+        return format!("{}+ dead letters", markup::thousands(COUNTED));
+    }
+    markup::counted(matching, "dead letter", "dead letters")
 }
 
 /// The page that replays everything that matches; the empty filter must say so in so many words.

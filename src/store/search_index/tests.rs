@@ -1,0 +1,232 @@
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::super::PageRequest;
+use super::*;
+use crate::domain::*;
+
+const NOW: Timestamp = Timestamp(1_000_000);
+const UUID: &str = "3f2a8c1e-90ab-4d5e-8f00-1234567890ab";
+
+fn letter(offset: i64, body: &str, class: &str, message: &str) -> NewDeadLetter {
+    let mut letter = NewDeadLetter {
+        cluster: "c".into(),
+        position: Position::Kafka {
+            topic: "orders.dlq".into(),
+            topic_id: None,
+            partition: Partition(0),
+            offset: Offset(offset),
+        },
+        message: Message {
+            key: Some(Bytes::from(format!("ord-{offset}"))),
+            body: Some(Bytes::from(body.to_owned())),
+            headers: vec![Header::text("Tenant", format!("acme {offset}"))],
+            properties: None,
+        },
+        body_omitted: None,
+        dead_at: Timestamp(offset * 1000),
+        decoded: Decoded::default(),
+        event: EventIdentity::default(),
+        classification: Classification {
+            group: format!("v1:{class}").into(),
+            title: "title".to_owned(),
+            explanation: "grouped by test".to_owned(),
+        },
+        custody: Custody::Broker,
+        replay_id: None,
+        redelivered: false,
+    };
+    letter.decoded.failure.class = Some(class.to_owned());
+    letter.decoded.failure.message = Some(message.to_owned());
+    letter
+}
+
+/// Three dead letters with the IDs 1, 2 and 3.
+async fn filled_store() -> (Store, TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let order = format!(
+        r#"{{"orderId":"ord-4711","customerId":42,"event":"{UUID}","items":[{{"sku":"A 1"}},{{"sku":"B-2"}}]}}"#
+    );
+    let batch = [
+        letter(1, &order, "com.x.FooException", "Connection timed out"),
+        letter(
+            2,
+            r#"{"customerId":"43","kind":"OrderCreated"}"#,
+            "com.x.BarError",
+            "refused",
+        ),
+        letter(
+            3,
+            "no JSON, ord 4711",
+            "com.y.TimeoutException",
+            "after 5 ms",
+        ),
+    ];
+    store
+        .index_kafka_batch(&"c".into(), &batch, &[], &[], NOW)
+        .await
+        .unwrap();
+    (store, folder, url)
+}
+
+async fn found(store: &Store, text: &str) -> Vec<i64> {
+    let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let page = store
+        .dead_letters(&filter, NOW, &PageRequest::first(10))
+        .await;
+    let page = page.unwrap_or_else(|error| panic!("{text}: {error}"));
+    page.items.iter().map(|letter| letter.id.0).collect()
+}
+
+#[tokio::test]
+async fn each_kind_of_term_finds_what_it_means() {
+    let (store, _folder, _url) = filled_store().await;
+    let cases: &[(&str, &[i64])] = &[
+        ("ord-4711", &[3, 1]),
+        ("ORD-4711", &[3, 1]),
+        ("payload.orderId:ord-4711", &[1]),
+        ("4711", &[3, 1]),
+        ("471*", &[3, 1]),
+        ("471", &[]),
+        (UUID, &[1]),
+        ("90ab-4d5e", &[1]),
+        ("3f2a8c1e", &[1]),
+        ("com.x.FooException", &[1]),
+        ("fooexception", &[1]),
+        ("FooException", &[1]),
+        ("Exception", &[3, 1]),
+        ("com.x", &[2, 1]),
+        ("\"x.Foo\"", &[]),
+        ("x.Foo*", &[1]),
+        ("Created", &[2]),
+        ("\"timed out\"", &[1]),
+        ("\"out timed\"", &[]),
+        ("error:timeout", &[3]),
+        ("error:\"timed out\"", &[1]),
+        ("error:OrderCreated", &[]),
+        ("error:Tim*", &[3, 1]),
+        ("payload.customerId:42", &[1]),
+        ("payload.CUSTOMERID:43", &[2]),
+        ("payload.customerId:4", &[]),
+        ("payload.items[0].sku:\"A 1\"", &[1]),
+        ("payload.items[1].sku:\"A 1\"", &[]),
+        ("payload.items[].sku:B-2", &[1]),
+        ("payload.items[].sku:B-2*", &[1]),
+        ("payload.orderId:ord-47*", &[1]),
+        ("header.tenant:\"acme 2\"", &[2]),
+        ("header.tenant:acme*", &[3, 2, 1]),
+        ("header.tenant:acme", &[]),
+        ("-ord-4711", &[2]),
+        ("com.x -refused", &[1]),
+        ("-payload.customerId:42 -error:refused", &[3]),
+        ("group:v1:com.x.BarError refused", &[2]),
+        ("group:v1:com.x.BarError timed", &[]),
+        ("orders.dlq", &[3, 2, 1]),
+        ("id:1,3", &[3, 1]),
+        ("-id:1-2", &[3]),
+        ("after:1970-01-01T00:00:02 before:1970-01-01T00:00:03", &[2]),
+        ("edited:no duplicate:no size:>1", &[3, 2, 1]),
+        ("edited:yes", &[]),
+        ("duplicate:yes", &[]),
+        ("size:<10", &[]),
+        ("status:open ord-4711 -id:1", &[3]),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(found(&store, text).await, *expected, "{text}");
+        let filter = Filter::parse(text).unwrap();
+        let count = store.count_up_to_limit(&filter, NOW).await.unwrap();
+        assert_eq!(count, expected.len() as u64, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn pages_neighbours_and_selections_agree_with_the_list() {
+    let (store, _folder, _url) = filled_store().await;
+    let filter = Filter::parse("orders.dlq").unwrap();
+    let mut request = PageRequest::first(2);
+    let first = store.dead_letters(&filter, NOW, &request).await.unwrap();
+    request.cursor = first.next_cursor;
+    let second = store.dead_letters(&filter, NOW, &request).await.unwrap();
+    assert_eq!((first.items.len(), second.items[0].id.0), (2, 1));
+    let beside = store
+        .neighbours(DeadLetterId(2), &filter, NOW)
+        .await
+        .unwrap();
+    assert_eq!(beside, (Some(DeadLetterId(3)), Some(DeadLetterId(1))));
+    let ids = store.matching_ids_between(&filter, NOW, (DeadLetterId(1), DeadLetterId(3)), 9);
+    assert_eq!(ids.await.unwrap(), [DeadLetterId(2), DeadLetterId(3)]);
+    let filter = Filter::parse("refused").unwrap();
+    let request = PageRequest::first(9);
+    let groups = store.failure_groups(&filter, NOW, &request);
+    let groups = groups.await.unwrap().items;
+    let ids: Vec<_> = groups.iter().map(|group| group.id.as_str()).collect();
+    assert_eq!(ids, ["v1:com.x.BarError"]);
+}
+
+#[tokio::test]
+async fn what_was_stored_before_the_index_is_indexed_at_start() {
+    let (store, _folder, url) = filled_store().await;
+    for sql in [
+        "DELETE FROM search_index WHERE rowid <= 2",
+        "UPDATE search_backlog SET through = 2",
+    ] {
+        sqlx::query(sql).execute(&store.writer).await.unwrap();
+    }
+    assert_eq!(found(&store, "com.x").await, [0_i64; 0]);
+    store.close().await;
+    let store = Store::open(&url).await.unwrap();
+    assert_eq!(found(&store, "com.x").await, [2, 1]);
+    assert_eq!(found(&store, "payload.items[].sku:B-2").await, [1]);
+    assert_eq!(found(&store, "header.tenant:acme*").await, [3, 2, 1]);
+}
+
+#[tokio::test]
+async fn what_leaves_the_store_is_found_no_more() {
+    let (store, _folder, _url) = filled_store().await;
+    for sql in [
+        "DELETE FROM bodies WHERE dead_letter = 1",
+        "DELETE FROM dead_letters WHERE id = 1",
+    ] {
+        sqlx::query(sql).execute(&store.writer).await.unwrap();
+    }
+    let left = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM search_index WHERE search_index MATCH 'fooexception'",
+    );
+    let left: i64 = left.fetch_one(&store.reader).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn no_search_reads_all_dead_letters() {
+    let (store, _folder, _url) = filled_store().await;
+    let filters = [
+        "timed",
+        "-timed",
+        "payload.customerId:42",
+        "timed group:v1:x",
+        "header.a:b",
+    ];
+    for text in filters {
+        let filter = Filter::parse(text).unwrap();
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN SELECT 1 FROM ");
+        super::super::filter_sql::push_source(&mut query, &filter, NOW);
+        query.push(" ORDER BY search_index.rowid DESC LIMIT 50");
+        let plan: Vec<(i64, i64, i64, String)> = query
+            .build_query_as()
+            .fetch_all(&store.reader)
+            .await
+            .unwrap();
+        let plan: Vec<String> = plan.into_iter().map(|step| step.3).collect();
+        assert!(plan[0].contains("VIRTUAL TABLE INDEX"), "{text}: {plan:?}");
+        assert!(
+            plan[1].starts_with("SEARCH dead_letters USING"),
+            "{text}: {plan:?}"
+        );
+        assert!(
+            !plan.iter().any(|step| step.contains("TEMP B-TREE")),
+            "{text}: {plan:?}"
+        );
+    }
+}

@@ -1,0 +1,263 @@
+//! What a dead letter is found by, as the terms of the full-text index, and a filter's terms as its
+//! query. Documents and queries are split by the same code, so the index's own tokenizer only separates
+//! at spaces.
+//!
+//! A document is the words of all its texts in order, then the parts of compound words
+//! (`OrderCreated` → `order`, `created`), then one term a payload field, header and word of the error.
+//! Those are marked by characters of Unicode's private use area, which no word contains; so is
+//! punctuation in values.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::domain::{FilterCondition, FilterField, FilterTerm, Message};
+
+/// Of a body, the rest is not found by its words.
+const INDEXED_BODY_BYTES: usize = 64 * 1024;
+/// Of one header's value, the rest is not found.
+const INDEXED_HEADER_BYTES: usize = 4 * 1024;
+/// A body beyond is not searched for fields.
+const LARGEST_PARSED_BODY: usize = 1024 * 1024;
+/// Further fields or headers of a message are not found by `payload.` and `header.`.
+const MOST_FIELDS: usize = 500;
+/// Longer words and values are found by their beginning.
+const LONGEST_WORD: usize = 64;
+const LONGEST_VALUE: usize = 128;
+
+const PAYLOAD_MARK: char = '\u{E100}';
+const HEADER_MARK: char = '\u{E101}';
+const ERROR_MARK: char = '\u{E102}';
+/// Between a path and its value.
+const VALUE_MARK: char = '\u{E103}';
+/// Every document has it: what does not match a term is everything without that term.
+const EVERY: char = '\u{E104}';
+
+/// What of a dead letter is indexed.
+pub(super) struct Searchable<'a> {
+    pub(super) message: &'a Message,
+    /// Class and message of the failure.
+    pub(super) failure: [Option<&'a str>; 2],
+    /// Source, DLQ, consumer, type and IDs.
+    pub(super) names: [Option<&'a str>; 8],
+}
+
+impl Searchable<'_> {
+    /// The document of the index.
+    pub(super) fn document(&self) -> String {
+        let mut document = Document::default();
+        document.terms.push(EVERY);
+        for text in self.failure.iter().chain(&self.names).flatten() {
+            document.add_text(text);
+        }
+        for text in self.failure.iter().flatten() {
+            document.add_error(text);
+        }
+        let body = self.message.body.as_deref().unwrap_or_default();
+        let indexed = body.get(..INDEXED_BODY_BYTES).unwrap_or(body);
+        document.add_text(&String::from_utf8_lossy(indexed));
+        let key = self.message.key.as_deref().unwrap_or_default();
+        document.add_text(&String::from_utf8_lossy(key));
+        document.add_headers(self.message);
+        if body.len() <= LARGEST_PARSED_BODY
+            && let Ok(value) = serde_json::from_slice(body)
+        {
+            document.add_fields(&value, "", "");
+        }
+        document.finish()
+    }
+}
+
+#[derive(Default)]
+struct Document {
+    terms: String,
+    /// Parts of compound words, each once.
+    parts: BTreeSet<String>,
+    /// Terms of fields and headers, each once.
+    fields: BTreeSet<String>,
+}
+
+impl Document {
+    fn add_text(&mut self, text: &str) {
+        for written in words_of(text) {
+            self.terms.push(' ');
+            self.terms.push_str(&word(written));
+            self.parts.extend(parts_of(written));
+        }
+    }
+
+    fn add_error(&mut self, text: &str) {
+        for written in words_of(text) {
+            self.terms.push(' ');
+            self.terms.push(ERROR_MARK);
+            self.terms.push_str(&word(written));
+            let parts = parts_of(written).map(|part| format!("{ERROR_MARK}{part}"));
+            self.parts.extend(parts);
+        }
+    }
+
+    fn add_headers(&mut self, message: &Message) {
+        for header in message.headers.iter().take(MOST_FIELDS) {
+            let name = String::from_utf8_lossy(&header.name);
+            let value = header.value.as_text().map(str::to_owned);
+            let value = value.or_else(|| match &header.value {
+                crate::domain::HeaderValue::Amqp(value) => {
+                    value.as_integer().map(|number| number.to_string())
+                }
+                _ => None,
+            });
+            let Some(value) = value else { continue };
+            let indexed = cut_at_character(&value, INDEXED_HEADER_BYTES);
+            self.add_text(&name);
+            self.add_text(indexed);
+            self.fields.insert(field_term(HEADER_MARK, &name, indexed));
+        }
+    }
+
+    /// `path` names each element by its index, `any` all elements of an array alike.
+    fn add_fields(&mut self, value: &Value, path: &str, any: &str) {
+        if self.fields.len() >= 2 * MOST_FIELDS {
+            return;
+        }
+        let text = match value {
+            Value::Object(fields) => {
+                let separator = if path.is_empty() { "" } else { "." };
+                for (name, value) in fields {
+                    let path = format!("{path}{separator}{name}");
+                    self.add_fields(value, &path, &format!("{any}{separator}{name}"));
+                }
+                return;
+            }
+            Value::Array(elements) => {
+                for (index, value) in elements.iter().enumerate() {
+                    self.add_fields(value, &format!("{path}[{index}]"), &format!("{any}[]"));
+                }
+                return;
+            }
+            Value::String(text) => text.clone(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => value.to_string(),
+        };
+        self.fields.insert(field_term(PAYLOAD_MARK, path, &text));
+        if path != any {
+            self.fields.insert(field_term(PAYLOAD_MARK, any, &text));
+        }
+    }
+
+    fn finish(self) -> String {
+        let Self {
+            mut terms,
+            parts,
+            fields,
+        } = self;
+        for term in parts.iter().chain(&fields) {
+            terms.push(' ');
+            terms.push_str(term);
+        }
+        terms
+    }
+}
+
+/// The filter's terms that the index answers, as one query; `None` if there are none.
+pub(super) fn query(terms: &[FilterTerm]) -> Option<String> {
+    let asked = terms.iter().filter(|term| is_indexed(term.field));
+    let (negated, wanted): (Vec<_>, Vec<_>) = asked.partition(|term| term.negated);
+    if negated.is_empty() && wanted.is_empty() {
+        return None;
+    }
+    let phrases = |terms: &[&FilterTerm]| terms.iter().map(|term| phrase(term)).collect();
+    let mut wanted: Vec<String> = phrases(&wanted);
+    let negated: Vec<String> = phrases(&negated);
+    if wanted.is_empty() {
+        wanted.push(format!("\"{EVERY}\""));
+    }
+    let mut query = format!("({})", wanted.join(" AND "));
+    if !negated.is_empty() {
+        query = format!("{query} NOT ({})", negated.join(" OR "));
+    }
+    Some(query)
+}
+
+/// Whether terms of this field are answered by the index and not by a column.
+pub(super) const fn is_indexed(field: FilterField) -> bool {
+    matches!(
+        field,
+        FilterField::Text | FilterField::Error | FilterField::Payload | FilterField::Header
+    )
+}
+
+fn phrase(term: &FilterTerm) -> String {
+    let (text, star) = match &term.condition {
+        FilterCondition::Begins(text) => (text.as_str(), "*"),
+        FilterCondition::Is(text) | FilterCondition::Contains(text) => (text.as_str(), ""),
+        _ => ("", ""),
+    };
+    let words = match term.field {
+        FilterField::Payload => field_term(PAYLOAD_MARK, &term.path, text),
+        FilterField::Header => field_term(HEADER_MARK, &term.path, text),
+        FilterField::Error => words_of(text)
+            .map(|written| format!("{ERROR_MARK}{}", word(written)))
+            .collect::<Vec<_>>()
+            .join(" "),
+        _ => words_of(text).map(word).collect::<Vec<_>>().join(" "),
+    };
+    format!("\"{words}\"{star}")
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|character: char| !character.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+}
+
+fn word(written: &str) -> String {
+    lower(written, LONGEST_WORD)
+}
+
+/// The parts of `OrderCreated`; none of a word that is no compound.
+fn parts_of(written: &str) -> impl Iterator<Item = String> {
+    let mut parts: Vec<String> = Vec::new();
+    let mut previous = None;
+    for character in written.chars().take(LONGEST_WORD) {
+        let starts = previous.is_none_or(char::is_lowercase) && character.is_uppercase();
+        if starts || parts.is_empty() {
+            parts.push(String::new());
+        }
+        if let Some(part) = parts.last_mut() {
+            part.extend(character.to_lowercase());
+        }
+        previous = Some(character);
+    }
+    let is_compound = parts.len() > 1;
+    parts.into_iter().filter(move |_| is_compound)
+}
+
+fn field_term(mark: char, path: &str, value: &str) -> String {
+    let mut term = String::from(mark);
+    let path = lower(path, usize::MAX);
+    term.extend(path.chars().map(without_punctuation));
+    term.push(VALUE_MARK);
+    let value = lower(value, LONGEST_VALUE);
+    term.extend(value.chars().map(without_punctuation));
+    term
+}
+
+/// ASCII that is neither letter nor digit would end the term.
+fn without_punctuation(character: char) -> char {
+    if character.is_ascii() && !character.is_ascii_alphanumeric() {
+        char::from_u32(0xE000 + u32::from(character)).unwrap_or(EVERY)
+    } else {
+        character
+    }
+}
+
+fn lower(text: &str, longest: usize) -> String {
+    text.chars()
+        .take(longest)
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+fn cut_at_character(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev();
+    let end = end.into_iter().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
