@@ -27,7 +27,8 @@ const POINT_LIMIT: Duration = Duration::from_mins(1);
 const BYTES_LIMIT: Duration = Duration::from_secs(10);
 /// How long a broker may take to be itself after a start.
 const BROKER_LIMIT: Duration = Duration::from_secs(30);
-const END_LIMIT: Duration = Duration::from_mins(4);
+/// Other episodes restart the broker meanwhile, and an engine pauses up to 30 s after each error.
+const STANDSTILL_LIMIT: Duration = Duration::from_mins(4);
 const MOST_REPLAYS: u32 = 1_000_000;
 
 /// What was true before the process that is killed next did anything.
@@ -234,8 +235,15 @@ impl Run<'_> {
         if !self.service.is_running() {
             self.service.start(None)?;
         }
-        let deadline = Instant::now() + END_LIMIT;
-        while self.is_undecided().await? && Instant::now() < deadline {
+        let (mut fewest, mut decided_at) = (u64::MAX, Instant::now());
+        loop {
+            let undecided = self.undecided().await?;
+            if undecided < fewest {
+                (fewest, decided_at) = (undecided, Instant::now());
+            }
+            if undecided == 0 || decided_at.elapsed() > STANDSTILL_LIMIT {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         self.service.stop().await?;
@@ -257,8 +265,9 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn is_undecided(&self) -> Result<bool> {
-        Ok(self.count(ReplayStateName::Planned).await? > 0 || !self.sending().await?.is_empty())
+    async fn undecided(&self) -> Result<u64> {
+        let planned = self.count(ReplayStateName::Planned).await?;
+        Ok(planned + self.count(ReplayStateName::Sending).await?)
     }
 
     async fn sending(&self) -> Result<HashSet<ReplayId>> {
