@@ -1,4 +1,4 @@
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -163,26 +163,22 @@ async fn a_group_whose_last_open_one_is_discarded_regresses_with_the_next() {
 }
 
 #[tokio::test]
-async fn chunks_are_short_and_each_is_audited_with_its_exact_set() {
+async fn each_chunk_is_audited_with_its_exact_set() {
     let fixture = fixture().await;
     let store = &fixture.store;
-    let count = 2 * CHUNK as i64 + 500;
-    index(store, 0..count).await;
+    let count = 2 * u64::try_from(CHUNK).unwrap() + 500;
+    index(store, 0..i64::try_from(count).unwrap()).await;
     let id = store.create_bulk_action(&discard_of(all())).await.unwrap();
-    let mut longest = Duration::ZERO;
     let mut steps = 0;
     loop {
-        let started = Instant::now();
         let action = store.continue_bulk_action(id, NOW).await.unwrap();
-        longest = longest.max(started.elapsed());
         steps += 1;
         if action.finished_at.is_some() {
-            assert_eq!(action.changed, 2 * CHUNK as u64 + 500);
+            assert_eq!(action.changed, count);
             break;
         }
     }
     assert_eq!(steps, 3);
-    println!("longest chunk: {longest:?}");
     let audit = store
         .audit(&AuditFilter::default(), &PageRequest::first(10))
         .await
