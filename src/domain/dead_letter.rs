@@ -145,7 +145,7 @@ pub enum DeadLetterStatus {
     Replayed,
     /// RabbitMQ, observed queues: it was not in the last window.
     Gone,
-    /// A person put it aside, with a reason and for a time; it can be restored until it expires.
+    /// A person put it aside, with a reason and for a time; it can be restored.
     Discarded,
 }
 

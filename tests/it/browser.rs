@@ -245,7 +245,7 @@ async fn a_failed_event_is_edited_and_replayed_by_clicks() {
             "return location.pathname === '/replays/new'",
         )
         .await;
-    browser.click("main form.actions button.primary").await;
+    browser.click("main form .actions button.primary").await;
     browser
         .until(
             "the job is shown",

@@ -75,6 +75,7 @@ pub(super) async fn run(api: &ApiArgs, args: &ReplayArgs) -> anyhow::Result<Exit
 fn confirmed(args: &ReplayArgs) -> anyhow::Result<bool> {
     let what = match &args.filter {
         Some(filter) => format!("everything that matches {filter:?}"),
+        None if args.ids.len() == 1 => "1 dead letter".to_owned(),
         None => format!("{} dead letters", args.ids.len()),
     };
     print!("Replay {what} to where each came from? [y/N] ");

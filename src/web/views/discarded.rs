@@ -120,7 +120,7 @@ impl Discarded {
         let newest = request.cursor.map(|_| visit.url_with("cursor", ""));
         let matching_words = markup::counted(matching, "dead letter", "dead letters");
         Ok(Self {
-            sentence: format!("{matching_words} put aside. Each can be restored until it expires."),
+            sentence: format!("{matching_words} put aside. Each can be restored."),
             done: action.as_ref().map(action_words).unwrap_or_default(),
             is_running: action.as_ref().is_some_and(|a| a.finished_at.is_none()),
             problem: action.and_then(|a| a.problem).unwrap_or_default(),
@@ -190,7 +190,7 @@ impl Row {
 pub(super) fn expires(at: Timestamp, now: Timestamp) -> Markup {
     let absolute = at.to_rfc3339();
     let words = match at.since(now).as_secs() {
-        0 => "expired; removed soon".to_owned(),
+        0 => "expired".to_owned(),
         1..=3_599 => "within the hour".to_owned(),
         seconds @ 3_600..=172_799 => format!("in {} h", seconds / 3_600),
         seconds => format!("in {} d", seconds / 86_400),
