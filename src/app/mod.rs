@@ -15,7 +15,7 @@ use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
 use crate::store::{NewAuditEntry, Store};
 use crate::web::{self, AppState};
-use crate::{replay, sampling};
+use crate::{notifications, replay, sampling};
 
 /// Runs Redrive until a signal.
 pub async fn serve(config: Config) -> anyhow::Result<Ending> {
@@ -69,6 +69,9 @@ fn start_parts(
     };
     for (name, task) in dead_letters::tasks(&intake) {
         lifecycle.spawn(name, task);
+    }
+    for task in notifications::tasks(config, store, metrics, &stop) {
+        lifecycle.spawn("notifications", task);
     }
     let bulk_actions = BulkActions::new(store.clone());
     lifecycle.spawn("bulk actions", bulk_actions.clone().run(stop.clone()));

@@ -6,6 +6,7 @@
 mod brokers;
 mod environment;
 mod error;
+mod notifications;
 mod sections;
 mod values;
 
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
+pub use notifications::{NotificationConfig, NotificationKind};
 pub use sections::{
     DeadLettersConfig, HttpConfig, LogConfig, LogFormat, ReplayConfig, SamplingConfig, StoreConfig,
     TelemetryConfig,
@@ -37,6 +39,8 @@ pub struct Config {
     pub sampling: SamplingConfig,
     pub dead_letters: DeadLettersConfig,
     pub replay: ReplayConfig,
+    /// Webhooks; none by default.
+    pub notifications: Vec<NotificationConfig>,
     pub telemetry: TelemetryConfig,
     pub log: LogConfig,
 }
@@ -86,6 +90,8 @@ impl Config {
         self.http.validate()?;
         self.sampling.validate()?;
         self.replay.validate()?;
+        notifications::validate(&self.notifications)?;
+        notifications::validate_public_url(self.http.public_url.as_deref())?;
         self.kafka.iter().try_for_each(KafkaConfig::validate)?;
         self.rabbitmq
             .iter()

@@ -126,7 +126,7 @@ impl KafkaIntake {
                 .into_iter()
                 .map(|cursor| (key_of(&cursor), cursor))
                 .collect();
-            self.note_backlogs(&wanted, &stored);
+            self.note_backlogs(&wanted).await?;
             let freshness = self.freshness(&cluster.health);
             self.read_from(consumer, self.starting_points(&wanted, &stored, freshness))
                 .await?;
@@ -214,7 +214,7 @@ impl KafkaIntake {
             .map(|cursor| (key_of(&cursor), cursor))
             .collect();
         consumer.assign(&self.assignment())?;
-        self.publish_backlogs_read();
+        self.publish_backlogs_read().await?;
         Ok(())
     }
 
@@ -236,14 +236,11 @@ impl KafkaIntake {
         self.context.board.set(&self.config.name, SOURCE, state);
     }
 
-    /// Remembers how far the DLQs that were never read before reach now.
-    fn note_backlogs(
-        &mut self,
-        wanted: &[TopicStatus],
-        stored: &HashMap<PartitionKey, KafkaCursor>,
-    ) {
+    /// Remembers how far the DLQs reach now whose first backlog was never read to its end.
+    async fn note_backlogs(&mut self, wanted: &[TopicStatus]) -> Result<(), IntakeError> {
+        let read = self.context.store.backlogs_read(&self.config.name).await?;
         for status in wanted {
-            let read_before = stored.keys().any(|(topic, _)| *topic == status.topic);
+            let read_before = read.contains(&(String::new(), status.topic.to_string()));
             let ends = status
                 .partitions
                 .iter()
@@ -251,24 +248,31 @@ impl KafkaIntake {
                 .filter_map(|partition| Some((partition.partition, partition.high_watermark?)));
             self.backlog.insert(status.topic.clone(), ends.collect());
         }
+        Ok(())
     }
 
     /// Dead letters that were there at the discovery are no news to anybody's alerts.
-    fn publish_backlogs_read(&mut self) {
-        let cursors = &self.cursors;
-        let (context, cluster) = (&self.context, &self.config.name);
-        self.backlog.retain(|topic, ends| {
-            let unread = ends.iter().any(|(partition, end)| {
-                let cursor = cursors.get(&(topic.clone(), *partition));
-                cursor.is_some_and(|cursor| cursor.next_offset < *end)
-            });
-            if !unread {
-                context
-                    .metrics
-                    .dlq_backlog_read(cluster, System::Kafka, topic.as_str());
-            }
-            unread
-        });
+    async fn publish_backlogs_read(&mut self) -> Result<(), IntakeError> {
+        let is_read = |(topic, ends): (&TopicName, &HashMap<Partition, Offset>)| {
+            ends.iter().all(|(partition, end)| {
+                let cursor = self.cursors.get(&(topic.clone(), *partition));
+                cursor.is_none_or(|cursor| cursor.next_offset >= *end)
+            })
+        };
+        let read: Vec<TopicName> = self
+            .backlog
+            .iter()
+            .filter(|entry| is_read(*entry))
+            .map(|(topic, _)| topic.clone())
+            .collect();
+        for topic in read {
+            let (cluster, dlq) = (&self.config.name, ("", topic.as_str()));
+            self.context
+                .backlog_read(cluster, System::Kafka, dlq)
+                .await?;
+            self.backlog.remove(&topic);
+        }
+        Ok(())
     }
 
     async fn index(&mut self, records: Vec<KafkaRecord>) -> Result<(), IntakeError> {
@@ -307,7 +311,7 @@ impl KafkaIntake {
             .board
             .add_indexed(cluster, SOURCE, indexed.len());
         self.cursors.extend(moved);
-        self.publish_backlogs_read();
+        self.publish_backlogs_read().await?;
         Ok(())
     }
 

@@ -134,6 +134,7 @@ impl RabbitMqIntake {
         let (vhost, name) = (&self.queue.vhost, &self.queue.name);
         let mut consumer = ManagedConsumer::open(&self.config, vhost, name, PREFETCH).await?;
         self.note(IntakeState::Reading);
+        let mut is_noted = false;
         loop {
             let batch = tokio::select! {
                 () = self.context.stop.cancelled() => break,
@@ -145,10 +146,13 @@ impl RabbitMqIntake {
                 // The rows are on disk; only now may the queue forget the messages.
                 consumer.acknowledge_through(last).await?;
             }
-            if backlog_is_read {
+            if backlog_is_read && !is_noted {
                 // What was found at the start is no news to any alert.
-                let metrics = &self.context.metrics;
-                metrics.dlq_backlog_read(&self.config.name, System::RabbitMq, name.as_str());
+                let dlq = (vhost.as_str(), name.as_str());
+                self.context
+                    .backlog_read(&self.config.name, System::RabbitMq, dlq)
+                    .await?;
+                is_noted = true;
             }
         }
         consumer.close().await;

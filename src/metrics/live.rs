@@ -102,6 +102,15 @@ live_metrics! {
     }
 }
 
+live_metrics! {
+    /// Webhooks.
+    pub(super) struct NotificationMetrics {
+        /// Attempts to deliver a message to a webhook, by what became of them; one that failed is repeated until
+        /// it is given up.
+        attempts: IntCounterVec = "redrive_notification_attempts_total" ["target", "outcome"],
+    }
+}
+
 /// All live metrics in one registry.
 #[derive(Debug)]
 pub(super) struct LiveMetrics {
@@ -109,6 +118,7 @@ pub(super) struct LiveMetrics {
     pub(super) dlq: DlqMetrics,
     pub(super) sampling: SamplingMetrics,
     pub(super) service: ServiceMetrics,
+    pub(super) notifications: NotificationMetrics,
 }
 
 impl LiveMetrics {
@@ -127,6 +137,7 @@ impl LiveMetrics {
             dlq: DlqMetrics::register(&registry)?,
             sampling: SamplingMetrics::register(&registry)?,
             service: ServiceMetrics::register(&registry)?,
+            notifications: NotificationMetrics::register(&registry)?,
             registry,
         })
     }

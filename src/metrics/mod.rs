@@ -13,6 +13,7 @@ mod health;
 mod histogram;
 mod kafka;
 mod live;
+mod notifications;
 mod rabbitmq;
 mod text;
 
@@ -34,6 +35,7 @@ use health::HealthFamilies;
 use histogram::ProcessingDurations;
 use kafka::KafkaFamilies;
 use live::LiveMetrics;
+pub use notifications::NotificationOutcome;
 use rabbitmq::RabbitMqFamilies;
 use text::{Family, SeriesBudget};
 

@@ -102,6 +102,10 @@ fn pages() -> Router<AppState> {
         .route("/restores", post(views::restore))
         .route("/audit", get(views::audit))
         .route("/status", get(views::status))
+        .route(
+            "/status/notifications/test",
+            post(views::send_test_notification),
+        )
         .route("/theme", post(views::choose_theme))
 }
 

@@ -10,6 +10,7 @@ mod discards;
 mod download;
 mod failure_groups;
 mod list;
+mod notifications;
 mod overview;
 mod replays;
 mod revisions;
@@ -56,6 +57,12 @@ fn routes() -> Vec<Route> {
             "post",
             "/replays/{id}/events/{replay}/resolve",
             post(replays::resolve),
+        ),
+        ("get", "/notifications", get(notifications::list)),
+        (
+            "post",
+            "/notifications/{name}/test",
+            post(notifications::test),
         ),
         ("get", "/audit", get(audit::list)),
         ("get", "/audit/head", get(audit::head)),

@@ -4,6 +4,7 @@ use axum::response::Response;
 
 use super::frame::NavigationEntry;
 use super::freshness::health_of;
+use super::notifications::{NotificationRow, notification_rows};
 use crate::dead_letters::{IntakeState, IntakeStatus};
 use crate::domain::{ClusterDetail, ClusterSnapshot, Timestamp};
 use crate::store::{DlqDepth, Gap, GapKind};
@@ -76,7 +77,9 @@ pub(crate) struct StatusPage {
     patterns: String,
     dlqs: Vec<DlqRow>,
     intakes: Vec<IntakeRow>,
+    notifications: Vec<NotificationRow>,
     gaps: Vec<GapRow>,
+    csrf: String,
 }
 
 pub(crate) async fn status(
@@ -124,6 +127,8 @@ impl StatusPage {
                 .into_iter()
                 .map(|i| intake_row(i, now))
                 .collect(),
+            notifications: notification_rows(state, now).await?,
+            csrf: visit.csrf.clone(),
             gaps: gaps
                 .into_iter()
                 .map(|(c, gap, at)| gap_row(&c, &gap, at, now))
