@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::dead_letters::{self, BulkActions, IntakeBoard, IntakeContext, Observer};
+use crate::dead_letters::{self, BulkActions, IntakeBoard, IntakeContext, Observer, Retention};
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
@@ -73,6 +73,15 @@ fn start_parts(
     for task in notifications::tasks(config, store, metrics, &stop) {
         lifecycle.spawn("notifications", task);
     }
+    let trends = dead_letters::follow_group_trends(store.clone(), stop.clone());
+    lifecycle.spawn("group trends", trends);
+    let retention = Retention::new(
+        config.retention.clone(),
+        store.clone(),
+        Arc::clone(metrics),
+        stop.clone(),
+    );
+    lifecycle.spawn("retention", retention.run());
     let bulk_actions = BulkActions::new(store.clone());
     lifecycle.spawn("bulk actions", bulk_actions.clone().run(stop.clone()));
     let replay = replay::start(

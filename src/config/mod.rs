@@ -6,7 +6,9 @@
 mod brokers;
 mod environment;
 mod error;
+mod grouping;
 mod notifications;
+mod retention;
 mod sections;
 mod values;
 
@@ -17,7 +19,9 @@ use serde::Deserialize;
 
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
+pub use grouping::GroupingConfig;
 pub use notifications::{NotificationConfig, NotificationKind};
+pub use retention::RetentionConfig;
 pub use sections::{
     DeadLettersConfig, HttpConfig, LogConfig, LogFormat, ReplayConfig, SamplingConfig, StoreConfig,
     TelemetryConfig,
@@ -38,6 +42,8 @@ pub struct Config {
     pub rabbitmq: Vec<RabbitMqConfig>,
     pub sampling: SamplingConfig,
     pub dead_letters: DeadLettersConfig,
+    pub grouping: GroupingConfig,
+    pub retention: RetentionConfig,
     pub replay: ReplayConfig,
     /// Webhooks; none by default.
     pub notifications: Vec<NotificationConfig>,
@@ -90,6 +96,8 @@ impl Config {
         self.http.validate()?;
         self.sampling.validate()?;
         self.replay.validate()?;
+        self.grouping.validate()?;
+        self.retention.validate()?;
         notifications::validate(&self.notifications)?;
         notifications::validate_public_url(self.http.public_url.as_deref())?;
         self.kafka.iter().try_for_each(KafkaConfig::validate)?;

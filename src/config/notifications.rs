@@ -134,7 +134,7 @@ pub(super) fn validate_public_url(url: Option<&str>) -> Result<(), ConfigError> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::Config;
+    use super::super::{Config, NotificationConfig};
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(text, []).map_err(|error| error.to_string())
@@ -146,7 +146,11 @@ mod tests {
                     kind = 'slack'\n[[notifications]]\nname = 'pager'\n\
                     url = 'http://pager.example/hook'\nsecret = 'sixteen characters'";
         let config = parse(text).unwrap();
-        let names: Vec<_> = config.notifications.iter().map(|n| n.name()).collect();
+        let names: Vec<_> = config
+            .notifications
+            .iter()
+            .map(NotificationConfig::name)
+            .collect();
         assert_eq!(names, ["hooks.slack.com", "pager"]);
     }
 

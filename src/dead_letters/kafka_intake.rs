@@ -329,10 +329,6 @@ impl KafkaIntake {
             custody: Custody::Broker,
             redelivered: false,
         };
-        dead_letter(
-            found,
-            self.context.config.dead_letters.body_limit_bytes,
-            now,
-        )
+        dead_letter(found, &self.context.config, now)
     }
 }

@@ -1,6 +1,8 @@
 //! From a broker's message to a dead letter: decoded, identified, classified.
 
-use super::{classify::classify, identity::event_identity};
+use super::classify::{by_rule, classify};
+use super::identity::event_identity;
+use crate::config::Config;
 use crate::dialects;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{ClusterName, Custody, Message, NewDeadLetter, Origin, Position, Timestamp};
@@ -16,9 +18,9 @@ pub(super) struct Found {
     pub(super) redelivered: bool,
 }
 
-/// Decodes, identifies and classifies. `body_limit` cuts what the broker keeps anyway; a message that
-/// is taken from its broker is always stored whole.
-pub(super) fn dead_letter(found: Found, body_limit: usize, now: Timestamp) -> NewDeadLetter {
+/// Decodes, identifies and classifies. The configured limit cuts bodies that the broker keeps anyway; a
+/// message that is taken from its broker is always stored whole.
+pub(super) fn dead_letter(found: Found, config: &Config, now: Timestamp) -> NewDeadLetter {
     let Found {
         cluster,
         position,
@@ -30,13 +32,19 @@ pub(super) fn dead_letter(found: Found, body_limit: usize, now: Timestamp) -> Ne
     let decoded = dialects::decode(&position, &message);
     let original = dialects::unwrapped(&message).map(|(original, _)| original);
     let event = event_identity(original.as_ref().unwrap_or(&message));
-    let classification = classify(position.system(), position.dlq(), &decoded, &event);
+    let classification = by_rule(
+        config.grouping.rules(),
+        (&cluster, &position),
+        &decoded,
+        &event,
+    )
+    .unwrap_or_else(|| classify(position.system(), position.dlq(), &decoded, &event));
     let replay_id = message
         .header_text(REPLAY_ID)
         .and_then(|text| text.parse().ok());
     let body_omitted = match custody {
         _ if decoded.payload_absent => Some(points_elsewhere(&decoded.origin)),
-        Custody::Broker => omit_large_body(&mut message, body_limit),
+        Custody::Broker => omit_large_body(&mut message, config.dead_letters.body_limit_bytes),
         Custody::Store => None,
     };
     NewDeadLetter {

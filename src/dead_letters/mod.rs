@@ -22,6 +22,8 @@ mod letters;
 mod observe;
 mod parameterise;
 mod rabbitmq_intake;
+mod retention;
+mod trends;
 
 use std::sync::Arc;
 
@@ -31,6 +33,8 @@ use tokio::sync::watch;
 pub use bulk_actions::BulkActions;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
+pub use retention::Retention;
+pub use trends::follow_group_trends;
 
 use crate::config::Config;
 use crate::domain::{ClusterName, Snapshot, System};

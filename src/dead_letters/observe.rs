@@ -173,10 +173,6 @@ impl Observer {
             custody: Custody::Broker,
             redelivered: false,
         };
-        dead_letter(
-            found,
-            self.context.config.dead_letters.body_limit_bytes,
-            now,
-        )
+        dead_letter(found, &self.context.config, now)
     }
 }

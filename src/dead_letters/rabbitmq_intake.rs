@@ -190,10 +190,6 @@ impl RabbitMqIntake {
             custody: Custody::Store,
             redelivered: taken.redelivered,
         };
-        dead_letter(
-            found,
-            self.context.config.dead_letters.body_limit_bytes,
-            now,
-        )
+        dead_letter(found, &self.context.config, now)
     }
 }

@@ -93,6 +93,11 @@ live_metrics! {
         http_requests: IntCounterVec = "redrive_http_requests_total" ["method", "route", "status"],
         /// Time to answer an HTTP request.
         http_duration: HistogramVec = "redrive_http_request_duration_seconds" ["method", "route"],
+        /// Dead letters that retention removed from the store, by why: their discard expired, their age, the size
+        /// of the store.
+        retention_removed: IntCounterVec = "redrive_retention_removed_total" ["reason"],
+        /// When retention ran last without a failure.
+        retention_last_success: GaugeVec = "redrive_retention_last_success_timestamp_seconds" [],
         /// Size of the store on disk.
         store_size: GaugeVec = "redrive_store_size_bytes" [],
         /// Time from the start of a batch of writes to the end of its sync.

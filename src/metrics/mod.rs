@@ -238,6 +238,17 @@ impl Metrics {
         size.with_label_values(&[] as &[&str]).set(bytes as f64);
     }
 
+    /// Counts what retention removed.
+    pub fn retention_removed(&self, reason: &str, count: u64) {
+        let removed = &self.live.service.retention_removed;
+        removed.with_label_values(&[reason]).inc_by(count);
+    }
+
+    pub fn retention_ran(&self, at: Timestamp) {
+        let last = &self.live.service.retention_last_success;
+        last.with_label_values(&[] as &[&str]).set(at.as_seconds());
+    }
+
     /// Counts a batch that the store has committed and synced.
     pub fn store_batch_written(&self, writes: usize, duration: Duration) {
         let service = &self.live.service;

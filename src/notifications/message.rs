@@ -237,10 +237,10 @@ fn group_line(what: &str, group: &GroupContent) -> String {
 
 /// A path alone is no link there.
 fn link(url: &str) -> String {
-    match url.starts_with("http") {
-        true => format!(" <{}|Open>", escaped(url)),
-        false => String::new(),
+    if !url.starts_with("http") {
+        return String::new();
     }
+    format!(" <{}|Open>", escaped(url))
 }
 
 /// As Slack asks for: without it, `<!channel>` in an error message would call everybody.
@@ -307,7 +307,7 @@ mod tests {
         assert_eq!(
             text(&[group("<!channel> failed & died")], 0),
             "*New failure group* in orders.dlq on k: &lt;!channel&gt; failed &amp; died (3 open) \
-             <https://redrive.example/dead-letters/list?filter=group%3A%22v1%3A0123%22|Open>"
+             <https://redrive.example/dead-letters/list?filter=group%3Av1%3A0123|Open>"
         );
     }
 

@@ -9,16 +9,18 @@ mod dead_letters;
 mod discards;
 mod download;
 mod failure_groups;
+mod group_care;
 mod list;
 mod notifications;
 mod overview;
+mod pivots;
 mod replays;
 mod revisions;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, get, post, put};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
@@ -45,7 +47,19 @@ fn routes() -> Vec<Route> {
         ("post", "/discards", post(discards::discard)),
         ("post", "/restores", post(discards::restore)),
         ("get", "/bulk-actions/{id}", get(discards::action)),
+        ("get", "/dead-letters/by/{field}", get(pivots::pivot)),
         ("get", "/failure-groups", get(failure_groups::list)),
+        ("get", "/failure-groups/{id}", get(group_care::detail)),
+        (
+            "post",
+            "/failure-groups/{id}/notes",
+            post(group_care::add_note),
+        ),
+        (
+            "put",
+            "/failure-groups/{id}/assignee",
+            put(group_care::assign),
+        ),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),
         ("get", "/replays/{id}", get(replays::detail)),

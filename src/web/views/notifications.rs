@@ -33,12 +33,12 @@ pub(super) async fn notification_rows(
     let mut rows = Vec::new();
     for config in &state.config.notifications {
         let status = state.store.notification_status(&config.name()).await?;
-        rows.push(row(config, status, now));
+        rows.push(row(config, &status, now));
     }
     Ok(rows)
 }
 
-fn row(config: &NotificationConfig, status: TargetStatus, now: Timestamp) -> NotificationRow {
+fn row(config: &NotificationConfig, status: &TargetStatus, now: Timestamp) -> NotificationRow {
     let (mark, word) = match (&status.failing, status.last_delivered) {
         (Some(_), _) => (Status::Critical, "failing"),
         (None, Some(_)) => (Status::Ok, "delivered"),

@@ -5,6 +5,7 @@ use axum::response::Response;
 use super::frame::NavigationEntry;
 use super::freshness::health_of;
 use super::notifications::{NotificationRow, notification_rows};
+use super::retention_view::{RetentionView, retention_view};
 use crate::dead_letters::{IntakeState, IntakeStatus};
 use crate::domain::{ClusterDetail, ClusterSnapshot, Timestamp};
 use crate::store::{DlqDepth, Gap, GapKind};
@@ -71,7 +72,7 @@ pub(crate) struct StatusPage {
     sentence: String,
     version: &'static str,
     interval: String,
-    store_size: String,
+    retention: RetentionView,
     store_url: String,
     brokers: Vec<BrokerPanel>,
     patterns: String,
@@ -109,7 +110,7 @@ impl StatusPage {
             ),
             version: env!("CARGO_PKG_VERSION"),
             interval: markup::duration(*state.config.sampling.interval),
-            store_size: markup::bytes(state.store.size_bytes().await?),
+            retention: retention_view(state, now).await?,
             store_url: state.config.store.url.clone(),
             brokers: snapshot
                 .clusters
