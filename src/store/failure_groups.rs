@@ -95,7 +95,7 @@ impl Store {
         page: &PageRequest,
     ) -> Result<Page<FailureGroup>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {COLUMNS} FROM failure_groups g {NEWEST} WHERE TRUE"
+            "SELECT {COLUMNS} FROM (SELECT g.* FROM failure_groups g WHERE TRUE"
         ));
         if !asked.filter.is_empty() {
             query.push(" AND g.id IN (SELECT failure_group FROM ");
@@ -106,10 +106,13 @@ impl Store {
             push_state(&mut query, state, now);
         }
         let offset = page.key()?.unwrap_or(0).max(0);
+        let order = order_sql(asked.order);
         query
-            .push(format!(" ORDER BY {} LIMIT ", order_sql(asked.order)))
+            .push(format!(" ORDER BY {order} LIMIT "))
             .push_bind(page.rows());
         query.push(" OFFSET ").push_bind(offset);
+        // Only the groups of the page are joined with what else is shown of them.
+        query.push(format!(") g {NEWEST} ORDER BY {order}"));
         let rows: Vec<GroupRow> = query.build_query_as().fetch_all(&self.reader).await?;
         let groups: Vec<FailureGroup> = rows.into_iter().map(FailureGroup::from).collect();
         let mut result = Page::of(groups, page, |_| 0);
@@ -169,7 +172,9 @@ fn push_state(query: &mut QueryBuilder<Sqlite>, state: GroupState, now: Timestam
         GroupState::Regressed => query
             .push(" AND g.open > 0 AND g.regressed_ms > ")
             .push_bind(news_since),
-        GroupState::Growing => query.push(" AND w.failure_group IS NOT NULL"),
+        GroupState::Growing => {
+            query.push(" AND g.id IN (SELECT failure_group FROM growing_failure_groups)")
+        }
         GroupState::Open => query.push(" AND g.open > 0"),
         GroupState::Resolved => query.push(" AND g.open = 0"),
     };

@@ -4,7 +4,7 @@
 use sqlx::FromRow;
 
 use super::{Store, StoreError, filter_sql};
-use crate::domain::{Filter, FilterField, PivotField, Timestamp};
+use crate::domain::{Filter, PivotField, Timestamp};
 
 /// Open dead letters that are looked at.
 pub const PIVOTED: u32 = 10_000;

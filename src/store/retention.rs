@@ -8,7 +8,7 @@ use super::{NewAuditEntry, Store, StoreError, audit};
 use crate::domain::{DeadLetterId, DeadLetterIds, Timestamp};
 
 /// Dead letters that one transaction removes, and the bytes that they may have together.
-const CHUNK: i64 = 500;
+const CHUNK: i64 = 200;
 const CHUNK_BYTES: i64 = 8 * 1024 * 1024;
 
 /// Pages that one transaction gives back to the file system.
@@ -125,6 +125,10 @@ impl Store {
         position: DeadLetterId,
         now: Timestamp,
     ) -> Result<Vec<i64>, StoreError> {
+        let through = match removal {
+            Removal::Old { before, .. } => self.last_indexed_before(before).await?,
+            Removal::Expired | Removal::Oldest { .. } => i64::MAX,
+        };
         let mut query = QueryBuilder::new("SELECT id, size FROM (");
         for (index, status) in statuses(removal).iter().enumerate() {
             if index > 0 {
@@ -133,6 +137,7 @@ impl Store {
             query.push("SELECT * FROM (SELECT d.id, d.size FROM dead_letters d WHERE d.status = ");
             query.push_bind(*status);
             query.push(" AND d.id > ").push_bind(position.0);
+            query.push(" AND d.id <= ").push_bind(through);
             query.push(" AND ");
             push_condition(&mut query, removal, now);
             query.push(format!(" ORDER BY d.id LIMIT {CHUNK})"));
@@ -146,6 +151,29 @@ impl Store {
             fits
         });
         Ok(within.map(|(id, _)| *id).collect())
+    }
+
+    /// The last dead letter that the store has held since before a time. IDs ascend in the order of
+    /// arrival, so halving finds it without an index by time.
+    async fn last_indexed_before(&self, before: Timestamp) -> Result<i64, StoreError> {
+        let mut low = 0;
+        let mut high = self.newest_id().await?.0;
+        while low < high {
+            let middle = low + (high - low + 1) / 2;
+            // The newest one up to the middle; between two there may be a gap.
+            let indexed_at: Option<i64> = sqlx::query_scalar(
+                "SELECT indexed_at_ms FROM dead_letters WHERE id <= ? ORDER BY id DESC LIMIT 1",
+            )
+            .bind(middle)
+            .fetch_optional(&self.reader)
+            .await?;
+            if indexed_at.is_none_or(|at| at < before.as_millis()) {
+                low = middle;
+            } else {
+                high = middle - 1;
+            }
+        }
+        Ok(low)
     }
 
     /// Gives some free pages back to the file system; `false` if none is left.

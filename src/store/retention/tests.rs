@@ -272,18 +272,40 @@ async fn freed_pages_are_given_back() {
         set(store, id, DeadLetterStatus::Gone).await;
     }
     let before = store.space().await.unwrap();
-    let first = store.remove_chunk(OLD, START, NOW).await.unwrap();
-    assert_eq!(first.count, 500, "one chunk");
-    let rest = store
-        .remove_chunk(OLD, first.position.unwrap(), NOW)
-        .await
-        .unwrap();
-    assert_eq!(rest.count, 200);
+    let mut position = START;
+    let mut chunks = Vec::new();
+    loop {
+        let removed = store.remove_chunk(OLD, position, NOW).await.unwrap();
+        let Some(last) = removed.position else { break };
+        position = last;
+        chunks.push(removed.count);
+    }
+    assert_eq!(chunks, [200, 200, 200, 100]);
     assert!(store.space().await.unwrap().free_bytes > 0);
     while store.give_back_pages().await.unwrap() {}
     let after = store.space().await.unwrap();
     assert_eq!(after.free_bytes, 0);
     assert!(after.bytes < before.bytes / 2, "{before:?} {after:?}");
+}
+
+#[tokio::test]
+async fn the_newest_that_is_old_is_found_whatever_gaps_there_are() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let at = |second: u64| NOW.plus(Duration::from_secs(second));
+    assert_eq!(store.last_indexed_before(at(9)).await.unwrap(), 0);
+    for second in 0..9 {
+        let first = i64::try_from(second).unwrap() * 3;
+        index(store, first..first + 3, at(second)).await;
+    }
+    set(store, 5, DeadLetterStatus::Gone).await;
+    set(store, 6, DeadLetterStatus::Gone).await;
+    let early = Removal::Oldest { open_too: false };
+    store.remove_chunk(early, START, NOW).await.unwrap();
+    for (before, expected) in [(0, 0), (1, 3), (2, 6), (3, 9), (9, 27), (99, 27)] {
+        let found = store.last_indexed_before(at(before)).await.unwrap();
+        assert_eq!(found, expected, "{before}");
+    }
 }
 
 /// A table that refers to dead letters and is not in [`PARTS`] would stop retention.
