@@ -39,7 +39,7 @@ fn spring_kafka_as_recorded() {
             class: "java.lang.IllegalStateException",
             message: "gateway closed",
             reason: exception,
-            attempts: deliveries(3),
+            attempts: Some((3, AttemptsKind::Deliveries)),
             ..Told::default()
         },
     );
@@ -109,7 +109,7 @@ fn smallrye_as_recorded() {
             from: "fx-smallrye-retried",
             endpoint: "Orders#ship",
             message: "SRMSG00103: Exception thrown when calling the method Orders#ship",
-            attempts: retries(2),
+            attempts: Some((2, AttemptsKind::Retries)),
             ..thrown
         },
     );
@@ -170,7 +170,7 @@ fn share_groups_as_recorded() {
         at: Some((0, 0)),
         consumer: "fx-share-copied",
         reason: DeathReason::Rejected,
-        attempts: deliveries(1),
+        attempts: Some((1, AttemptsKind::Deliveries)),
         // The broker copies no headers.
         differ: &["tenant"],
         ..Told::default()
@@ -182,7 +182,7 @@ fn share_groups_as_recorded() {
             from: "fx-share-pointer",
             consumer: "fx-share-pointer",
             reason: DeathReason::DeliveryLimit,
-            attempts: deliveries(5),
+            attempts: Some((5, AttemptsKind::Deliveries)),
             ..copied
         },
     );

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use super::*;
-use crate::domain::DeathReason;
+use crate::domain::{DeathReason, ExchangeName};
 
 mod kafka;
 mod rabbitmq;
@@ -64,7 +64,7 @@ fn check_recorded(name: &str, told: &Told<'_>) {
     let dialects: Vec<&str> = found.hops.iter().map(|hop| hop.dialect.as_str()).collect();
     assert_eq!(dialects, told.dialects, "{name}");
     let origin = &found.origin;
-    let exchange = origin.exchange.as_ref().map(|exchange| exchange.as_str());
+    let exchange = origin.exchange.as_ref().map(ExchangeName::as_str);
     let key = origin.routing_keys.first().map(String::as_str);
     assert_eq!(
         (
@@ -146,14 +146,6 @@ fn check_replay(name: &str, system: System, fixture: &Fixture, differ: &[&str]) 
             "{name}: {differing}"
         );
     }
-}
-
-fn deliveries(count: u64) -> Option<(u64, AttemptsKind)> {
-    Some((count, AttemptsKind::Deliveries))
-}
-
-fn retries(count: u64) -> Option<(u64, AttemptsKind)> {
-    Some((count, AttemptsKind::Retries))
 }
 
 /// Frameworks that leave the body alone do so here as well, so that a replay is the original again.

@@ -35,7 +35,7 @@ fn retry_chains_of_amqplib_as_recorded() {
             // The consumer published it to its retry queue itself, and nothing kept what was before.
             published: Some(("", "fx.count")),
             reason: DeathReason::Rejected,
-            attempts: retries(3),
+            attempts: Some((3, AttemptsKind::Retries)),
             ..Told::default()
         },
     );
@@ -52,7 +52,7 @@ fn frameworks_on_rabbitmq_as_recorded() {
             class: "E_STOCK",
             message: "no stock",
             reason: DeathReason::Rejected,
-            attempts: retries(2),
+            attempts: Some((2, AttemptsKind::Retries)),
             // By what it kept there, Rascal gives the consumer its routing key back.
             differ: &["rascal"],
             ..Told::default()
@@ -66,7 +66,7 @@ fn frameworks_on_rabbitmq_as_recorded() {
             published: Some(("fx.celery", "fx.celery")),
             endpoint: "shop.take",
             reason: DeathReason::Rejected,
-            attempts: retries(2),
+            attempts: Some((2, AttemptsKind::Retries)),
             // A retry is its own parent to Celery; the other would make the worker discard it.
             differ: &["parent_id", "expires"],
             ..Told::default()
@@ -82,7 +82,7 @@ fn frameworks_on_rabbitmq_as_recorded() {
             class: "ValueError",
             message: "no stock for ord-4711",
             reason: DeathReason::Rejected,
-            attempts: retries(2),
+            attempts: Some((2, AttemptsKind::Retries)),
             ..Told::default()
         },
     );
