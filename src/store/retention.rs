@@ -24,11 +24,12 @@ const PARTS: [(&str, &str); 4] = [
     ("discarded_dead_letters", "dead_letter"),
 ];
 
-/// What may never be removed: whose replay is not settled, and what still lies in an observed queue,
-/// where the next look would find it anew.
+/// What may never be removed: whose replay is not settled, what still lies in an observed queue, where
+/// the next look would find it anew, and what RabbitMQ may deliver again.
 const UNTOUCHED: &str = "(d.system <> 'rabbitmq' OR d.custody <> 'broker' OR d.status = 'gone') \
      AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.dead_letter = d.id \
-     AND r.state IN ('planned', 'sending', 'sent', 'passed', 'unknown'))";
+     AND r.state IN ('planned', 'sending', 'sent', 'passed', 'unknown')) \
+     AND NOT EXISTS (SELECT 1 FROM unacknowledged u WHERE u.dead_letter = d.id)";
 
 /// Which dead letters are removed, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
