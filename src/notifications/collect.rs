@@ -63,7 +63,11 @@ impl Collector {
         // Events that were noted while a backlog was read are counted before it is told: it is looked up
         // before they are settled, and again after.
         let ripe = self.store.untold_backlogs().await?;
-        while self.settle_events().await? {}
+        while self.settle_events().await? {
+            if self.stop.is_cancelled() {
+                return Ok(());
+            }
+        }
         if ripe.is_empty() {
             return Ok(());
         }

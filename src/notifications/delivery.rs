@@ -94,10 +94,13 @@ impl Delivery {
     }
 
     async fn make_message(&self, now: Timestamp) -> Result<bool, StoreError> {
-        let (notices, beyond) = self.store.notices(&self.target).await?;
         let since = now.minus(*self.config.window);
         let made = self.store.notifications_since(&self.target, since).await?;
         let budget = u64::from(self.config.limit).saturating_sub(made);
+        if budget == 0 {
+            return Ok(false);
+        }
+        let (notices, beyond) = self.store.notices(&self.target).await?;
         let told = told_at_once(&notices, beyond, budget);
         let Some(last) = told.last() else {
             return Ok(false);
@@ -187,12 +190,11 @@ impl Delivery {
 /// Which notices the next message tells: one, as long as the limit leaves more messages for the others;
 /// else all that wait.
 fn told_at_once(notices: &[Notice], beyond: u64, budget: u64) -> &[Notice] {
-    match (budget, notices) {
-        (0, _) | (_, []) => &[],
-        (1, _) => notices,
-        // So many that the receiver was away, or is being flooded.
-        _ if beyond > 0 => notices,
-        (_, [first, ..]) => std::slice::from_ref(first),
+    match notices {
+        // So many wait that the receiver was away, or is being flooded.
+        _ if budget <= 1 || beyond > 0 => notices,
+        [first, ..] => std::slice::from_ref(first),
+        [] => &[],
     }
 }
 
@@ -251,7 +253,6 @@ mod tests {
         check(22, 0, 10, 1);
         check(1, 0, 1, 1);
         check(13, 0, 1, 13);
-        check(13, 0, 0, 0);
         check(13, 7, 10, 13);
         check(0, 0, 10, 0);
     }

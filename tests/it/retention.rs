@@ -44,8 +44,9 @@ async fn open_store(folder: &TempDir) -> Store {
 
 async fn dead_letters(store: &Store) -> Vec<DeadLetterSummary> {
     let page = PageRequest::first(100);
-    let found = store.dead_letters(&Filter::default(), Timestamp::now(), &page);
-    found.await.unwrap().items
+    let filter = Filter::default();
+    let found = store.dead_letters(&filter, Timestamp::now(), &page).await;
+    found.unwrap().items
 }
 
 #[tokio::test]
