@@ -16,6 +16,7 @@ mod changes;
 mod crash;
 mod deliverability;
 mod engine;
+mod gate;
 mod handle;
 mod outcome;
 mod plan;
@@ -99,6 +100,7 @@ pub fn start(
         metrics: Arc::clone(metrics),
         snapshots,
         changes,
+        schemas: None,
     })
 }
 
