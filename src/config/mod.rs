@@ -204,6 +204,9 @@ mod tests {
             "rabbitmq.amqp_url",
         );
         check("[dead_letters]\nkafka_topics = ['a[']", "a[");
+        check("[schemas]\ngate_replays = true", "schemas.folder");
+        let types = "[[schemas.types]]\nevent_type = 'A'\nfile = 'a.json'\n".repeat(2);
+        check(&types, "\"A\" has two schemas");
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use serde::de::IgnoredAny;
+
 use super::SchemasError;
 use crate::config::SchemasConfig;
 use crate::sandbox::SchemaDocument;
@@ -80,6 +82,11 @@ fn folder(folder: Option<&Path>) -> Result<Vec<PathBuf>, SchemasError> {
 
 /// `OrderCreated` of `OrderCreated.schema.json`.
 fn event_type_of(path: &Path) -> Option<String> {
+    // The child says it too, but not of which file.
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
+        let fault = format!("is no JSON: {error}");
+        return Err(SchemasError::Fault { path, fault });
+    }
     let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
     let name = name.strip_suffix(".schema").unwrap_or(name);
     (!name.is_empty()).then(|| name.to_owned())
@@ -175,5 +182,14 @@ mod tests {
         fs::write(&large, vec![b' '; 1024 * 1024 + 1]).unwrap();
         let error = read(&config(large)).unwrap_err();
         assert!(matches!(error, SchemasError::TooLarge { .. }), "{error}");
+        let broken = folder.path().join("broken.json");
+        fs::write(&broken, "{").unwrap();
+        let error = read(&config(broken)).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("broken.json cannot be used: is no JSON"),
+            "{error}"
+        );
     }
 }

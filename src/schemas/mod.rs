@@ -29,8 +29,8 @@ pub enum SchemasError {
     TooMany { path: PathBuf, most: usize },
     #[error("the schema {path} cannot be used: {fault}")]
     Fault { path: PathBuf, fault: String },
-    #[error("the schemas cannot be checked")]
-    Sandbox(#[source] SandboxError),
+    #[error("the schemas cannot be checked: {}", crate::error_chain(.0))]
+    Sandbox(SandboxError),
 }
 
 /// What its schema says of a payload.
