@@ -82,11 +82,6 @@ fn folder(folder: Option<&Path>) -> Result<Vec<PathBuf>, SchemasError> {
 
 /// `OrderCreated` of `OrderCreated.schema.json`.
 fn event_type_of(path: &Path) -> Option<String> {
-    // The child says it too, but not of which file.
-    if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
-        let fault = format!("is no JSON: {error}");
-        return Err(SchemasError::Fault { path, fault });
-    }
     let name = path.file_name()?.to_str()?.strip_suffix(".json")?;
     let name = name.strip_suffix(".schema").unwrap_or(name);
     (!name.is_empty()).then(|| name.to_owned())
@@ -100,6 +95,11 @@ fn read_file(path: PathBuf, event_types: Vec<String>) -> Result<SchemaFile, Sche
     if text.len() as u64 > MOST_BYTES {
         let most = MOST_BYTES;
         return Err(SchemasError::TooLarge { path, most });
+    }
+    // The child says it too, but not of which file.
+    if let Err(error) = serde_json::from_str::<IgnoredAny>(&text) {
+        let fault = format!("is no JSON: {error}");
+        return Err(SchemasError::Fault { path, fault });
     }
     let name = path.file_name().unwrap_or(path.as_os_str());
     let name = name.to_string_lossy().into_owned();

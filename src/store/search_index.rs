@@ -34,17 +34,17 @@ pub(super) async fn add(
             event.aggregate_id.as_deref(),
         ],
     };
-    put(transaction, id.0, &searchable).await
+    put(transaction, id.0, searchable.document()).await
 }
 
 async fn put(
     transaction: &mut Transaction<'_, Sqlite>,
     id: i64,
-    searchable: &Searchable<'_>,
+    document: String,
 ) -> Result<(), StoreError> {
     sqlx::query("INSERT INTO search_index (rowid, terms) VALUES (?, ?)")
         .bind(id)
-        .bind(searchable.document())
+        .bind(document)
         .execute(&mut **transaction)
         .await?;
     Ok(())
@@ -55,6 +55,27 @@ impl Store {
     pub(super) async fn index_older(&self) -> Result<(), StoreError> {
         while self.index_older_chunk().await? {}
         Ok(())
+    }
+
+    /// What the index holds of the dead letters after one, oldest first: each with its document, which the
+    /// index itself does not keep.
+    pub async fn search_documents(
+        &self,
+        after: DeadLetterId,
+        limit: u32,
+    ) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
+        let rows: Vec<OlderRow> = sqlx::query_as(
+            "SELECT d.id, d.source, d.dlq, d.consumer, d.event_type, d.event_id, d.correlation_id, \
+             d.causation_id, d.aggregate_id, d.failure_class, d.failure_message, b.message_key, \
+             b.body, b.headers, b.properties FROM dead_letters d \
+             JOIN bodies b ON b.dead_letter = d.id WHERE d.id > ? ORDER BY d.id LIMIT ?",
+        )
+        .bind(after.0)
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await?;
+        let document = |row: OlderRow| Ok((DeadLetterId(row.id), row.document()?));
+        rows.into_iter().map(document).collect()
     }
 
     async fn index_older_chunk(&self) -> Result<bool, StoreError> {
@@ -106,6 +127,11 @@ struct OlderRow {
 
 impl OlderRow {
     async fn index(self, transaction: &mut Transaction<'_, Sqlite>) -> Result<(), StoreError> {
+        let id = self.id;
+        put(transaction, id, self.document()?).await
+    }
+
+    fn document(self) -> Result<String, StoreError> {
         let searchable = Searchable {
             message: &self.message.into_message()?,
             failure: [
@@ -123,7 +149,7 @@ impl OlderRow {
                 self.aggregate_id.as_deref(),
             ],
         };
-        put(transaction, self.id, &searchable).await
+        Ok(searchable.document())
     }
 }
 

@@ -1,4 +1,4 @@
-//! `cargo xtask bench NAME`: one bench of the crate, with the brokers that it needs.
+//! `cargo xtask bench NAME [ARGUMENT]...`: one bench of the crate, with the brokers that it needs.
 
 use std::fs;
 
@@ -19,12 +19,13 @@ const BENCH_KAFKA: KafkaSettings = KafkaSettings {
     lanes: 0,
 };
 
-pub(crate) fn run(workspace: &Workspace, name: &str) -> Result<()> {
+pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[&str]) -> Result<()> {
     stop_on_interrupt(workspace.started.clone(), Interruption::CutShort)?;
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
     eprintln!("building the bench (usually 10 to 20 minutes the first time)");
     process::run(&mut workspace.cargo(&["bench", "--no-run", "--bench", name]))?;
-    let mut bench = workspace.cargo(&["bench", "--bench", name]);
+    let mut bench = workspace.cargo(&["bench", "--bench", name, "--"]);
+    bench.args(arguments);
     if name == "sampling" {
         bench.envs(start_demo(workspace)?);
         bench.envs(start_fresh_kafka(workspace)?);

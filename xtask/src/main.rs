@@ -33,7 +33,8 @@ Usage: cargo xtask COMMAND
   demo break-gateway    let some of them fail again
   test                  run everything that continuous integration checks
   test --brokers all    the same, and the tests of RabbitMQ on 4.0 and 4.3 as well (root)
-  bench NAME            run one bench with the brokers that it needs
+  bench sampling        what one sample of 10,000 partitions costs, with the brokers that it needs
+  bench dead-letters [GROUP]  what dead letters cost: intake, search, replay, or all of these
   trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
                         with --short some minutes, with --seed N the choices of that run; what was
                         interrupted goes on where it was
@@ -62,7 +63,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["demo", "--detach"] => demo::run_detached(&workspace),
         ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),
         ["demo", "break-gateway"] => demo::set_gateway(&workspace, "break"),
-        ["bench", name] => bench::run(&workspace, name),
+        ["bench", name, arguments @ ..] => bench::run(&workspace, name, arguments),
         ["trial", "replay", options @ ..] => trial::run(&workspace, options),
         ["trial", "broker", broker, action] => trial::control(&workspace, broker, action),
         ["brokers"] => brokers::start_and_print(&workspace, &rabbitmq::SHARED),

@@ -1,8 +1,10 @@
 //! What is really set on a queue: its arguments merged with the policy and the operator policy.
 //!
 //! RabbitMQ names the merged policies itself (`effective_policy_definition`), but before 4.3 only once
-//! it has statistics of the queue. Until then the policy is known by name and every operator policy whose
-//! pattern matches is taken to apply, because one limit too many only makes Redrive more careful.
+//! it has statistics of the queue, and in those of an idle classic queue a later operator policy never
+//! appears. So the policy is known by name until then, and the operator policy that matches the queue is
+//! always counted; where that may be one of several all count, because one limit too many only makes
+//! Redrive more careful.
 
 use std::time::Duration;
 
