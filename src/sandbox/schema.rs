@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::error::Error;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
@@ -14,6 +15,9 @@ use crate::domain::{JsonNode, JsonStep};
 
 /// More violations than a person reads.
 const MOST_VIOLATIONS: usize = 20;
+
+/// A message may quote a whole list of what is allowed.
+const LONGEST_MESSAGE: usize = 300;
 
 /// Steps that one pattern may go back on one string.
 const BACKTRACKS: usize = 100_000;
@@ -133,17 +137,14 @@ fn violation(root: &JsonNode, error: &ValidationError<'_>) -> Violation {
         })
         .collect();
     let at = root.at(&steps).map_or(0, |node| node.span.start);
-    let message = match error.kind() {
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            steps.push(JsonStep::Name(name.to_owned()));
-            "is missing".to_owned()
-        }
-        _ => {
-            // Not the value itself: it stands in the payload, and it may be long.
-            let message = error.masked_with("it").to_string();
-            message.chars().take(300).collect()
-        }
+    let message = if let ValidationErrorKind::Required { property } = error.kind() {
+        let name = property.as_str().unwrap_or_default();
+        steps.push(JsonStep::Name(name.to_owned()));
+        "is missing".to_owned()
+    } else {
+        // Not the value itself: it stands in the payload, and it may be long.
+        let message = error.masked_with("it").to_string();
+        message.chars().take(LONGEST_MESSAGE).collect()
     };
     Violation {
         path: path(&steps),
@@ -157,7 +158,10 @@ fn path(steps: &[JsonStep]) -> String {
     let mut path = String::new();
     for step in steps {
         match step {
-            JsonStep::Index(index) => path.push_str(&format!("[{index}]")),
+            JsonStep::Index(index) => {
+                // Writing to a string cannot fail.
+                let _ = write!(path, "[{index}]");
+            }
             JsonStep::Name(name) => {
                 if !path.is_empty() {
                     path.push('.');

@@ -3,6 +3,7 @@
 //! the original text, byte for byte, and only what it changed is written anew.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use jaq_json::{Map, Val};
@@ -32,7 +33,7 @@ struct Splice<'a> {
     text: &'a str,
 }
 
-impl<'a> Splice<'a> {
+impl Splice<'_> {
     fn value(&self, node: &JsonNode, old: &Val, new: &Val, out: &mut String) {
         match (&node.kind, old, new) {
             _ if is_same(old, new) => out.push_str(&self.text[node.span.clone()]),
@@ -87,7 +88,8 @@ impl<'a> Splice<'a> {
         for (name, value) in new {
             if old.get(name).is_none() {
                 parts.begin(None);
-                parts.out.push_str(&format!("{name}{colon}{value}"));
+                // Writing to a string cannot fail.
+                let _ = write!(parts.out, "{name}{colon}{value}");
             }
         }
         parts.end();

@@ -150,12 +150,11 @@ impl Checker<'_> {
     }
 
     async fn ask(&mut self, name: &str, payload: &[u8]) -> Result<Answer, SandboxError> {
-        let mut worker = match self.worker.take() {
-            Some(worker) => worker,
-            None => {
-                let schemas = self.schemas.documents.as_ref().clone();
-                self.schemas.sandbox.start(Task::Check { schemas }).await?
-            }
+        let mut worker = if let Some(worker) = self.worker.take() {
+            worker
+        } else {
+            let schemas = self.schemas.documents.as_ref().clone();
+            self.schemas.sandbox.start(Task::Check { schemas }).await?
         };
         let answer = worker.check(name, payload).await?;
         self.worker = Some(worker);

@@ -68,7 +68,7 @@ impl SchemaView {
 fn row(violation: &Violation, shown: Option<&[u8]>) -> ViolationRow {
     let before = shown.and_then(|body| body.get(..violation.at));
     let place = before.map(|before| {
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         format!("line {line}")
     });
     ViolationRow {
