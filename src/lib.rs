@@ -16,6 +16,8 @@ pub mod metrics;
 pub mod notifications;
 pub mod replay;
 pub mod sampling;
+pub mod sandbox;
+pub mod schemas;
 pub mod store;
 pub mod web;
 

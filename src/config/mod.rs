@@ -9,6 +9,7 @@ mod error;
 mod grouping;
 mod notifications;
 mod retention;
+mod schemas;
 mod sections;
 mod values;
 
@@ -22,6 +23,7 @@ pub use error::ConfigError;
 pub use grouping::GroupingConfig;
 pub use notifications::{NotificationConfig, NotificationKind};
 pub use retention::RetentionConfig;
+pub use schemas::{SchemaConfig, SchemasConfig};
 pub use sections::{
     DeadLettersConfig, HttpConfig, LogConfig, LogFormat, ReplayConfig, SamplingConfig, StoreConfig,
     TelemetryConfig,
@@ -47,6 +49,7 @@ pub struct Config {
     pub replay: ReplayConfig,
     /// Webhooks; none by default.
     pub notifications: Vec<NotificationConfig>,
+    pub schemas: SchemasConfig,
     pub telemetry: TelemetryConfig,
     pub log: LogConfig,
 }
@@ -100,6 +103,7 @@ impl Config {
         self.retention.validate()?;
         notifications::validate(&self.notifications)?;
         notifications::validate_public_url(self.http.public_url.as_deref())?;
+        self.schemas.validate()?;
         self.kafka.iter().try_for_each(KafkaConfig::validate)?;
         self.rabbitmq
             .iter()
@@ -214,6 +218,9 @@ mod tests {
             "rabbitmq.amqp_url",
         );
         check("[dead_letters]\nkafka_topics = ['a[']", "a[");
+        check("[schemas]\ngate_replays = true", "schemas.folder");
+        let types = "[[schemas.types]]\nevent_type = 'A'\nfile = 'a.json'\n".repeat(2);
+        check(&types, "\"A\" has two schemas");
     }
 
     #[test]

@@ -35,5 +35,7 @@ mod replay_uncertain;
 mod retention;
 mod sampling;
 mod sampling_rabbitmq;
+mod sandbox;
+mod schemas;
 mod support;
 mod web;

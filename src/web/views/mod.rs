@@ -32,6 +32,7 @@ mod replay_form;
 mod replay_job;
 mod replays;
 mod retention_view;
+mod schema_view;
 mod stack_view;
 mod status;
 mod theme;
