@@ -36,7 +36,7 @@ pub(super) fn dead_letter(found: Found, body_limit: usize, now: Timestamp) -> Ne
         .and_then(|text| text.parse().ok());
     let body_omitted = match custody {
         _ if decoded.payload_absent => Some(points_elsewhere(&decoded.origin)),
-        Custody::Broker => omit_large_body(&mut message, body_limit),
+        Custody::Broker | Custody::Stream => omit_large_body(&mut message, body_limit),
         Custody::Store => None,
     };
     NewDeadLetter {

@@ -24,9 +24,11 @@ mod page;
 mod replay_jobs;
 mod replay_work;
 mod replays;
+mod returns;
 mod revisions;
 mod search_index;
 mod search_terms;
+mod streams;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -49,6 +51,7 @@ pub use overview::{DeadLetterTotal, DlqDepth};
 pub use page::{Page, PageRequest};
 pub use replay_work::{PlannedReplay, ReplayCandidate, TrackedReplay};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
+pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.

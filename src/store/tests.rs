@@ -78,7 +78,7 @@ fn cursor(next_offset: i64) -> KafkaCursor {
     }
 }
 
-fn entry() -> NewAuditEntry {
+pub(super) fn entry() -> NewAuditEntry {
     NewAuditEntry {
         at: NOW,
         actor: "alice".to_owned(),
