@@ -14,6 +14,7 @@ mod list;
 mod overview;
 mod replays;
 mod revisions;
+mod schemas;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header;
@@ -43,6 +44,7 @@ fn routes() -> Vec<Route> {
         ("post", "/dead-letters/{id}/revisions", revision),
         ("post", "/dead-letters/{id}/take", post(custody::take)),
         ("post", "/returns", post(custody::give_back)),
+        ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
         ("get", "/discards", get(discards::list)),
         ("post", "/discards", post(discards::discard)),
         ("post", "/restores", post(discards::restore)),
