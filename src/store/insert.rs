@@ -43,7 +43,7 @@ async fn touch_group(
 ) -> Result<bool, StoreError> {
     let classification = &letter.classification;
     let known: Option<(i64, i64)> =
-        sqlx::query_as("SELECT total, open FROM failure_groups WHERE id = ?")
+        sqlx::query_as("SELECT total, open + replaying FROM failure_groups WHERE id = ?")
             .bind(classification.group.as_str())
             .fetch_optional(&mut **transaction)
             .await?;
@@ -220,7 +220,7 @@ async fn link_replay(
         at: now,
         dead_letter: id,
     };
-    match super::replays::advance_in(transaction, replay, event, now).await {
+    match super::replay_transitions::advance_in(transaction, replay, event, now).await {
         // The header may come from another installation, or name a replay that was decided already.
         Ok(_) | Err(StoreError::NoSuchReplay(_) | StoreError::IllegalTransition(_)) => Ok(()),
         Err(error) => Err(error),
