@@ -33,5 +33,7 @@ mod replay_recovery;
 mod replay_uncertain;
 mod sampling;
 mod sampling_rabbitmq;
+mod sandbox;
+mod schemas;
 mod support;
 mod web;
