@@ -22,6 +22,7 @@ mod kafka_plan;
 mod letters;
 mod observe;
 mod parameterise;
+mod pointers;
 mod rabbitmq_intake;
 mod stream;
 mod take_one;

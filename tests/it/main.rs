@@ -17,6 +17,7 @@ mod kafka_edges;
 mod kafka_hostile;
 mod kafka_wire;
 mod metrics;
+mod pointers;
 mod prometheus;
 mod rabbitmq_actions;
 mod rabbitmq_custody;
