@@ -13,6 +13,7 @@ mod bulk_actions;
 mod classify;
 mod depth;
 mod discovery;
+mod give_back;
 mod identity;
 mod intake_metrics;
 mod intake_status;
@@ -21,8 +22,11 @@ mod kafka_plan;
 mod letters;
 mod observe;
 mod parameterise;
+mod pointers;
 mod rabbitmq_intake;
 mod retention;
+mod stream;
+mod take_one;
 mod trends;
 
 use std::sync::Arc;
@@ -31,9 +35,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use bulk_actions::BulkActions;
+pub use give_back::{MOST_RETURNS, ReturnReport};
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
 pub use retention::Retention;
+pub use take_one::Requester;
 pub use trends::follow_group_trends;
 
 use crate::config::Config;

@@ -33,9 +33,11 @@ mod replay_transitions;
 mod replay_work;
 mod replays;
 mod retention;
+mod returns;
 mod revisions;
 mod search_index;
 mod search_terms;
+mod streams;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -65,6 +67,7 @@ pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
 pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use retention::{Removal, Removed, RetentionRun, StoreSpace};
+pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.

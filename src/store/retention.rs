@@ -25,11 +25,13 @@ const PARTS: [(&str, &str); 4] = [
 ];
 
 /// What may never be removed: whose replay is not settled, what still lies in an observed queue, where
-/// the next look would find it anew, and what RabbitMQ may deliver again.
+/// the next look would find it anew, what RabbitMQ may deliver again, and what is on its way back into
+/// its queue.
 const UNTOUCHED: &str = "(d.system <> 'rabbitmq' OR d.custody <> 'broker' OR d.status = 'gone') \
      AND NOT EXISTS (SELECT 1 FROM replays r WHERE r.dead_letter = d.id \
      AND r.state IN ('planned', 'sending', 'sent', 'passed', 'unknown')) \
-     AND NOT EXISTS (SELECT 1 FROM unacknowledged u WHERE u.dead_letter = d.id)";
+     AND NOT EXISTS (SELECT 1 FROM unacknowledged u WHERE u.dead_letter = d.id) \
+     AND NOT EXISTS (SELECT 1 FROM returns b WHERE b.dead_letter = d.id AND b.state <> 'returned')";
 
 /// Which dead letters are removed, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
