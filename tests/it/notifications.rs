@@ -72,8 +72,7 @@ async fn a_backlog_is_one_message_which_survives_a_crash_and_a_new_group_is_anot
     receiver.answer(StatusCode::NO_CONTENT);
     let _service = serve(folder.path(), None);
     let again = eventually("the message is sent again", async || {
-        let received = receiver.received();
-        received.into_iter().nth(1)
+        receiver.received().into_iter().nth(1)
     })
     .await;
     assert_eq!(first.header("webhook-id"), again.header("webhook-id"));
@@ -222,12 +221,12 @@ async fn a_group_that_comes_back_is_told_and_a_refusal_is_shown_without_the_url(
         problem.contains("307") && problem.contains("not followed"),
         "{problem}"
     );
-    let received = receiver.received();
+    let requests = receiver.received();
     assert!(
-        received.iter().all(|one| one.path == "/hush"),
+        requests.iter().all(|one| one.path == "/hush"),
         "a redirect was followed"
     );
-    let notices = &received[0].json()["notices"];
+    let notices = &requests[0].json()["notices"];
     // The two events of one group are one notice.
     assert_eq!(notices.as_array().unwrap().len(), 1);
     assert_eq!(notices[0]["event"], "failure_group.regressed");

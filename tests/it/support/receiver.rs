@@ -67,12 +67,12 @@ async fn take(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let received = Received {
+    let request = Received {
         path: uri.path().to_owned(),
         headers,
         body: String::from_utf8(body.to_vec()).unwrap(),
     };
-    receiver.received.lock().unwrap().push(received);
+    receiver.received.lock().unwrap().push(request);
     let status = StatusCode::from_u16(receiver.status.load(Ordering::SeqCst)).unwrap();
     (status, [("location", "/elsewhere")]).into_response()
 }
