@@ -14,6 +14,7 @@ mod classify;
 mod depth;
 mod discovery;
 mod identity;
+mod import;
 mod intake_metrics;
 mod intake_status;
 mod kafka_intake;
@@ -29,6 +30,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use bulk_actions::BulkActions;
+pub use import::from_export;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
 

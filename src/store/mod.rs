@@ -26,6 +26,7 @@ mod replays;
 mod revisions;
 mod search_index;
 mod search_terms;
+mod transfer;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub use page::{Page, PageRequest};
 pub use replay_work::{PlannedReplay, ReplayCandidate, TrackedReplay};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use revisions::NewRevision;
+pub use transfer::ImportedDeadLetter;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.
 const READ_CONNECTIONS: u32 = 4;

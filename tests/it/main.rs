@@ -32,4 +32,5 @@ mod replay_uncertain;
 mod sampling;
 mod sampling_rabbitmq;
 mod support;
+mod transfer;
 mod web;
