@@ -18,13 +18,6 @@ pub(super) async fn insert_all(
 ) -> Result<Vec<Indexed>, StoreError> {
     let mut indexed = Vec::with_capacity(batch.len());
     for (batch_index, letter) in batch.iter().enumerate() {
-        if let Some(duplicate) = certain_duplicate(transaction, letter).await? {
-            tracing::debug!(
-                duplicate_of = duplicate,
-                "a redelivery of a stored dead letter"
-            );
-            continue;
-        }
         let group_is_new_or_regressed = touch_group(transaction, letter, now).await?;
         let id = insert_row(transaction, letter, now).await?;
         insert_body(transaction, id, letter).await?;
@@ -42,41 +35,6 @@ pub(super) async fn insert_all(
     Ok(indexed)
 }
 
-/// The stored row that this delivery surely repeats: redelivered, same fingerprint, and an identity
-/// that no second message shares (broker-facts C.4). Everything else is stored: duplicate before loss.
-async fn certain_duplicate(
-    transaction: &mut Transaction<'_, Sqlite>,
-    letter: &NewDeadLetter,
-) -> Result<Option<i64>, StoreError> {
-    let message_id = letter
-        .message
-        .properties
-        .as_ref()
-        .and_then(|p| p.message_id.as_ref());
-    if !letter.redelivered || (message_id.is_none() && letter.replay_id.is_none()) {
-        return Ok(None);
-    }
-    stored_twin(transaction, letter).await
-}
-
-async fn stored_twin(
-    transaction: &mut Transaction<'_, Sqlite>,
-    letter: &NewDeadLetter,
-) -> Result<Option<i64>, StoreError> {
-    let Position::RabbitMq { fingerprint, .. } = &letter.position else {
-        return Ok(None);
-    };
-    let twin = sqlx::query_scalar(
-        "SELECT id FROM dead_letters WHERE system = 'rabbitmq' AND cluster = ? AND fingerprint = ? \
-         ORDER BY id DESC LIMIT 1",
-    )
-    .bind(letter.cluster.as_str())
-    .bind(fingerprint)
-    .fetch_optional(&mut **transaction)
-    .await?;
-    Ok(twin)
-}
-
 /// Creates or refreshes the failure group and says whether it is new or regressed.
 async fn touch_group(
     transaction: &mut Transaction<'_, Sqlite>,
@@ -85,7 +43,7 @@ async fn touch_group(
 ) -> Result<bool, StoreError> {
     let classification = &letter.classification;
     let known: Option<(i64, i64)> =
-        sqlx::query_as("SELECT total, open FROM failure_groups WHERE id = ?")
+        sqlx::query_as("SELECT total, open + replaying FROM failure_groups WHERE id = ?")
             .bind(classification.group.as_str())
             .fetch_optional(&mut **transaction)
             .await?;
@@ -112,11 +70,6 @@ async fn insert_row(
     letter: &NewDeadLetter,
     now: Timestamp,
 ) -> Result<DeadLetterId, StoreError> {
-    let twin = if letter.redelivered {
-        stored_twin(transaction, letter).await?
-    } else {
-        None
-    };
     let keys = PositionKeys::of(&letter.position);
     let decoded = &letter.decoded;
     let listed_message = decoded.failure.message.as_deref().map(cut_for_lists);
@@ -125,9 +78,9 @@ async fn insert_row(
         "INSERT INTO dead_letters (system, cluster, vhost, dlq, topic_id, partition, log_offset, \
          fingerprint, status, custody, dead_at_ms, indexed_at_ms, reason, source, consumer, \
          failure_class, failure_message, event_id, event_type, correlation_id, causation_id, \
-         aggregate_id, failure_group, size, attempts, attempts_kind, died_from_replay, \
-         possible_duplicate_of) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-         ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         aggregate_id, failure_group, size, attempts, attempts_kind, died_from_replay) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
+         ?)",
     )
     .bind(letter.position.system().as_str())
     .bind(letter.cluster.as_str())
@@ -159,7 +112,6 @@ async fn insert_row(
     )
     .bind(decoded.attempts.map(|(_, kind)| attempts_kind_name(kind)))
     .bind(letter.replay_id.map(|id| id.to_string()))
-    .bind(twin)
     .execute(&mut **transaction)
     .await?;
     Ok(DeadLetterId(result.last_insert_rowid()))
@@ -268,7 +220,7 @@ async fn link_replay(
         at: now,
         dead_letter: id,
     };
-    match super::replays::advance_in(transaction, replay, event, now).await {
+    match super::replay_transitions::advance_in(transaction, replay, event, now).await {
         // The header may come from another installation, or name a replay that was decided already.
         Ok(_) | Err(StoreError::NoSuchReplay(_) | StoreError::IllegalTransition(_)) => Ok(()),
         Err(error) => Err(error),

@@ -11,6 +11,7 @@
 mod audit;
 mod bulk_actions;
 mod changes;
+mod custody;
 mod dead_letters;
 mod error;
 mod failure_groups;
@@ -20,7 +21,10 @@ mod intake;
 mod message_rows;
 mod overview;
 mod page;
+mod replay_contents;
 mod replay_jobs;
+mod replay_outcomes;
+mod replay_transitions;
 mod replay_work;
 mod replays;
 mod revisions;
@@ -40,13 +44,16 @@ pub use audit::{
     AuditEntry, AuditFault, AuditFilter, AuditHead, AuditReport, NewAuditEntry, verify_audit,
 };
 pub use bulk_actions::NewBulkAction;
+pub use custody::CustodySession;
 pub use dead_letters::COUNTED;
 pub use error::StoreError;
 pub use failure_groups::{FailureGroup, NewestMember};
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
 pub use overview::{DeadLetterTotal, DlqDepth};
 pub use page::{Page, PageRequest};
-pub use replay_work::{PlannedReplay, ReplayCandidate, TrackedReplay};
+pub use replay_contents::ReplayContent;
+pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
+pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use revisions::NewRevision;
 pub use transfer::ImportedDeadLetter;
