@@ -16,18 +16,17 @@ async fn empty() -> Dashboard {
 }
 
 async fn export(dashboard: &Dashboard, filter: &str) -> String {
-    let url = dashboard.url("/api/v1/dead-letters/export");
-    let request = client().get(url).query(&[("filter", filter)]);
-    let response = request.send().await.unwrap();
+    let url = dashboard.url(&format!("/api/v1/dead-letters/export?filter={filter}"));
+    let response = client().get(url).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "application/x-ndjson");
     response.text().await.unwrap()
 }
 
 async fn import(dashboard: &Dashboard, lines: &str, dry_run: bool) -> Value {
-    let url = dashboard.url("/api/v1/dead-letters/import");
-    let request = client().post(url).query(&[("dry_run", dry_run)]);
-    let response = request.body(lines.to_owned()).send().await.unwrap();
+    let url = dashboard.url(&format!("/api/v1/dead-letters/import?dry_run={dry_run}"));
+    let request = client().post(url).body(lines.to_owned());
+    let response = request.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     response.json().await.unwrap()
 }
