@@ -13,6 +13,7 @@ mod list;
 mod overview;
 mod replays;
 mod revisions;
+mod schemas;
 mod transfer;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
@@ -50,6 +51,7 @@ fn routes() -> Vec<Route> {
             "/dead-letters/{id}/revisions/{number}",
             get(revisions::detail),
         ),
+        ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
         ("get", "/discards", get(discards::list)),
         ("post", "/discards", post(discards::discard)),
         ("post", "/restores", post(discards::restore)),
