@@ -27,9 +27,11 @@ mod replay_outcomes;
 mod replay_transitions;
 mod replay_work;
 mod replays;
+mod returns;
 mod revisions;
 mod search_index;
 mod search_terms;
+mod streams;
 mod transfer;
 
 use std::str::FromStr;
@@ -55,6 +57,7 @@ pub use replay_contents::ReplayContent;
 pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
 pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
+pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
 pub use transfer::ImportedDeadLetter;
 

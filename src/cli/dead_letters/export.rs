@@ -51,7 +51,7 @@ fn report(api: &ApiArgs, lines: usize, path: &std::path::Path) {
 async fn copy(response: &mut reqwest::Response, to: &mut impl Write) -> anyhow::Result<usize> {
     let mut lines = 0;
     while let Some(part) = response.chunk().await.context("the answer broke off")? {
-        lines += part.iter().filter(|byte| **byte == b'\n').count();
+        lines += part.split(|byte| *byte == b'\n').count() - 1;
         to.write_all(&part)?;
     }
     to.flush()?;

@@ -5,6 +5,7 @@
 
 mod audit;
 mod brokers;
+mod custody;
 mod dead_letters;
 mod discards;
 mod download;
@@ -51,6 +52,8 @@ fn routes() -> Vec<Route> {
             "/dead-letters/{id}/revisions/{number}",
             get(revisions::detail),
         ),
+        ("post", "/dead-letters/{id}/take", post(custody::take)),
+        ("post", "/returns", post(custody::give_back)),
         ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
         ("get", "/discards", get(discards::list)),
         ("post", "/discards", post(discards::discard)),

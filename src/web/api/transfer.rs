@@ -30,6 +30,7 @@ const EXPORT_BYTES: usize = 256 * 1024;
 const EXPLAINED_LINES: usize = 100;
 
 /// What an import did, or with `dry_run` would do.
+#[expect(clippy::struct_field_names, reason = "the names of the wire format")]
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Imported {
     dry_run: bool,
