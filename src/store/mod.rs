@@ -38,6 +38,7 @@ mod revisions;
 mod search_index;
 mod search_terms;
 mod streams;
+mod transfer;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -69,6 +70,7 @@ pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use retention::{Removal, Removed, RetentionRun, StoreSpace};
 pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
+pub use transfer::ImportedDeadLetter;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.
 const READ_CONNECTIONS: u32 = 4;
