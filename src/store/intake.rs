@@ -4,6 +4,7 @@ use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::insert::{insert_all, set_status};
+use super::prepared::PreparedBatch;
 use super::{Store, StoreError};
 use crate::domain::{
     ClusterName, DeadLetterId, DeadLetterStatus, FailureGroupId, NewDeadLetter, Offset, Partition,
@@ -104,6 +105,20 @@ impl Store {
         gaps: &[Gap],
         now: Timestamp,
     ) -> Result<Vec<Indexed>, StoreError> {
+        let batch = PreparedBatch::new(batch.to_vec())?;
+        self.index_prepared(cluster, &batch, cursors, gaps, now)
+            .await
+    }
+
+    /// The same with a batch that was prepared before.
+    pub async fn index_prepared(
+        &self,
+        cluster: &ClusterName,
+        batch: &PreparedBatch,
+        cursors: &[KafkaCursor],
+        gaps: &[Gap],
+        now: Timestamp,
+    ) -> Result<Vec<Indexed>, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let indexed = insert_all(&mut transaction, batch, now).await?;
         for cursor in cursors {
@@ -113,6 +128,7 @@ impl Store {
             put_gap(&mut transaction, cluster, gap, now).await?;
         }
         transaction.commit().await?;
+        self.announce_to_search(batch);
         Ok(indexed)
     }
 
@@ -123,9 +139,11 @@ impl Store {
         batch: &[NewDeadLetter],
         now: Timestamp,
     ) -> Result<Vec<Indexed>, StoreError> {
+        let batch = PreparedBatch::new(batch.to_vec())?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let indexed = insert_all(&mut transaction, batch, now).await?;
+        let indexed = insert_all(&mut transaction, &batch, now).await?;
         transaction.commit().await?;
+        self.announce_to_search(&batch);
         Ok(indexed)
     }
 
@@ -161,8 +179,10 @@ impl Store {
         {
             set_status(&mut transaction, row.id, DeadLetterStatus::Gone).await?;
         }
+        let fresh = PreparedBatch::new(fresh)?;
         let indexed = insert_all(&mut transaction, &fresh, now).await?;
         transaction.commit().await?;
+        self.announce_to_search(&fresh);
         Ok(indexed)
     }
 
