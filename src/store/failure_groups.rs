@@ -51,10 +51,15 @@ impl Store {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
             "SELECT {COLUMNS} FROM failure_groups g {NEWEST} WHERE TRUE"
         ));
-        if !filter.is_empty() {
+        if filter_sql::asks_index(filter) {
             query.push(" AND g.id IN (SELECT failure_group FROM ");
             filter_sql::push_source(&mut query, filter, now);
             query.push(")");
+        } else if !filter.is_empty() {
+            // Ends with the first member that matches, of a group that is shown anyway.
+            query.push(" AND EXISTS (SELECT 1 FROM ");
+            filter_sql::push_source(&mut query, filter, now);
+            query.push(" AND dead_letters.failure_group = g.id)");
         }
         let offset = page.key()?.unwrap_or(0).max(0);
         query

@@ -6,8 +6,8 @@ use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use super::prepared::PreparedBatch;
 use super::search_terms::Searchable;
-use super::{Store, StoreError};
-use crate::domain::{ConsumerGroup, DeadLetterId, NewDeadLetter};
+use super::{Store, StoreError, filter_sql};
+use crate::domain::{ConsumerGroup, DeadLetterId, Filter, NewDeadLetter};
 
 /// A larger batch is left to the follower.
 pub(super) const INDEXED_WITH_THE_ROWS: usize = 100;
@@ -94,6 +94,15 @@ impl Store {
         );
         let waiting: i64 = waiting.fetch_one(&self.reader).await?;
         Ok(u64::try_from(waiting).unwrap_or(0))
+    }
+
+    /// How many dead letters a filter does not see yet because it asks the index.
+    pub async fn search_backlog_of(&self, filter: &Filter) -> Result<u64, StoreError> {
+        if filter_sql::asks_index(filter) {
+            self.search_backlog().await
+        } else {
+            Ok(0)
+        }
     }
 
     /// Wakes the follower for a batch that it has to index.

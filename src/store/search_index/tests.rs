@@ -195,15 +195,20 @@ fn large_batch() -> Vec<NewDeadLetter> {
     letters.collect()
 }
 
+async fn store_batch(store: &Store, batch: &[NewDeadLetter]) -> Vec<i64> {
+    let cluster = "c".into();
+    let indexed = store
+        .index_kafka_batch(&cluster, batch, &[], &[], NOW)
+        .await;
+    indexed.unwrap().iter().map(|it| it.id.0).collect()
+}
+
 #[tokio::test]
 async fn a_large_batch_is_indexed_after_it_is_stored_and_a_small_one_waits_behind_it() {
     let (store, _folder, _url) = filled_store().await;
     let batch = large_batch();
-    let index = async |batch: &[NewDeadLetter]| {
-        let indexed = store.index_kafka_batch(&"c".into(), batch, &[], &[], NOW);
-        indexed.await.unwrap()
-    };
-    let ids: Vec<i64> = index(&batch).await.iter().map(|it| it.id.0).collect();
+    let index = async |batch: &[NewDeadLetter]| store_batch(&store, batch).await;
+    let ids = index(&batch).await;
     assert_eq!(ids, (4..104).chain([104]).collect::<Vec<_>>());
     index(&[letter(500, "afterwards", "com.x.FooException", "x")]).await;
     assert_eq!(store.search_backlog().await.unwrap(), 102);
@@ -223,8 +228,7 @@ async fn the_follower_wakes_for_a_batch_and_skips_what_has_left() {
     let (store, _folder, _url) = filled_store().await;
     let stop = CancellationToken::new();
     let follower = tokio::spawn(store.clone().follow_search_index(stop.clone()));
-    let indexed = store.index_kafka_batch(&"c".into(), &large_batch(), &[], &[], NOW);
-    indexed.await.unwrap();
+    store_batch(&store, &large_batch()).await;
     let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
     while store.search_backlog().await.unwrap() > 0 {
         assert!(std::time::Instant::now() < deadline, "nobody indexes");

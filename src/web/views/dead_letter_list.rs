@@ -49,6 +49,8 @@ struct Suggestion {
 #[template(path = "dead_letter_list.html")]
 pub(crate) struct DeadLetterList {
     sentence: String,
+    /// What the search index does not know yet.
+    behind: String,
     filter: String,
     filter_error: String,
     suggestions: Vec<Suggestion>,
@@ -100,6 +102,10 @@ impl DeadLetterList {
             ),
             None => (Page::empty(), 0),
         };
+        let behind = match &filter {
+            Some(filter) => state.store.search_backlog_of(filter).await?,
+            None => 0,
+        };
         let text = visit.query.get("filter").unwrap_or("");
         let rows = page.items.iter();
         let older = page
@@ -108,6 +114,7 @@ impl DeadLetterList {
         let newest = request.cursor.map(|_| visit.url_with("cursor", ""));
         Ok(Self {
             sentence: sentence(matching, filter.as_ref()),
+            behind: behind_words(behind),
             filter: text.to_owned(),
             filter_error,
             suggestions: suggestions(text),
@@ -188,6 +195,15 @@ fn sentence(matching: u64, filter: Option<&Filter>) -> String {
         Some(filter) if filter.is_empty() => format!("{letters} in all."),
         Some(filter) => format!("{letters} where {}.", filter.describe()),
     }
+}
+
+/// Empty if the index is not behind.
+fn behind_words(behind: u64) -> String {
+    if behind == 0 {
+        return String::new();
+    }
+    let letters = markup::counted(behind, "dead letter", "dead letters");
+    format!("{letters} are not in the search index yet and missing here; it is catching up.")
 }
 
 /// A filter's matches are not counted to the end.
