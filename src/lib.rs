@@ -6,6 +6,7 @@ pub mod app;
 pub mod brokers;
 pub mod cli;
 pub mod config;
+mod crash;
 pub mod dead_letters;
 pub mod demo;
 pub mod dialects;

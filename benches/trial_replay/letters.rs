@@ -79,7 +79,8 @@ async fn keep(
         let indexed = store.index_kafka_batch(cluster, letters, &[], &[], now);
         indexed.await?
     } else {
-        store.take_custody(letters, now).await?
+        let session = store.begin_custody().await?;
+        store.take_custody(&session, letters, now).await?
     };
     Ok(kept.into_iter().map(|indexed| indexed.id).collect())
 }

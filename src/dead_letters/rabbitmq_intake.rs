@@ -8,8 +8,9 @@ use crate::brokers::rabbitmq::amqp::{
 };
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, RabbitMqError};
 use crate::config::{QueueConfig, QueueCustody, RabbitMqConfig};
+use crate::crash;
 use crate::domain::{Custody, NewDeadLetter, Position, QueueStatus, System, Timestamp};
-use crate::store::StoreError;
+use crate::store::{CustodySession, StoreError};
 
 /// Messages of one transaction, and of one acknowledgement.
 const BATCH_MESSAGES: usize = 200;
@@ -133,6 +134,7 @@ impl RabbitMqIntake {
         }
         let (vhost, name) = (&self.queue.vhost, &self.queue.name);
         let mut consumer = ManagedConsumer::open(&self.config, vhost, name, PREFETCH).await?;
+        let mut lease = Lease::begin(self).await?;
         self.note(IntakeState::Reading);
         loop {
             let batch = tokio::select! {
@@ -140,10 +142,15 @@ impl RabbitMqIntake {
                 batch = consumer.next_batch(BATCH_MESSAGES, BATCH_WAIT) => batch?,
             };
             let backlog_is_read = batch.len() < BATCH_MESSAGES;
-            if let Some(last) = batch.last().map(|taken| taken.delivery_tag) {
-                self.take(batch).await?;
-                // The rows are on disk; only now may the queue forget the messages.
-                consumer.acknowledge_through(last).await?;
+            match batch.last().map(|taken| taken.delivery_tag) {
+                Some(last) => {
+                    lease.take(batch).await?;
+                    crash::point("custody.stored");
+                    // The rows are on disk; only now may the queue forget the messages.
+                    consumer.acknowledge_through(last).await?;
+                    crash::point("custody.acknowledged");
+                }
+                None => lease.note_idle(&consumer).await?,
             }
             if backlog_is_read {
                 // What was found at the start is no news to any alert.
@@ -152,24 +159,7 @@ impl RabbitMqIntake {
             }
         }
         consumer.close().await;
-        Ok(())
-    }
-
-    async fn take(&self, batch: Vec<TakenMessage>) -> Result<(), IntakeError> {
-        let now = Timestamp::now();
-        let letters: Vec<NewDeadLetter> = batch
-            .into_iter()
-            .map(|taken| self.letter(taken, now))
-            .collect();
-        let started = Instant::now();
-        let indexed = self.context.store.take_custody(&letters, now).await?;
-        let metrics = &self.context.metrics;
-        metrics.store_batch_written(letters.len(), started.elapsed());
-        intake_metrics::count(&self.context.metrics, &letters, &indexed);
-        self.context
-            .board
-            .add_indexed(&self.config.name, &self.source, indexed.len());
-        Ok(())
+        lease.end().await
     }
 
     fn letter(&self, taken: TakenMessage, now: Timestamp) -> NewDeadLetter {
@@ -191,5 +181,78 @@ impl RabbitMqIntake {
             self.context.config.dead_letters.body_limit_bytes,
             now,
         )
+    }
+}
+
+/// What one connection has taken, and what is known of its acknowledgements.
+struct Lease<'a> {
+    intake: &'a RabbitMqIntake,
+    session: CustodySession,
+    /// The store waits for the acknowledgement of some rows of this session.
+    is_open: bool,
+    /// Nothing that an earlier session took can come back any more.
+    earlier_are_settled: bool,
+}
+
+impl<'a> Lease<'a> {
+    async fn begin(intake: &'a RabbitMqIntake) -> Result<Self, IntakeError> {
+        Ok(Self {
+            intake,
+            session: intake.context.store.begin_custody().await?,
+            is_open: false,
+            earlier_are_settled: false,
+        })
+    }
+
+    async fn take(&mut self, batch: Vec<TakenMessage>) -> Result<(), IntakeError> {
+        let now = Timestamp::now();
+        let context = &self.intake.context;
+        let letter = |taken| self.intake.letter(taken, now);
+        let letters: Vec<NewDeadLetter> = batch.into_iter().map(letter).collect();
+        let started = Instant::now();
+        self.is_open = true;
+        let indexed = context
+            .store
+            .take_custody(&self.session, &letters, now)
+            .await?;
+        context
+            .metrics
+            .store_batch_written(letters.len(), started.elapsed());
+        intake_metrics::count(&context.metrics, &letters, &indexed);
+        let (cluster, source) = (&self.intake.config.name, &self.intake.source);
+        context.board.add_indexed(cluster, source, indexed.len());
+        Ok(())
+    }
+
+    /// Nothing is held, so all that was taken has been acknowledged.
+    async fn note_idle(&mut self, consumer: &ManagedConsumer) -> Result<(), IntakeError> {
+        self.close_acknowledgements().await?;
+        if !self.earlier_are_settled && consumer.is_alone_at_the_end().await? {
+            let (config, queue) = (&self.intake.config, &self.intake.queue);
+            let place = (&queue.vhost, &queue.name);
+            let store = &self.intake.context.store;
+            store
+                .queue_was_read_to_its_end(&self.session, &config.name, place)
+                .await?;
+            self.earlier_are_settled = true;
+        }
+        Ok(())
+    }
+
+    async fn close_acknowledgements(&mut self) -> Result<(), IntakeError> {
+        if self.is_open {
+            self.intake
+                .context
+                .store
+                .acknowledged(&self.session)
+                .await?;
+            self.is_open = false;
+        }
+        Ok(())
+    }
+
+    /// After the last batch was acknowledged.
+    async fn end(mut self) -> Result<(), IntakeError> {
+        self.close_acknowledgements().await
     }
 }

@@ -1,5 +1,7 @@
 use super::{Account, MOST_HOPS, header_values};
-use crate::domain::{AttemptsKind, DeathReason, Decoded, Failure, Hop, Origin, Timestamp};
+use crate::domain::{
+    AttemptsKind, DeathReason, Decoded, ExchangeName, Failure, Hop, Origin, Timestamp,
+};
 
 /// Only the newest hop keeps its stack trace whole; a message of 1 MiB of headers must not become a
 /// row of many times that.
@@ -66,15 +68,31 @@ fn merged_origin(found: &[Decoded]) -> Origin {
     merged.endpoint = merged
         .endpoint
         .or_else(|| companions.iter().find_map(|origin| origin.endpoint.clone()));
-    // An account without a queue that knows a key kept that of the first publish, which the retry
-    // queues replaced in what the broker knows.
-    let key_of_first_publish = companions
-        .iter()
-        .find(|origin| origin.destination.is_none() && !origin.routing_keys.is_empty());
-    if let Some(origin) = key_of_first_publish {
+    restore_first_publish(&mut merged, &companions);
+    merged
+}
+
+/// A consumer that publishes to its own retry queue replaces exchange and key in what the broker knows.
+/// Where it kept them elsewhere, those are the ones of the first publish.
+fn restore_first_publish(merged: &mut Origin, companions: &[&Origin]) {
+    let is_default = |exchange: &Option<ExchangeName>| {
+        exchange
+            .as_ref()
+            .is_none_or(|name| name.as_str().is_empty())
+    };
+    let with_key = || {
+        companions
+            .iter()
+            .filter(|origin| !origin.routing_keys.is_empty())
+    };
+    if is_default(&merged.exchange)
+        && let Some(origin) = with_key().find(|origin| !is_default(&origin.exchange))
+    {
+        merged.exchange.clone_from(&origin.exchange);
+        merged.routing_keys.clone_from(&origin.routing_keys);
+    } else if let Some(origin) = with_key().find(|origin| origin.destination.is_none()) {
         merged.routing_keys.clone_from(&origin.routing_keys);
     }
-    merged
 }
 
 fn merged_failure(found: &[Decoded]) -> Failure {

@@ -42,6 +42,9 @@ const COUNT: &str = "delayed-retry-count";
 const ORIGINAL_TIMESTAMP: &str = "delayed-retry-original-timestamp";
 const FIRST_PROCESSING: &str = "delayed-retry-first-processing-timestamp";
 
+/// So many of the headers below are those of a failure, one set a hop.
+const FAILURE_HEADERS: usize = 7;
+
 const RETRY_HEADERS: [KnownHeader; 10] = [
     KnownHeader::error(
         "delayed-retry-exception-class-name",
@@ -65,18 +68,36 @@ fn decode_dead_letter(_: &str, message: &Message) -> Option<Account> {
 }
 
 fn decode_retry(_: &str, message: &Message) -> Option<Account> {
-    let found = prepended_sets(message, &RETRY_HEADERS);
-    let hop = |set: &HeaderSet| {
-        let integer = |name| set.read(name, read::decimal);
-        let mut hop = hop(set, "delayed-retry", DELAYED_RETRY_TOPIC.name);
-        hop.attempts = integer(COUNT)
-            .and_then(read::count)
-            .map(|count| (count, AttemptsKind::Retries));
-        hop.origin.timestamp = integer(ORIGINAL_TIMESTAMP).and_then(read::milliseconds);
-        hop.first_failed_at = integer(FIRST_PROCESSING).and_then(read::milliseconds);
-        hop
+    // The counter and the two times are written anew at each retry and stand behind everything.
+    let found = prepended_sets(message, &RETRY_HEADERS[..FAILURE_HEADERS]);
+    let hop = |set: &HeaderSet| hop(set, "delayed-retry", DELAYED_RETRY_TOPIC.name);
+    let mut hops: Vec<Hop> = found.sets.iter().map(hop).collect();
+    let integer = |name| message.header(name).and_then(read::decimal);
+    let first_topic = hops.last()?.origin.clone();
+    let latest = hops.first_mut()?;
+    latest.attempts = integer(COUNT)
+        .and_then(read::count)
+        .map(|count| (count, AttemptsKind::Retries));
+    latest.first_failed_at = integer(FIRST_PROCESSING).and_then(read::milliseconds);
+    let endpoint = latest.origin.endpoint.clone();
+    let mut account = Account::of_hops(hops, found.rank)?;
+    // The later hops died in retry topics, from which nothing is to be replayed.
+    account.decoded.origin = Origin {
+        timestamp: integer(ORIGINAL_TIMESTAMP).and_then(read::milliseconds),
+        endpoint,
+        ..first_topic
     };
-    Account::of_hops(found.sets.iter().map(hop).collect(), found.rank)
+    Some(account)
+}
+
+/// What a method throws stands two causes below `SmallRye`'s own exception and is not in the headers:
+/// the cause that is there says nothing.
+const REFLECTION: &str = "java.lang.reflect.InvocationTargetException";
+
+/// The method of the application that threw, by `SmallRye`'s message about it.
+fn method(reason: &str) -> Option<String> {
+    let method = reason.strip_prefix("SRMSG00103: Exception thrown when calling the method ")?;
+    (method.len() <= 255).then(|| method.to_owned())
 }
 
 fn hop(set: &HeaderSet, prefix: &str, dialect: &str) -> Hop {
@@ -85,7 +106,8 @@ fn hop(set: &HeaderSet, prefix: &str, dialect: &str) -> Hop {
     let message = |name: &str| set.read(&format!("{prefix}-{name}"), read::message);
     let (exception, cause) = (class("exception-class-name"), class("cause-class-name"));
     let (reason, cause_message) = (message("reason"), message("cause"));
-    let failure = if cause.is_some() {
+    let endpoint = reason.as_deref().and_then(method);
+    let failure = if cause.as_deref().is_some_and(|class| class != REFLECTION) {
         Failure {
             class: cause,
             wrapper_class: exception,
@@ -106,6 +128,7 @@ fn hop(set: &HeaderSet, prefix: &str, dialect: &str) -> Hop {
             destination: set.read(&format!("{prefix}-topic"), read::name),
             partition: integer("partition").and_then(read::partition),
             offset: integer("offset").and_then(read::offset),
+            endpoint,
             ..Origin::default()
         },
         failure,

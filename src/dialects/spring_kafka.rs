@@ -84,7 +84,8 @@ fn decode(_: &str, message: &Message) -> Option<Account> {
     let tells = |set: &&HeaderSet| {
         set.has_any_of(&[ORIGINAL_TOPIC, ORIGINAL_OFFSET]) || failure(set) != Failure::default()
     };
-    let hops: Vec<Hop> = found.sets.iter().filter(tells).map(hop).collect();
+    let mut hops: Vec<Hop> = found.sets.iter().filter(tells).map(hop).collect();
+    give_the_only_failure_to_the_latest(&mut hops);
     let latest = hops.first()?;
     let origin = hops
         .iter()
@@ -98,6 +99,19 @@ fn decode(_: &str, message: &Message) -> Option<Account> {
     account.decoded.origin = origin;
     account.decoded.failure = failure.unwrap_or_default();
     Some(account)
+}
+
+/// Since 2.8 the exception of the death before is taken away and the new one written before the new
+/// `original` headers, so that it stands among those of the older death.
+fn give_the_only_failure_to_the_latest(hops: &mut [Hop]) {
+    let is_told = |hop: &&mut Hop| hop.failure != Failure::default();
+    let mut told = hops.iter_mut().filter(is_told);
+    if let (Some(only), None) = (told.next(), told.next()) {
+        let failure = std::mem::take(&mut only.failure);
+        if let Some(latest) = hops.first_mut() {
+            latest.failure = failure;
+        }
+    }
 }
 
 /// A record that failed again in a retry topic or in the DLT belongs to the topic before.

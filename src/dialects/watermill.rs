@@ -4,7 +4,7 @@
 use super::dialect::{Dialect, KnownHeader, OnReplay, Sign};
 use super::header_sets::replaced_set;
 use super::{Account, header_values as read};
-use crate::domain::{AttemptsKind, ConsumerGroup, DeathReason, Failure, Hop, Message, Origin};
+use crate::domain::{AttemptsKind, DeathReason, Failure, Hop, Message, Origin};
 
 const REASON: &str = "reason_poisoned";
 const TOPIC: &str = "topic_poisoned";
@@ -26,7 +26,10 @@ const HEADERS: [KnownHeader; 6] = [
     KnownHeader::error(REASON, "error of the handler"),
     KnownHeader::error(TOPIC, "topic from which it was read"),
     KnownHeader::error(HANDLER, "handler that failed"),
-    KnownHeader::error(SUBSCRIBER, "subscriber of the handler"),
+    KnownHeader::error(
+        SUBSCRIBER,
+        "Go type of the subscriber, which names no consumer group",
+    ),
     KnownHeader::retry_counter(RETRIES, "how often the requeuer sent it again"),
     KnownHeader {
         name: MESSAGE_ID,
@@ -46,7 +49,6 @@ fn decode(_: &str, message: &Message) -> Option<Account> {
         dialect: DIALECT.name.to_owned(),
         origin: Origin {
             destination: set.read(TOPIC, read::name),
-            consumer: set.read(SUBSCRIBER, read::name).map(ConsumerGroup::from),
             endpoint: set.read(HANDLER, read::name),
             ..Origin::default()
         },

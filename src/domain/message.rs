@@ -1,9 +1,14 @@
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// AMQP's content header must fit one frame of 131,072 bytes, else RabbitMQ closes the connection
-/// (rabbitmq4.md 5); what is left is for the other properties and the encoding.
-pub const MOST_AMQP_HEADER_BYTES: usize = 120_000;
+/// Headers of AMQP in their encoding, at most: they must fit one frame with the other properties, which
+/// are at most 255 bytes each, else RabbitMQ closes the connection (rabbitmq4.md 5). A frame has 131,072
+/// bytes by default, 8 of them its own.
+pub const MOST_AMQP_HEADER_BYTES: usize = 131_072 - 8 - 4096;
+
+/// Arrays and tables in each other, at most. `x-death`, the deepest header that means something, needs
+/// three; a level takes three levels of the JSON in which headers are stored, and 128 of those are read.
+pub const MOST_HEADER_NESTING: usize = 32;
 
 /// A message exactly as a broker gave it: nothing decoded, nothing reordered, nothing merged.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,10 +47,18 @@ impl Message {
         length(&self.key) + length(&self.body) + self.headers_size()
     }
 
-    /// Bytes of the headers in AMQP's encoding: each has the length of its name, its type, and the
-    /// length of its value beside name and value.
+    /// Bytes of the headers in AMQP's encoding.
     pub fn amqp_headers_size(&self) -> usize {
-        self.headers.len() * 6 + self.headers_size()
+        self.headers.iter().map(Header::amqp_size).sum()
+    }
+
+    /// The deepest header: so many arrays and tables in each other.
+    pub fn header_nesting(&self) -> usize {
+        let nesting = |header: &Header| match &header.value {
+            HeaderValue::Amqp(value) => value.nesting(),
+            HeaderValue::Null | HeaderValue::Bytes(_) => 0,
+        };
+        self.headers.iter().map(nesting).max().unwrap_or(0)
     }
 
     /// Header names and values together, in bytes.
@@ -84,6 +97,16 @@ impl Header {
     /// The name as text, if it is text.
     pub fn name_utf8(&self) -> Option<&str> {
         std::str::from_utf8(&self.name).ok()
+    }
+
+    /// Bytes of one field of an AMQP table: the length and the name, then the value.
+    fn amqp_size(&self) -> usize {
+        let value = match &self.value {
+            HeaderValue::Null => 1,
+            HeaderValue::Bytes(bytes) => 5 + bytes.len(),
+            HeaderValue::Amqp(value) => value.amqp_size(),
+        };
+        1 + self.name.len() + value
     }
 
     /// The name for display, with what is not UTF-8 replaced.
@@ -200,6 +223,32 @@ impl AmqpValue {
                 .find(|(field, _)| field == name)
                 .map(|(_, v)| v),
             _ => None,
+        }
+    }
+
+    /// Bytes in AMQP's encoding, the type included.
+    fn amqp_size(&self) -> usize {
+        match self {
+            Self::ShortString(text) => 2 + text.len(),
+            Self::LongString(bytes) | Self::ByteArray(bytes) => 5 + bytes.len(),
+            Self::Array(values) => 5 + values.iter().map(Self::amqp_size).sum::<usize>(),
+            Self::Table(fields) => {
+                let field = |(name, value): &(String, Self)| 1 + name.len() + value.amqp_size();
+                5 + fields.iter().map(field).sum::<usize>()
+            }
+            // The widest of the others: a type and eight bytes.
+            _ => 9,
+        }
+    }
+
+    fn nesting(&self) -> usize {
+        match self {
+            Self::Array(values) => 1 + values.iter().map(Self::nesting).max().unwrap_or(0),
+            Self::Table(fields) => {
+                let deepest = fields.iter().map(|(_, value)| value.nesting()).max();
+                1 + deepest.unwrap_or(0)
+            }
+            _ => 0,
         }
     }
 
@@ -342,6 +391,60 @@ mod tests {
         };
         let stored = serde_json::to_string(&message).unwrap();
         assert_eq!(serde_json::from_str::<Message>(&stored).unwrap(), message);
+    }
+
+    /// Tables and arrays in turn, `levels` in all.
+    fn nested(levels: usize) -> Message {
+        let value = (0..levels).fold(AmqpValue::Void, |inner, level| {
+            if level % 2 == 0 {
+                AmqpValue::Table(vec![("n".into(), inner)])
+            } else {
+                AmqpValue::Array(vec![inner])
+            }
+        });
+        Message {
+            headers: vec![Header::amqp("deep", value)],
+            ..Message::default()
+        }
+    }
+
+    #[test]
+    fn the_deepest_header_that_is_let_in_is_read_back() {
+        let table = |inner| AmqpValue::Table(vec![("n".into(), inner)]);
+        let tables = (0..MOST_HEADER_NESTING).fold(AmqpValue::Void, |inner, _| table(inner));
+        let message = Message {
+            headers: vec![Header::amqp("deep", tables)],
+            ..Message::default()
+        };
+        assert_eq!(message.header_nesting(), MOST_HEADER_NESTING);
+        let stored = serde_json::to_string(&message).unwrap();
+        assert_eq!(serde_json::from_str::<Message>(&stored).unwrap(), message);
+        for levels in [0, 1, 7] {
+            assert_eq!(nested(levels).header_nesting(), levels);
+        }
+    }
+
+    #[test]
+    fn the_size_of_headers_is_that_of_their_encoding() {
+        let check = |header: Header, expected: usize| {
+            let message = Message {
+                headers: vec![header],
+                ..Message::default()
+            };
+            assert_eq!(message.amqp_headers_size(), expected);
+        };
+        check(Header::text("name", "12345"), 1 + 4 + 5 + 5);
+        check(
+            Header::amqp("n", AmqpValue::ShortString("ab".to_owned())),
+            2 + 4,
+        );
+        check(Header::amqp("n", AmqpValue::I64(1)), 2 + 9);
+        let array = AmqpValue::Array(vec![AmqpValue::long_string("ab"); 2]);
+        check(Header::amqp("n", array.clone()), 2 + 5 + 2 * 7);
+        check(
+            Header::amqp("n", AmqpValue::Table(vec![("k".into(), array)])),
+            2 + 5 + 2 + 19,
+        );
     }
 
     #[test]

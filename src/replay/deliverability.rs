@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::render::render;
 use crate::dialects::headers_stripped_on_replay;
 use crate::domain::{
-    AmqpProperties, AmqpValue, DeadLetter, Destination, Header, HeaderValue,
-    MOST_AMQP_HEADER_BYTES, Message, Position, Replay, ReplayId, ReplayJobId, ReplayState, System,
+    AmqpProperties, AmqpValue, DeadLetter, Destination, Header, HeaderValue, MOST_HEADER_NESTING,
+    Message, Position, Replay, ReplayId, ReplayJobId, ReplayState, System,
 };
 
 /// What Redrive's Kafka producer takes at most.
@@ -280,19 +280,15 @@ fn changed_properties(
 /// The message as a replay would send it, with the headers that Redrive adds.
 fn sizes(letter: &DeadLetter, edited: &Message, user: &str, findings: &mut Findings) {
     const FEWER: &str = "remove or shorten some";
+    if edited.header_nesting() > MOST_HEADER_NESTING {
+        let reason = format!("hold more than {MOST_HEADER_NESTING} lists and tables in each other");
+        return findings.refused("headers", reason, "flatten them");
+    }
     let rendered = match render(letter, Some(edited), &sample_replay(letter), user) {
         Ok(rendered) => rendered,
         Err(error) => return findings.refused("headers", error.to_string(), FEWER),
     };
     let system = letter.summary.position.system();
-    let headers = rendered.amqp_headers_size();
-    if system == System::RabbitMq && headers > MOST_AMQP_HEADER_BYTES {
-        let reason = format!(
-            "take {headers} bytes with those that a replay adds, and {MOST_AMQP_HEADER_BYTES} fit \
-             one frame"
-        );
-        findings.refused("headers", reason, FEWER);
-    }
     let size = rendered.size();
     match system {
         System::Kafka if size > MOST_KAFKA_BYTES => {

@@ -13,7 +13,6 @@
 mod audience;
 mod brake;
 mod changes;
-mod crash;
 mod deliverability;
 mod engine;
 mod handle;
@@ -32,6 +31,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::crash;
 use crate::domain::{ClusterName, GlobError, NameFilter, Snapshot};
 use crate::metrics::Metrics;
 use crate::store::Store;

@@ -14,18 +14,15 @@ use crate::domain::conventions::{
     REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_ERROR, REPLAY_SOURCE,
 };
 use crate::domain::{
-    AmqpValue, DeadLetter, Destination, Header, HeaderValue, Message, Replay, System, sha256_hex,
+    AmqpValue, DeadLetter, Destination, Header, HeaderValue, MOST_AMQP_HEADER_BYTES, Message,
+    Replay, System, sha256_hex,
 };
-
-/// RabbitMQ's default `frame_max`, in which properties and headers must fit, less its own framing and
-/// the properties beside the headers, which are at most 255 bytes each.
-const MOST_FRAME_BYTES: usize = 131_072 - 8 - 4096;
 
 /// Why a replay cannot be sent as it is.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub(super) enum RenderError {
     #[error(
-        "its headers take {size} bytes and AMQP allows {MOST_FRAME_BYTES}; remove some by an edit"
+        "its headers take {size} bytes and AMQP allows {MOST_AMQP_HEADER_BYTES}; remove some by an edit"
     )]
     HeadersTooLarge { size: usize },
 }
@@ -138,36 +135,11 @@ fn fits(system: System, message: &Message) -> Result<(), RenderError> {
     if system == System::Kafka {
         return Ok(());
     }
-    let size = message.headers.iter().map(encoded_header_size).sum();
-    if size <= MOST_FRAME_BYTES {
+    let size = message.amqp_headers_size();
+    if size <= MOST_AMQP_HEADER_BYTES {
         Ok(())
     } else {
         Err(RenderError::HeadersTooLarge { size })
-    }
-}
-
-/// Bytes of one field of an AMQP table: the length and the name, then the value.
-fn encoded_header_size(header: &Header) -> usize {
-    let value = match &header.value {
-        HeaderValue::Null => 1,
-        HeaderValue::Bytes(bytes) => 5 + bytes.len(),
-        HeaderValue::Amqp(value) => encoded_value_size(value),
-    };
-    1 + header.name.len() + value
-}
-
-fn encoded_value_size(value: &AmqpValue) -> usize {
-    match value {
-        AmqpValue::ShortString(text) => 2 + text.len(),
-        AmqpValue::LongString(bytes) | AmqpValue::ByteArray(bytes) => 5 + bytes.len(),
-        AmqpValue::Array(values) => 5 + values.iter().map(encoded_value_size).sum::<usize>(),
-        AmqpValue::Table(fields) => {
-            let field =
-                |(name, value): &(String, AmqpValue)| 1 + name.len() + encoded_value_size(value);
-            5 + fields.iter().map(field).sum::<usize>()
-        }
-        // The widest of the others: a type and eight bytes.
-        _ => 9,
     }
 }
 

@@ -19,93 +19,47 @@ const LISTED_MESSAGE_CHARACTERS: usize = 400;
 /// Rows of one statement: few numbers, so that few statements are prepared, each once.
 const ROWS_A_STATEMENT: [usize; 3] = [64, 8, 1];
 
+/// Stores a batch and answers what became of each.
 pub(super) async fn insert_all(
     transaction: &mut Transaction<'_, Sqlite>,
     batch: &PreparedBatch,
     now: Timestamp,
 ) -> Result<Vec<Indexed>, StoreError> {
-    let mut indexed = Vec::with_capacity(batch.len());
-    let mut run = Run::default();
-    for (batch_index, entry) in batch.entries.iter().enumerate() {
-        if entry.letter.redelivered {
-            // It may repeat a message of this batch, which is therefore stored first.
-            run.insert(transaction, now, &mut indexed).await?;
-            run.twin = stored_twin(transaction, &entry.letter).await?;
-            if let Some(duplicate_of) = run.twin.filter(|_| is_unique(&entry.letter)) {
-                tracing::debug!(duplicate_of, "a redelivery of a stored dead letter");
-                run.twin = None;
-                continue;
-            }
-        }
-        run.entries.push((batch_index, entry));
+    if batch.is_empty() {
+        return Ok(Vec::new());
     }
-    run.insert(transaction, now, &mut indexed).await?;
-    Ok(indexed)
-}
-
-/// Dead letters that are stored together; only the first may be a redelivery.
-#[derive(Default)]
-struct Run<'a> {
-    /// Each with its index in the batch.
-    entries: Vec<(usize, &'a PreparedLetter)>,
-    /// What the first probably repeats.
-    twin: Option<i64>,
-}
-
-impl<'a> Run<'a> {
-    /// Stores them and begins anew.
-    async fn insert(
-        &mut self,
-        transaction: &mut Transaction<'_, Sqlite>,
-        now: Timestamp,
-        indexed: &mut Vec<Indexed>,
-    ) -> Result<(), StoreError> {
-        let run = std::mem::take(self);
-        if run.entries.is_empty() {
-            return Ok(());
-        }
-        let letters = run.entries.iter().map(|(_, entry)| &entry.letter);
-        let (arrivals, news) = Arrivals::of(transaction, letters, now).await?;
-        arrivals.write(transaction, now).await?;
-        let rows = run.rows(next_id(transaction).await?);
-        for chunk in chunks(&rows) {
-            insert_rows(transaction, chunk, now).await?;
-            insert_bodies(transaction, chunk).await?;
-        }
-        let documents = rows
-            .iter()
-            .map(|row| (row.id, row.entry.document.as_deref()));
-        search_index::add_new(transaction, &documents.collect::<Vec<_>>()).await?;
-        for row in &rows {
-            link_replay(transaction, row.id, &row.entry.letter, now).await?;
-        }
-        let stored = rows.iter().zip(&run.entries).zip(news);
-        indexed.extend(stored.map(|((row, (batch_index, _)), is_news)| Indexed {
+    let (arrivals, news) = Arrivals::of(transaction, batch.letters(), now).await?;
+    arrivals.write(transaction, now).await?;
+    let ids = (next_id(transaction).await?..).map(DeadLetterId);
+    let rows = ids.zip(&batch.entries).map(|(id, entry)| Row { id, entry });
+    let rows: Vec<Row<'_>> = rows.collect();
+    for chunk in chunks(&rows) {
+        insert_rows(transaction, chunk, now).await?;
+        insert_bodies(transaction, chunk).await?;
+    }
+    let documents = rows
+        .iter()
+        .map(|row| (row.id, row.entry.document.as_deref()));
+    search_index::add_new(transaction, &documents.collect::<Vec<_>>()).await?;
+    for row in &rows {
+        link_replay(transaction, row.id, &row.entry.letter, now).await?;
+    }
+    let stored = rows.iter().zip(news).enumerate();
+    Ok(stored
+        .map(|(batch_index, (row, is_news))| Indexed {
             id: row.id,
-            batch_index: *batch_index,
+            batch_index,
             group: row.entry.letter.classification.group.clone(),
             group_is_new_or_regressed: is_news,
             died_from_replay: row.entry.letter.replay_id,
-        }));
-        Ok(())
-    }
-
-    fn rows(&self, first_id: i64) -> Vec<Row<'a>> {
-        let entries = (first_id..).zip(self.entries.iter());
-        let row = |(id, &(_, entry))| Row {
-            id: DeadLetterId(id),
-            entry,
-            twin: self.twin.filter(|_| id == first_id),
-        };
-        entries.map(row).collect()
-    }
+        })
+        .collect())
 }
 
 /// One dead letter with the ID that it gets.
 struct Row<'a> {
     id: DeadLetterId,
     entry: &'a PreparedLetter,
-    twin: Option<i64>,
 }
 
 /// The ID after the last one that was ever given.
@@ -128,31 +82,6 @@ fn chunks<T>(mut rows: &[T]) -> Vec<&[T]> {
     chunks
 }
 
-/// Whether no second message has the identity of this one (broker-facts C.4): then a redelivery that is stored
-/// is surely the same. Everything else is stored: duplicate before loss.
-fn is_unique(letter: &NewDeadLetter) -> bool {
-    let properties = letter.message.properties.as_ref();
-    letter.replay_id.is_some() || properties.is_some_and(|p| p.message_id.is_some())
-}
-
-async fn stored_twin(
-    transaction: &mut Transaction<'_, Sqlite>,
-    letter: &NewDeadLetter,
-) -> Result<Option<i64>, StoreError> {
-    let Position::RabbitMq { fingerprint, .. } = &letter.position else {
-        return Ok(None);
-    };
-    let twin = sqlx::query_scalar(
-        "SELECT id FROM dead_letters WHERE system = 'rabbitmq' AND cluster = ? AND fingerprint = ? \
-         ORDER BY id DESC LIMIT 1",
-    )
-    .bind(letter.cluster.as_str())
-    .bind(fingerprint)
-    .fetch_optional(&mut **transaction)
-    .await?;
-    Ok(twin)
-}
-
 async fn insert_rows(
     transaction: &mut Transaction<'_, Sqlite>,
     rows: &[Row<'_>],
@@ -163,7 +92,7 @@ async fn insert_rows(
          log_offset, fingerprint, status, custody, dead_at_ms, indexed_at_ms, reason, source, \
          consumer, failure_class, failure_message, event_id, event_type, correlation_id, \
          causation_id, aggregate_id, failure_group, size, attempts, attempts_kind, \
-         died_from_replay, possible_duplicate_of) ",
+         died_from_replay) ",
     );
     query.push_values(rows, |mut values, row| push_row(&mut values, row, now));
     query.build().execute(&mut **transaction).await?;
@@ -203,8 +132,7 @@ fn push_row(values: &mut Separated<'_, Sqlite, &'static str>, row: &Row<'_>, now
         .push_bind(i64::try_from(letter.message.size()).unwrap_or(i64::MAX))
         .push_bind(decoded.attempts.map(|(count, _)| attempts(count)))
         .push_bind(decoded.attempts.map(|(_, kind)| attempts_kind_name(kind)))
-        .push_bind(letter.replay_id.map(|id| id.to_string()))
-        .push_bind(row.twin);
+        .push_bind(letter.replay_id.map(|id| id.to_string()));
 }
 
 async fn insert_bodies(

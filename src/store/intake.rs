@@ -132,21 +132,6 @@ impl Store {
         Ok(indexed)
     }
 
-    /// Stores messages that were taken from a RabbitMQ queue. When this returns they are on disk and
-    /// may be acknowledged.
-    pub async fn take_custody(
-        &self,
-        batch: &[NewDeadLetter],
-        now: Timestamp,
-    ) -> Result<Vec<Indexed>, StoreError> {
-        let batch = PreparedBatch::new(batch.to_vec())?;
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let indexed = insert_all(&mut transaction, &batch, now).await?;
-        transaction.commit().await?;
-        self.announce_to_search(&batch);
-        Ok(indexed)
-    }
-
     /// Replaces the window of an observed queue: what is in it is open, what was and is no more is
     /// *gone*. Messages that are already indexed keep their rows, matched by fingerprint as a multiset.
     pub async fn replace_window(
@@ -158,19 +143,19 @@ impl Store {
     ) -> Result<Vec<Indexed>, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let mut known = observed_rows(&mut transaction, cluster, vhost, queue).await?;
-        let mut fresh = Vec::new();
-        for letter in window {
+        let (mut fresh, mut window_indexes) = (Vec::new(), Vec::new());
+        for (index, letter) in window.iter().enumerate() {
             let Position::RabbitMq { fingerprint, .. } = &letter.position else {
                 continue;
             };
-            match known.iter().position(|row| row.fingerprint == *fingerprint) {
-                Some(index) => {
-                    let row = known.swap_remove(index);
-                    if row.status == DeadLetterStatus::Gone.as_str() {
-                        set_status(&mut transaction, row.id, DeadLetterStatus::Open).await?;
-                    }
+            if let Some(known_at) = known.iter().position(|row| row.fingerprint == *fingerprint) {
+                let row = known.swap_remove(known_at);
+                if row.status == DeadLetterStatus::Gone.as_str() {
+                    set_status(&mut transaction, row.id, DeadLetterStatus::Open).await?;
                 }
-                None => fresh.push(letter.clone()),
+            } else {
+                fresh.push(letter.clone());
+                window_indexes.push(index);
             }
         }
         for row in known
@@ -180,7 +165,10 @@ impl Store {
             set_status(&mut transaction, row.id, DeadLetterStatus::Gone).await?;
         }
         let fresh = PreparedBatch::new(fresh)?;
-        let indexed = insert_all(&mut transaction, &fresh, now).await?;
+        let mut indexed = insert_all(&mut transaction, &fresh, now).await?;
+        for entry in &mut indexed {
+            entry.batch_index = window_indexes[entry.batch_index];
+        }
         transaction.commit().await?;
         self.announce_to_search(&fresh);
         Ok(indexed)

@@ -12,6 +12,7 @@ mod arrivals;
 mod audit;
 mod bulk_actions;
 mod changes;
+mod custody;
 mod dead_letters;
 mod error;
 mod failure_groups;
@@ -43,6 +44,7 @@ pub use audit::{
     AuditEntry, AuditFault, AuditFilter, AuditHead, AuditReport, NewAuditEntry, verify_audit,
 };
 pub use bulk_actions::NewBulkAction;
+pub use custody::CustodySession;
 pub use dead_letters::COUNTED;
 pub use error::StoreError;
 pub use failure_groups::{FailureGroup, NewestMember};

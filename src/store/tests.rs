@@ -5,12 +5,12 @@ use uuid::Uuid;
 use super::*;
 use crate::domain::*;
 
-struct Fixture {
-    store: Store,
+pub(super) struct Fixture {
+    pub(super) store: Store,
     _folder: TempDir,
 }
 
-async fn fixture() -> Fixture {
+pub(super) async fn fixture() -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
     Fixture {
@@ -19,7 +19,7 @@ async fn fixture() -> Fixture {
     }
 }
 
-const NOW: Timestamp = Timestamp(1_000_000);
+pub(super) const NOW: Timestamp = Timestamp(1_000_000);
 
 fn all() -> Filter {
     Filter::default()
@@ -35,7 +35,7 @@ fn kafka_letter(offset: i64) -> NewDeadLetter {
     letter(position, Custody::Broker)
 }
 
-fn queue_letter(fingerprint: &str, custody: Custody) -> NewDeadLetter {
+pub(super) fn queue_letter(fingerprint: &str, custody: Custody) -> NewDeadLetter {
     let position = Position::RabbitMq {
         vhost: "/".into(),
         queue: "orders.dlq".into(),
@@ -319,59 +319,6 @@ async fn an_edit_builds_on_the_revision_that_its_author_saw() {
     assert_eq!(original, kafka_letter(0).message);
     let edited = store.message(id, RevisionNumber(1)).await.unwrap();
     assert_eq!(edited.body, Some(Bytes::from_static(b"repaired")));
-}
-
-#[tokio::test]
-async fn a_redelivery_is_dropped_only_if_its_identity_is_unique() {
-    let fixture = fixture().await;
-    let store = &fixture.store;
-    let first = queue_letter("f", Custody::Store);
-    store
-        .take_custody(std::slice::from_ref(&first), NOW)
-        .await
-        .unwrap();
-    let redelivered = NewDeadLetter {
-        redelivered: true,
-        ..first.clone()
-    };
-    let kept = store
-        .take_custody(std::slice::from_ref(&redelivered), NOW)
-        .await
-        .unwrap();
-    let kept = store.dead_letter_summary(kept[0].id).await.unwrap();
-    assert_eq!(kept.possible_duplicate_of, Some(DeadLetterId(1)));
-
-    let with_id = |redelivered| {
-        let properties = AmqpProperties {
-            message_id: Some("m".to_owned()),
-            ..AmqpProperties::default()
-        };
-        let message = Message {
-            properties: Some(Box::new(properties)),
-            ..first.message.clone()
-        };
-        NewDeadLetter {
-            message,
-            redelivered,
-            ..queue_letter("g", Custody::Store)
-        }
-    };
-    assert_eq!(
-        store
-            .take_custody(&[with_id(false)], NOW)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(
-        store
-            .take_custody(&[with_id(true)], NOW)
-            .await
-            .unwrap()
-            .len(),
-        0
-    );
 }
 
 #[tokio::test]

@@ -23,16 +23,16 @@ use crate::support::rabbitmq::{Vhost, bodies, body, fill, number, text};
 use crate::support::{eventually, kafka, unique};
 
 /// Sampling and intake in this process, on a store of their own.
-struct Redrive {
-    store: Store,
-    sampling: SamplingHandle,
-    observer: Observer,
+pub(crate) struct Redrive {
+    pub(crate) store: Store,
+    pub(crate) sampling: SamplingHandle,
+    pub(crate) observer: Observer,
     metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
 }
 
 impl Redrive {
-    async fn start(config: Config, folder: &TempDir) -> Self {
+    pub(crate) async fn start(config: Config, folder: &TempDir) -> Self {
         let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
         let store = Store::open(&url).await.unwrap();
         let config = Arc::new(config);
@@ -62,13 +62,13 @@ impl Redrive {
         }
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.lifecycle.stop_token().cancel();
         self.lifecycle.run_until_stopped().await.unwrap();
         self.store.close().await;
     }
 
-    async fn dead_letters(&self) -> Vec<DeadLetterSummary> {
+    pub(crate) async fn dead_letters(&self) -> Vec<DeadLetterSummary> {
         let page = PageRequest::first(1000);
         self.store
             .dead_letters(&Filter::default(), Timestamp::now(), &page)
@@ -77,7 +77,7 @@ impl Redrive {
             .items
     }
 
-    async fn await_dead_letters(&self, count: usize) -> Vec<DeadLetterSummary> {
+    pub(crate) async fn await_dead_letters(&self, count: usize) -> Vec<DeadLetterSummary> {
         eventually("the dead letters are indexed", async || {
             let found = self.dead_letters().await;
             (found.len() >= count).then_some(found)
@@ -86,7 +86,7 @@ impl Redrive {
     }
 }
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let mut config = Config::default();
     config.sampling.interval = HumanDuration::from_secs(1);
     config
@@ -188,7 +188,7 @@ async fn what_lay_in_a_dlq_at_its_discovery_is_in_the_first_value_of_its_counter
     redrive.stop().await;
 }
 
-fn with_queue(rabbitmq: RabbitMqConfig, queue: QueueConfig) -> Config {
+pub(crate) fn with_queue(rabbitmq: RabbitMqConfig, queue: QueueConfig) -> Config {
     let rabbitmq = RabbitMqConfig {
         queues: vec![queue],
         ..rabbitmq

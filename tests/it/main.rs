@@ -20,6 +20,7 @@ mod metrics;
 mod prometheus;
 mod rabbitmq_custody;
 mod rabbitmq_hostile;
+mod rabbitmq_managed;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
 mod replay_brake;

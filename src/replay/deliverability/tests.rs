@@ -49,9 +49,9 @@ fn headers_that_rabbitmq_would_not_take_are_refused() {
             "field whose name",
         ),
         (
-            Header::amqp("big", AmqpValue::long_string("x".repeat(120_000))),
+            Header::amqp("deep", (0..33).fold(text(), |inner, _| table("n", inner))),
             "headers",
-            "fit one frame",
+            "more than 32 lists and tables",
         ),
         (
             Header::amqp("big", AmqpValue::long_string("x".repeat(130_000))),

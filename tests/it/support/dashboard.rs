@@ -498,7 +498,8 @@ pub(crate) async fn fill(store: &Store) {
             })
         })
         .collect();
-    store.take_custody(&rabbit, now).await.unwrap();
+    let session = store.begin_custody().await.unwrap();
+    store.take_custody(&session, &rabbit, now).await.unwrap();
     edit(store, DeadLetterId(3), now).await;
     replay_in_every_state(store).await;
 }

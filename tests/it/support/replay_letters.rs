@@ -169,6 +169,8 @@ pub(crate) fn queue_letter(
 
 /// Stores dead letters of RabbitMQ and answers their IDs in order.
 pub(crate) async fn take(store: &Store, letters: &[NewDeadLetter]) -> Vec<DeadLetterId> {
-    let taken = store.take_custody(letters, Timestamp::now()).await.unwrap();
+    let session = store.begin_custody().await.unwrap();
+    let taken = store.take_custody(&session, letters, Timestamp::now());
+    let taken = taken.await.unwrap();
     taken.into_iter().map(|indexed| indexed.id).collect()
 }

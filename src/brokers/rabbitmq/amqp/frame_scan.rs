@@ -3,12 +3,10 @@
 //! The parser recurses into header tables, some ten kilobytes of stack a level, and it ends the
 //! connection over a name that is not UTF-8. So a message of a few kilobytes, which anybody may publish
 //! who may publish at all, would kill the process, and again at each redelivery. Both are repaired
-//! without changing the length of anything: an array or a table below [`MAX_NESTING`] becomes a byte
-//! array with the same bytes, and each byte that is not UTF-8 becomes a question mark.
+//! without changing the length of anything: an array or a table below [`MOST_HEADER_NESTING`] becomes a
+//! byte array with the same bytes, and each byte that is not UTF-8 becomes a question mark.
 
-/// Deeper than any header that means something (`x-death` needs three), and shallow enough for the
-/// store's JSON.
-pub(super) const MAX_NESTING: usize = 32;
+use crate::domain::MOST_HEADER_NESTING;
 
 /// Why a frame is not let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +148,7 @@ impl<'a> Cursor<'a> {
 
     /// A table with all that is in it.
     fn table(&mut self) -> Result<(), Malformed> {
-        let mut open = [(Container::default(), 0_usize); MAX_NESTING];
+        let mut open = [(Container::default(), 0_usize); MOST_HEADER_NESTING];
         let length = self.length()?;
         open[0] = (Container::Table, self.at + length);
         let mut depth = 1;
@@ -167,7 +165,7 @@ impl<'a> Cursor<'a> {
             if container == Container::Table {
                 self.short_string()?;
             }
-            let Some(inner) = self.value(depth < MAX_NESTING)? else {
+            let Some(inner) = self.value(depth < MOST_HEADER_NESTING)? else {
                 continue;
             };
             let length = self.length()?;
@@ -288,8 +286,8 @@ mod tests {
                         .all(|(old, new)| **old == kind && **new == b'x')
                 );
             };
-            check(MAX_NESTING - 1, Scan::Untouched);
-            check(MAX_NESTING, Scan::Repaired);
+            check(MOST_HEADER_NESTING - 1, Scan::Untouched);
+            check(MOST_HEADER_NESTING, Scan::Repaired);
             check(25_000, Scan::Repaired);
         }
     }
@@ -330,7 +328,7 @@ mod tests {
     #[test]
     fn what_passes_survives_the_store() {
         use crate::domain::{AmqpValue, Header, Message};
-        let deepest = (0..MAX_NESTING).fold(AmqpValue::Void, |inner, _| {
+        let deepest = (0..MOST_HEADER_NESTING).fold(AmqpValue::Void, |inner, _| {
             AmqpValue::Table(vec![("n".to_owned(), inner)])
         });
         let message = Message {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::connect::{ask, close, connect, refused, short};
 use super::convert::message_of;
+use super::count::count;
 use super::error::AmqpError;
 use crate::config::RabbitMqConfig;
 use crate::domain::{Message, QueueName, VhostName};
@@ -119,6 +120,12 @@ impl ManagedConsumer {
             .channel
             .basic_qos(self.prefetch, BasicQosOptions::default());
         ask("the barrier after an acknowledgement", barrier).await
+    }
+
+    /// Whether the queue has nothing more and no other consumer, whose messages could still come back.
+    pub async fn is_alone_at_the_end(&self) -> Result<bool, AmqpError> {
+        let counted = count(&self.connection, &self.queue).await?;
+        Ok(self.ahead.is_empty() && counted.ready == 0 && counted.consumers == 1)
     }
 
     /// Gives back what was not acknowledged and ends the connection.

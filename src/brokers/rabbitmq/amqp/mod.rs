@@ -12,6 +12,7 @@ mod acceptable;
 mod channel;
 mod connect;
 mod convert;
+mod count;
 mod custody_rules;
 mod error;
 mod fingerprint;

@@ -1,9 +1,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::options::{
-    BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use thiserror::Error;
@@ -11,6 +9,7 @@ use tokio::time::Instant;
 
 use super::connect::{ask, close, connect, refused, short};
 use super::convert::message_of;
+use super::count::count;
 use super::custody_rules::{GiveBack, observe_rule};
 use super::error::AmqpError;
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, QueueDetails, RabbitMqError};
@@ -188,28 +187,6 @@ async fn return_all(channel: &Channel, give_back: GiveBack) -> Result<(), AmqpEr
         ask("giving the messages back", returned).await?;
     }
     ask("closing the channel", channel.close(200, "done".into())).await
-}
-
-struct QueueCount {
-    ready: u32,
-    consumers: u32,
-}
-
-/// What the queue itself counts at this moment, on a channel that may close.
-async fn count(connection: &Connection, queue: &QueueName) -> Result<QueueCount, AmqpError> {
-    let channel = ask("opening a channel", connection.create_channel()).await?;
-    let options = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
-    let name = short(queue.as_str())?;
-    let declared = channel.queue_declare(name, options, FieldTable::default());
-    let counted = ask(format!("counting {queue}"), declared).await?;
-    ask("closing the channel", channel.close(200, "done".into())).await?;
-    Ok(QueueCount {
-        ready: counted.message_count(),
-        consumers: counted.consumer_count(),
-    })
 }
 
 /// A queue learns of a closed channel a moment later.

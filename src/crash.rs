@@ -1,15 +1,16 @@
-//! Places at which a test lets the process die, to prove what a crash there leaves behind.
+//! Places at which a test lets the process die, to prove what a crash there leaves behind: in a replay, and
+//! while messages are taken into custody.
 //!
 //! `REDRIVE_CRASH_AT=kafka.acked` dies when the process passes that point first, `kafka.acked:3` when
 //! it passes it the third time. Only builds with `debug_assertions` look at the variable.
 
-/// Passes a point of a replay. The name says what has just happened.
+/// Passes such a place. The name says what has just happened.
 #[cfg(not(debug_assertions))]
-pub(super) const fn point(_name: &str) {}
+pub(crate) const fn point(_name: &str) {}
 
-/// Passes a point of a replay. The name says what has just happened.
+/// Passes such a place. The name says what has just happened.
 #[cfg(debug_assertions)]
-pub(super) fn point(name: &str) {
+pub(crate) fn point(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,0 +1,215 @@
+//! Queues that are emptied into the store: what a crash leaves behind, and what becomes of rows that a
+//! look at the queue has left before.
+
+use std::path::Path;
+
+use redrive::brokers::rabbitmq::amqp::AmqpChannel;
+use redrive::config::{Config, QueueConfig, QueueCustody};
+use redrive::domain::{
+    AmqpProperties, ClusterName, Custody, DeadLetterStatus, DeadLetterSummary, Filter, Message,
+    QueueName, QueueRole, Timestamp,
+};
+use redrive::store::{PageRequest, Store};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::intake::{Redrive, with_queue};
+use crate::support::crashes::{Kill, Kills, run_and_kill, serve};
+use crate::support::eventually;
+use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, body, default_exchange, fill, text};
+
+fn dlq() -> QueueName {
+    QueueName::new("orders.dlq")
+}
+
+fn with_message_id(text: &str) -> Message {
+    Message {
+        properties: Some(Box::new(AmqpProperties {
+            message_id: Some("event-1".to_owned()),
+            ..AmqpProperties::default()
+        })),
+        ..body(text)
+    }
+}
+
+async fn publish(channel: &AmqpChannel, queue: &QueueName, message: &Message) {
+    channel
+        .publish(&default_exchange(), queue.as_str(), message)
+        .await
+        .unwrap();
+}
+
+fn in_custody(vhost: &Vhost, custody: QueueCustody) -> Config {
+    let queue = QueueConfig {
+        vhost: vhost.name.clone(),
+        name: dlq(),
+        role: Some(QueueRole::Dlq),
+        custody: Some(custody),
+    };
+    with_queue(vhost.config(), queue)
+}
+
+/// Writes `redrive.toml` for a process that has the queue in custody.
+fn write_config(vhost: &Vhost, folder: &Path) {
+    let config = vhost.config();
+    let (amqp, management) = (config.amqp_url.expose(), config.management_url.expose());
+    let settings = format!(
+        "[http]\nlisten = '127.0.0.1:0'\n[store]\nurl = 'sqlite:redrive.db'\n\
+         [sampling]\ninterval = '1s'\n[dead_letters]\nkafka_topics = ['no-topic-of-that-name']\n\
+         [[rabbitmq]]\nname = 'rabbitmq'\namqp_url = '{amqp}'\nmanagement_url = '{management}'\n\
+         [[rabbitmq.queues]]\nvhost = '{}'\nname = '{}'\nrole = 'dlq'\ncustody = 'managed'\n",
+        vhost.name,
+        dlq()
+    );
+    std::fs::write(folder.join("redrive.toml"), settings).unwrap();
+}
+
+async fn rows_in(folder: &Path) -> Vec<DeadLetterSummary> {
+    let url = format!("sqlite:{}", folder.join("redrive.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let page = PageRequest::first(10_000);
+    let all = Filter::default();
+    let found = store.dead_letters(&all, Timestamp::now(), &page).await;
+    store.close().await;
+    found.unwrap().items
+}
+
+async fn stop(mut child: Child) {
+    let pid = child.id().unwrap().to_string();
+    let asked = Command::new("kill").args(["-TERM", &pid]).status().await;
+    assert!(asked.unwrap().success());
+    child.wait().await.unwrap();
+}
+
+/// Equal messages in a managed queue whose reader is killed as told, then read to the end. Answers all
+/// rows and how many of them are marked as possible duplicates.
+async fn survive(message: &Message, count: usize, kills: &[Kill]) -> (usize, usize) {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    for _ in 0..count {
+        publish(&channel, &dlq(), message).await;
+    }
+    let expected = Some(count as u64);
+    vhost
+        .queue_once(&dlq(), |sample| sample.messages == expected)
+        .await;
+    let folder = tempfile::tempdir().unwrap();
+    write_config(&vhost, folder.path());
+    for kill in kills {
+        run_and_kill(folder.path(), kill, &Kills::default()).await;
+    }
+    let child = serve(folder.path(), None);
+    vhost
+        .queue_once(&dlq(), |sample| sample.messages == Some(0))
+        .await;
+    stop(child).await;
+    let rows = rows_in(folder.path()).await;
+    let marked = rows
+        .iter()
+        .filter(|row| row.possible_duplicate_of.is_some());
+    (rows.len(), marked.count())
+}
+
+const EQUAL_MESSAGES: usize = 450;
+
+#[tokio::test]
+async fn of_many_equal_messages_none_is_lost_by_a_kill_before_the_acknowledgement() {
+    let kill = [Kill::At("custody.stored:2".to_owned())];
+    for message in [body("equal"), with_message_id("equal")] {
+        let (rows, marked) = survive(&message, EQUAL_MESSAGES, &kill).await;
+        // The second batch was stored and came back.
+        assert!(rows > EQUAL_MESSAGES, "{rows}");
+        assert!(
+            rows - marked <= EQUAL_MESSAGES,
+            "{rows} rows, {marked} marked"
+        );
+    }
+}
+
+#[tokio::test]
+async fn of_many_equal_messages_none_is_lost_by_a_kill_after_the_acknowledgement() {
+    let kill = [Kill::At("custody.acknowledged:2".to_owned())];
+    for message in [body("equal"), with_message_id("equal")] {
+        let (rows, _) = survive(&message, EQUAL_MESSAGES, &kill).await;
+        assert_eq!(
+            rows, EQUAL_MESSAGES,
+            "nothing came back, whatever is marked"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_message_with_an_identity_is_stored_once_however_often_its_reader_dies() {
+    let kill = Kill::At("custody.stored".to_owned());
+    let kills = [kill.clone(), kill.clone(), kill];
+    assert_eq!(survive(&with_message_id("one"), 1, &kills).await, (1, 0));
+}
+
+/// RabbitMQ 4.3 delivers both as redelivered for the first time.
+#[tokio::test]
+async fn an_event_that_died_twice_with_the_same_bytes_is_kept_twice() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    let work = QueueName::new("orders");
+    let dead = [
+        text("x-dead-letter-exchange", ""),
+        text("x-dead-letter-routing-key", dlq().as_str()),
+    ];
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    channel.declare_queue(&work, &dead).await.unwrap();
+    let mut consumer = channel.consume(&work, 10).await.unwrap();
+    for _ in 0..2 {
+        publish(&channel, &work, &with_message_id("order")).await;
+    }
+    let mut deliveries = Vec::new();
+    for _ in 0..2 {
+        deliveries.push(consumer.next(REQUEST_TIMEOUT).await.unwrap().unwrap());
+    }
+    for delivery in deliveries {
+        delivery.reject().await.unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let redrive = Redrive::start(in_custody(&vhost, QueueCustody::Managed), &folder).await;
+    let rows = redrive.await_dead_letters(2).await;
+    redrive.stop().await;
+    assert!(rows.iter().all(|row| row.possible_duplicate_of.is_none()));
+}
+
+#[tokio::test]
+async fn what_was_observed_before_keeps_its_rows_when_the_queue_becomes_managed() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    fill(&channel, &dlq(), "m", 5).await;
+    fill(&channel, &dlq(), "m", 5).await;
+    let folder = TempDir::new().unwrap();
+    let mut observed = in_custody(&vhost, QueueCustody::Observe);
+    observed.dead_letters.observe_window = 7;
+    let redrive = Redrive::start(observed, &folder).await;
+    eventually("the queue may be looked at", async || {
+        let cluster = ClusterName::new("rabbitmq");
+        let looked = redrive.observer.look(&cluster, &vhost.name, &dlq()).await;
+        looked.ok().filter(|look| look.seen == 7)
+    })
+    .await;
+    let seen = redrive.dead_letters().await;
+    redrive.stop().await;
+
+    // The statistics forget the look first.
+    let managed = in_custody(&vhost, QueueCustody::Managed);
+    let redrive = Redrive::start(managed, &folder).await;
+    let rows = eventually("all are in the store", async || {
+        let rows = redrive.dead_letters().await;
+        let taken = rows.iter().filter(|row| row.custody == Custody::Store);
+        (taken.count() >= 10).then_some(rows)
+    })
+    .await;
+    redrive.stop().await;
+    assert_eq!(rows.len(), 10);
+    let kept = seen
+        .iter()
+        .filter(|old| rows.iter().any(|row| row.id == old.id));
+    assert_eq!(kept.count(), 7);
+    assert!(rows.iter().all(|row| row.status == DeadLetterStatus::Open));
+}
