@@ -27,9 +27,11 @@ mod replay_jobs;
 mod replay_work;
 mod replays;
 mod revisions;
+mod saved_filters;
 mod search_follower;
 mod search_index;
 mod search_terms;
+mod suggestions;
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -32,5 +32,6 @@ mod replay_recovery;
 mod replay_uncertain;
 mod sampling;
 mod sampling_rabbitmq;
+mod saved_filters;
 mod support;
 mod web;

@@ -4,6 +4,7 @@ use axum::response::Response;
 
 use super::bulk_form::discard_link;
 use super::frame::NavigationEntry;
+use super::saved_filters::SavedLink;
 use crate::domain::{
     DeadLetterStatus, DeadLetterSummary, Filter, FilterField, RevisionNumber, Timestamp,
 };
@@ -53,7 +54,12 @@ pub(crate) struct DeadLetterList {
     behind: String,
     filter: String,
     filter_error: String,
+    /// Terms with values that there are.
+    known: Vec<String>,
     suggestions: Vec<Suggestion>,
+    saved: Vec<SavedLink>,
+    can_save: bool,
+    csrf: String,
     groups: String,
     matching_words: String,
     replay_all: String,
@@ -106,6 +112,7 @@ impl DeadLetterList {
             Some(filter) => state.store.search_backlog_of(filter).await?,
             None => 0,
         };
+        let saved = state.store.saved_filters().await?;
         let text = visit.query.get("filter").unwrap_or("");
         let rows = page.items.iter();
         let older = page
@@ -117,7 +124,11 @@ impl DeadLetterList {
             behind: behind_words(behind),
             filter: text.to_owned(),
             filter_error,
+            known: state.store.suggested_terms().await?,
             suggestions: suggestions(text),
+            saved: saved.iter().map(|it| SavedLink::of(it, text)).collect(),
+            can_save: filter.as_ref().is_some_and(|filter| !filter.is_empty()),
+            csrf: visit.csrf.clone(),
             groups: Parameters::default()
                 .with("filter", text)
                 .url("/dead-letters"),
