@@ -15,7 +15,7 @@ use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay, Replay
 use super::audience::audiences;
 use super::changes::Changes;
 use super::deliverability::{Finding, deliverability};
-use super::outcome::count_outcome;
+use super::outcome::count_outcomes;
 use super::plan::{PlanContext, judge, sort_for_sending};
 use super::{
     Actor, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,
@@ -122,7 +122,8 @@ impl ReplayHandle {
         let detail = serde_json::json!({ "replay": id, "decision": decision.as_str() });
         let entry = entry("replay.resolve", actor, at, detail);
         let replay = self.store.resolve_unknown(id, event, &entry).await?;
-        count_outcome(&self.store, &self.metrics, &replay).await;
+        let changed = std::slice::from_ref(&replay);
+        count_outcomes(&self.store, &self.metrics, changed).await;
         self.changes.announce();
         Ok(replay)
     }
@@ -139,7 +140,7 @@ impl ReplayHandle {
         let cancelled = self.store.cancel_job(job, &entry).await?;
         for id in &cancelled {
             let replay = self.store.replay(*id).await?;
-            count_outcome(&self.store, &self.metrics, &replay).await;
+            count_outcomes(&self.store, &self.metrics, &[replay]).await;
         }
         self.changes.announce();
         Ok(cancelled)

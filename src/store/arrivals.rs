@@ -58,7 +58,7 @@ impl<'a> Arrivals<'a> {
             return Ok(false);
         }
         let known: Option<(i64, i64)> =
-            sqlx::query_as("SELECT total, open FROM failure_groups WHERE id = ?")
+            sqlx::query_as("SELECT total, open + replaying FROM failure_groups WHERE id = ?")
                 .bind(id.as_str())
                 .fetch_optional(&mut **transaction)
                 .await?;

@@ -224,7 +224,7 @@ impl Store {
 }
 
 #[derive(Debug, FromRow)]
-struct DetailRow {
+pub(super) struct DetailRow {
     #[sqlx(flatten)]
     message: MessageRow,
     body_omitted: Option<String>,
@@ -234,7 +234,10 @@ struct DetailRow {
 }
 
 impl DetailRow {
-    fn into_dead_letter(self, summary: DeadLetterSummary) -> Result<DeadLetter, StoreError> {
+    pub(super) fn into_dead_letter(
+        self,
+        summary: DeadLetterSummary,
+    ) -> Result<DeadLetter, StoreError> {
         Ok(DeadLetter {
             summary,
             message: self.message.into_message()?,

@@ -212,7 +212,7 @@ async fn link_replay(
         at: now,
         dead_letter: id,
     };
-    match super::replays::advance_in(transaction, replay, event, now).await {
+    match super::replay_transitions::advance_in(transaction, replay, event, now).await {
         // The header may come from another installation, or name a replay that was decided already.
         Ok(_) | Err(StoreError::NoSuchReplay(_) | StoreError::IllegalTransition(_)) => Ok(()),
         Err(error) => Err(error),

@@ -1,14 +1,15 @@
-//! What the replay engines read: candidates, what is planned or under way, what waits for its outcome.
+//! What the replay engines read: candidates, what is planned or under way.
 
 use bytes::Bytes;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
-use super::replays::{COLUMNS, ReplayRow, advance_in};
+use super::replay_transitions::advance_all_in;
+use super::replays::{COLUMNS, ReplayRow};
 use super::{NewAuditEntry, Store, StoreError, audit};
 use crate::domain::{
     ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Origin, Replay, ReplayEvent, ReplayId,
-    ReplayJobId, ReplayStateName, RevisionNumber, System, Timestamp, TopicName,
+    ReplayJobId, RevisionNumber, TopicName,
 };
 
 /// IDs in one `IN (…)` list.
@@ -38,20 +39,8 @@ pub struct ReplayCandidate {
 pub struct PlannedReplay {
     pub replay: Replay,
     pub key: Option<Bytes>,
-}
-
-/// A replay whose outcome is not settled, with what its dead letter tells.
-#[derive(Clone, Debug)]
-pub struct TrackedReplay {
-    pub replay: Replay,
-    pub system: System,
-    /// The cluster of the DLQ.
-    pub cluster: ClusterName,
-    pub dlq: String,
-    /// Topic or queue of origin.
-    pub source: Option<String>,
-    /// The consumer that failed.
-    pub consumer: Option<String>,
+    /// Bytes of the dead letter; an edit may have changed it a little.
+    pub size: u64,
 }
 
 impl Store {
@@ -96,12 +85,13 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<PlannedReplay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {COLUMNS}, {REPLAY_KEY} AS message_key FROM replays r \
-             WHERE state = 'planned' AND job = "
+            "SELECT {COLUMNS}, {REPLAY_KEY} AS message_key, \
+             (SELECT d.size FROM dead_letters d WHERE d.id = r.dead_letter) AS size \
+             FROM replays r WHERE state = 'planned' AND job = "
         ));
         query
             .push_bind(job.to_string())
-            .push(" AND json_extract(destination, '$.cluster') = ")
+            .push(" AND cluster = ")
             .push_bind(cluster.as_str())
             .push(" ORDER BY id LIMIT ")
             .push_bind(i64::from(limit));
@@ -113,7 +103,7 @@ impl Store {
     pub async fn sending_replays(&self, cluster: &ClusterName) -> Result<Vec<Replay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
             "SELECT {COLUMNS} FROM replays WHERE state = 'sending' \
-             AND json_extract(destination, '$.cluster') = "
+             AND cluster = "
         ));
         query.push_bind(cluster.as_str()).push(" ORDER BY id");
         let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&self.reader).await?;
@@ -145,7 +135,7 @@ impl Store {
             .push_bind(key)
             .push(" AND r.state = 'planned' AND r.job = ")
             .push_bind(replay.job.to_string())
-            .push(" AND json_extract(r.destination, '$.topic') = ")
+            .push(" AND r.topic = ")
             .push_bind(topic.as_str())
             .push(" ORDER BY r.id");
         let ids: Vec<String> = query.build_query_scalar().fetch_all(&self.reader).await?;
@@ -166,44 +156,18 @@ impl Store {
         .fetch_all(&mut *transaction)
         .await?;
         let ids: Vec<ReplayId> = planned.iter().filter_map(|id| id.parse().ok()).collect();
-        for id in &ids {
-            let event = ReplayEvent::Cancel { at: entry.at };
-            advance_in(&mut transaction, *id, event, entry.at).await?;
-        }
+        let cancel = |id: &ReplayId| (*id, ReplayEvent::Cancel { at: entry.at });
+        let events = ids.iter().map(cancel).collect();
+        advance_all_in(&mut transaction, events, entry.at).await?;
         audit::append(&mut transaction, &entry.with_detail("cancelled", &ids)).await?;
         transaction.commit().await?;
         Ok(ids)
     }
 
-    /// Replays in some of the states that changed since then, the last changed first.
-    pub async fn tracked_replays(
-        &self,
-        states: &[ReplayStateName],
-        changed_since: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<TrackedReplay>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "SELECT r.id, r.job, r.dead_letter, r.revision, r.destination, r.attempt, r.detail, \
-             r.updated_at_ms, d.system, d.cluster, d.dlq, d.source, d.consumer \
-             FROM replays r JOIN dead_letters d ON d.id = r.dead_letter WHERE r.state IN (",
-        );
-        let mut list = query.separated(", ");
-        for state in states {
-            list.push_bind(state.as_str());
-        }
-        query
-            .push(") AND r.updated_at_ms >= ")
-            .push_bind(changed_since.as_millis())
-            .push(" ORDER BY r.updated_at_ms DESC LIMIT ")
-            .push_bind(i64::from(limit));
-        let rows: Vec<TrackedRow> = query.build_query_as().fetch_all(&self.reader).await?;
-        rows.into_iter().map(TrackedRow::into_tracked).collect()
-    }
-
     /// Clusters to which replays are planned or being sent.
     pub async fn clusters_of_open_replays(&self) -> Result<Vec<ClusterName>, StoreError> {
         let names: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT json_extract(destination, '$.cluster') FROM replays \
+            "SELECT DISTINCT cluster FROM replays \
              WHERE state IN ('planned', 'sending')",
         )
         .fetch_all(&self.reader)
@@ -246,6 +210,7 @@ struct PlannedRow {
     #[sqlx(flatten)]
     replay: ReplayRow,
     message_key: Option<Vec<u8>>,
+    size: i64,
 }
 
 impl PlannedRow {
@@ -253,30 +218,7 @@ impl PlannedRow {
         Ok(PlannedReplay {
             replay: self.replay.into_replay()?,
             key: self.message_key.map(Bytes::from),
-        })
-    }
-}
-
-#[derive(Debug, FromRow)]
-struct TrackedRow {
-    #[sqlx(flatten)]
-    replay: ReplayRow,
-    system: String,
-    cluster: String,
-    dlq: String,
-    source: Option<String>,
-    consumer: Option<String>,
-}
-
-impl TrackedRow {
-    fn into_tracked(self) -> Result<TrackedReplay, StoreError> {
-        Ok(TrackedReplay {
-            replay: self.replay.into_replay()?,
-            system: self.system.parse().unwrap_or(System::Kafka),
-            cluster: self.cluster.into(),
-            dlq: self.dlq,
-            source: self.source,
-            consumer: self.consumer,
+            size: u64::try_from(self.size).unwrap_or(0),
         })
     }
 }

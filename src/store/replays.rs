@@ -1,5 +1,4 @@
-//! Replays and how jobs plan them. Only [`ReplayState::advance`] decides what may follow; here its
-//! answer is written together with the status of the dead letter.
+//! Replays and how jobs plan them.
 
 use std::collections::HashSet;
 
@@ -8,10 +7,11 @@ use sqlx::{FromRow, QueryBuilder, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::insert::set_status;
+use super::replay_transitions::{count_planned, encode_state};
 use super::{NewAuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    Brake, ClusterName, Custody, DeadLetterId, DeadLetterStatus, Destination, Replay, ReplayEvent,
-    ReplayId, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
+    Brake, ClusterName, Custody, DeadLetterId, DeadLetterStatus, Destination, Replay, ReplayId,
+    ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
 };
 
 pub(super) const COLUMNS: &str =
@@ -103,56 +103,11 @@ impl Store {
         if created.planned.is_empty() {
             return Ok(created);
         }
+        count_planned(&mut transaction, job.id, created.planned.len()).await?;
         let frozen = frozen_set(job, &created);
         audit::append(&mut transaction, &entry.with_detail("replays", &frozen)).await?;
         transaction.commit().await?;
         Ok(created)
-    }
-
-    /// Applies one event to one replay, on disk when this returns.
-    pub async fn advance_replay(
-        &self,
-        id: ReplayId,
-        event: ReplayEvent,
-        at: Timestamp,
-    ) -> Result<Replay, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let replay = advance_in(&mut transaction, id, event, at).await?;
-        transaction.commit().await?;
-        Ok(replay)
-    }
-
-    /// The same for a batch in one transaction. A refused transition leaves only its own replay as
-    /// it was; a failure of the database leaves all.
-    pub async fn advance_replays(
-        &self,
-        events: Vec<(ReplayId, ReplayEvent)>,
-        at: Timestamp,
-    ) -> Result<Vec<Result<Replay, StoreError>>, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let mut results = Vec::with_capacity(events.len());
-        for (id, event) in events {
-            match advance_in(&mut transaction, id, event, at).await {
-                Err(StoreError::Database(error)) => return Err(StoreError::Database(error)),
-                result => results.push(result),
-            }
-        }
-        transaction.commit().await?;
-        Ok(results)
-    }
-
-    /// A person's decision about an unknown replay, with its audit entry.
-    pub async fn resolve_unknown(
-        &self,
-        id: ReplayId,
-        decision: ReplayEvent,
-        entry: &NewAuditEntry,
-    ) -> Result<Replay, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let replay = advance_in(&mut transaction, id, decision, entry.at).await?;
-        audit::append(&mut transaction, entry).await?;
-        transaction.commit().await?;
-        Ok(replay)
     }
 
     /// Replays in some of the states, oldest job first and in the order in which it was planned.
@@ -305,93 +260,27 @@ async fn insert_planned(
     let destination =
         serde_json::to_string(&replay.destination).map_err(StoreError::corrupt("destination"))?;
     let detail = encode_state(&ReplayState::Planned)?;
+    let topic = match &replay.destination {
+        Destination::Kafka { topic, .. } => Some(topic.as_str()),
+        Destination::RabbitMq { .. } => None,
+    };
     sqlx::query(
-        "INSERT INTO replays (id, job, dead_letter, revision, destination, attempt, state, detail, \
-         updated_at_ms) SELECT ?1, ?2, ?3, ?4, ?5, COALESCE(MAX(attempt), 0) + 1, 'planned', ?6, ?7 \
-         FROM replays WHERE dead_letter = ?3",
+        "INSERT INTO replays (id, job, dead_letter, revision, destination, cluster, topic, attempt, \
+         state, detail, updated_at_ms) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, \
+         COALESCE(MAX(attempt), 0) + 1, 'planned', ?8, ?9 FROM replays WHERE dead_letter = ?3",
     )
     .bind(replay.id.to_string())
     .bind(job.id.to_string())
     .bind(replay.dead_letter.0)
     .bind(replay.revision.0)
     .bind(destination)
+    .bind(replay.destination.cluster().as_str())
+    .bind(topic)
     .bind(detail)
     .bind(job.created_at.as_millis())
     .execute(&mut **transaction)
     .await?;
     Ok(())
-}
-
-pub(super) async fn advance_in(
-    transaction: &mut Transaction<'_, Sqlite>,
-    id: ReplayId,
-    event: ReplayEvent,
-    at: Timestamp,
-) -> Result<Replay, StoreError> {
-    let mut query =
-        QueryBuilder::<Sqlite>::new(format!("SELECT {COLUMNS} FROM replays WHERE id = "));
-    query.push_bind(id.to_string());
-    let row: Option<ReplayRow> = query
-        .build_query_as()
-        .fetch_optional(&mut **transaction)
-        .await?;
-    let mut replay = row.ok_or(StoreError::NoSuchReplay(id))?.into_replay()?;
-    if matches!(event, ReplayEvent::Sending { .. }) {
-        is_running(transaction, replay.job).await?;
-    }
-    replay.state = replay.state.advance(event)?;
-    replay.updated_at = at;
-    sqlx::query("UPDATE replays SET state = ?, detail = ?, updated_at_ms = ? WHERE id = ?")
-        .bind(replay.state.name().as_str())
-        .bind(encode_state(&replay.state)?)
-        .bind(at.as_millis())
-        .bind(id.to_string())
-        .execute(&mut **transaction)
-        .await?;
-    update_dead_letter(transaction, &replay).await?;
-    Ok(replay)
-}
-
-/// A pause holds from the moment in which it is committed: nothing begins to be sent after it.
-async fn is_running(
-    transaction: &mut Transaction<'_, Sqlite>,
-    job: ReplayJobId,
-) -> Result<(), StoreError> {
-    let paused: i64 = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM replay_jobs WHERE id = ? AND state = 'paused')",
-    )
-    .bind(job.to_string())
-    .fetch_one(&mut **transaction)
-    .await?;
-    if paused == 0 {
-        Ok(())
-    } else {
-        Err(StoreError::JobPaused(job))
-    }
-}
-
-/// The newest replay decides what its dead letter waits for.
-async fn update_dead_letter(
-    transaction: &mut Transaction<'_, Sqlite>,
-    replay: &Replay,
-) -> Result<(), StoreError> {
-    let newest: u32 = sqlx::query_scalar("SELECT MAX(attempt) FROM replays WHERE dead_letter = ?")
-        .bind(replay.dead_letter.0)
-        .fetch_one(&mut **transaction)
-        .await?;
-    if newest != replay.attempt {
-        return Ok(());
-    }
-    let status = match replay.state.name() {
-        name if name.is_active() => DeadLetterStatus::Replaying,
-        ReplayStateName::Failed | ReplayStateName::Cancelled => DeadLetterStatus::Open,
-        _ => DeadLetterStatus::Replayed,
-    };
-    set_status(transaction, replay.dead_letter.0, status).await
-}
-
-fn encode_state(state: &ReplayState) -> Result<String, StoreError> {
-    serde_json::to_string(state).map_err(StoreError::corrupt("the state of a replay"))
 }
 
 #[derive(Debug, FromRow)]

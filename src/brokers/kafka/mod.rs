@@ -22,7 +22,7 @@ pub use consumer::{AssignedPartition, DlqConsumer};
 pub use error::KafkaError;
 pub use group_consumer::{GroupConsumer, StartAt};
 pub use partitioner::partition_for_key;
-pub use producer::{ReplayProducer, SendError};
+pub use producer::{Batching, ReplayProducer, SendError};
 pub use record::KafkaRecord;
 pub use scan::{ScanResult, scan_for_headers};
 

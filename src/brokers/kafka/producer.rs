@@ -54,8 +54,34 @@ impl PendingDelivery {
     }
 }
 
+/// How records are packed. A broker accepts or refuses a batch whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batching {
+    Together,
+    /// No record suffers for another.
+    OneByOne,
+}
+
+impl Batching {
+    const fn records_of_a_batch(self) -> &'static str {
+        match self {
+            Self::Together => "10000",
+            Self::OneByOne => "1",
+        }
+    }
+}
+
 impl ReplayProducer {
+    /// One that packs no two records together.
     pub fn new(config: &KafkaConfig, delivery_timeout: Duration) -> Result<Self, KafkaError> {
+        Self::with_batching(config, delivery_timeout, Batching::OneByOne)
+    }
+
+    pub fn with_batching(
+        config: &KafkaConfig,
+        delivery_timeout: Duration,
+        batching: Batching,
+    ) -> Result<Self, KafkaError> {
         let timeout = delivery_timeout.as_millis().to_string();
         let mut client = client_config(config);
         client
@@ -64,8 +90,7 @@ impl ReplayProducer {
             .set("message.timeout.ms", &timeout)
             .set("request.timeout.ms", &timeout)
             .set("linger.ms", "2")
-            // The broker accepts or refuses a batch whole: alone, no record suffers for another.
-            .set("batch.num.messages", "1")
+            .set("batch.num.messages", batching.records_of_a_batch())
             .set("queue.buffering.max.messages", "10000")
             .set("queue.buffering.max.kbytes", "65536")
             // A larger record is the broker's to refuse, with its own limit in the message.

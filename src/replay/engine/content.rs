@@ -1,27 +1,36 @@
-use crate::domain::{Message, Replay};
+use std::collections::HashMap;
+
+use crate::domain::{Message, Replay, ReplayId};
 use crate::replay::render::render;
 use crate::store::{Store, StoreError};
 
-/// Renders the message of a planned replay, or says why that will never work.
-pub(super) async fn load_message(
+/// Renders the messages of planned replays, or says of each why that will never work.
+pub(super) async fn load_messages(
     store: &Store,
-    replay: &Replay,
+    replays: &[&Replay],
     connection_user: &str,
-) -> Result<Result<Message, String>, StoreError> {
-    let loaded = async {
-        let letter = store.dead_letter(replay.dead_letter).await?;
-        let revision = match replay.revision.0 {
-            0 => None,
-            _ => Some(store.message(replay.dead_letter, replay.revision).await?),
+) -> Result<HashMap<ReplayId, Result<Message, String>>, StoreError> {
+    let contents = store.replay_contents(replays).await?;
+    let message = |replay: &&Replay| {
+        let rendered = match contents.get(&replay.dead_letter) {
+            Some(content) => {
+                let revision = content.revision.as_ref();
+                render(&content.letter, revision, replay, connection_user)
+                    .map_err(|error| error.to_string())
+            }
+            None => Err(missing(replay)),
         };
-        Ok::<_, StoreError>((letter, revision))
+        (replay.id, rendered)
     };
-    match loaded.await {
-        Ok((letter, revision)) => {
-            let rendered = render(&letter, revision.as_ref(), replay, connection_user);
-            Ok(rendered.map_err(|error| error.to_string()))
-        }
-        Err(error @ StoreError::Database(_)) => Err(error),
-        Err(error) => Ok(Err(error.to_string())),
+    Ok(replays.iter().map(message).collect())
+}
+
+fn missing(replay: &Replay) -> String {
+    match replay.revision.0 {
+        0 => format!("there is no dead letter {}", replay.dead_letter),
+        number => format!(
+            "dead letter {} has no revision {number}",
+            replay.dead_letter
+        ),
     }
 }

@@ -27,17 +27,18 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
 use super::changes::Changes;
-use super::outcome::count_outcome;
+use super::outcome::count_outcomes;
+use super::recovery::HANDOVER_LIMIT;
 
 pub(super) use closed::ClosedEngine;
 pub(super) use kafka::KafkaEngine;
 pub(super) use rabbitmq::RabbitMqEngine;
 
-/// Planned replays that an engine looks at together.
-const WINDOW: u32 = 1000;
+/// Planned replays that an engine looks at together: several rounds, between which nothing waits.
+const WINDOW: u32 = 10_000;
 
-/// Bytes of messages that are rendered and in flight together.
-const MOST_BYTES_IN_FLIGHT: usize = 16 * 1024 * 1024;
+/// Bytes of messages that are in flight together. As many again are being rendered meanwhile.
+const MOST_BYTES_IN_FLIGHT: u64 = 8 * 1024 * 1024;
 
 const FIRST_PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE_AFTER_ERROR: Duration = Duration::from_secs(30);
@@ -53,6 +54,11 @@ pub(super) enum EngineError {
     RabbitMq(#[from] AmqpError),
     #[error("the broker could not be reached: {0}")]
     NotReached(String),
+    #[error(
+        "the store took longer than {HANDOVER_LIMIT:?} to write down what was about to be sent, so it was \
+         not sent; is its disk busy?"
+    )]
+    StoreTooSlow,
 }
 
 /// What every engine has.
@@ -107,13 +113,11 @@ impl EngineContext {
         let mut changed = Vec::with_capacity(results.len());
         for result in results {
             match result {
-                Ok(replay) => {
-                    count_outcome(&self.store, &self.metrics, &replay).await;
-                    changed.push(replay);
-                }
+                Ok(replay) => changed.push(replay),
                 Err(error) => tracing::info!(%error, "a replay went another way meanwhile"),
             }
         }
+        count_outcomes(&self.store, &self.metrics, &changed).await;
         self.changes.announce();
         Ok(changed)
     }

@@ -2,17 +2,19 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
 
-use super::content::load_message;
+use super::content::load_messages;
 use super::pacing::Pacing;
 use super::{EngineContext, EngineError, MOST_BYTES_IN_FLIGHT, Next, refused, run_engine};
 use crate::brokers::rabbitmq::amqp::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 use crate::config::RabbitMqConfig;
-use crate::domain::{Destination, Message, ReplayEvent, ReplayId, Timestamp, VhostName};
+use crate::domain::{Destination, Message, Replay, ReplayEvent, ReplayId, Timestamp, VhostName};
 use crate::replay::crash;
 use crate::store::PlannedReplay;
 
-/// Replays whose confirm is awaited together: after a crash at most so many are unknown.
-const MOST_UNCONFIRMED: usize = 200;
+/// Replays whose confirm is awaited together. While they are with the broker, what it said of as many
+/// before is written down together with *sending* of as many after: a crash leaves at most twice as many
+/// unknown.
+const BATCH: usize = 100;
 
 /// A broker that throttles publishers stalls the publish itself, for which the confirm's own timeout
 /// does not count.
@@ -53,18 +55,58 @@ impl RabbitMqEngine {
     async fn work(&mut self) -> Result<Next, EngineError> {
         self.give_up_unconfirmed().await?;
         let allowed = self.pacing.load(&self.context).await?;
-        let mut planned = allowed.planned;
+        let planned = allowed.planned;
         if planned.is_empty() {
             if allowed.look_again.is_none() {
                 self.close_publisher().await;
             }
             return Ok(Next::WhenTold.or_in(allowed.look_again));
         }
-        while !planned.is_empty() && !self.context.stop.is_cancelled() {
-            let batch = take_batch(&mut planned);
-            self.send_batch(batch, &mut planned).await?;
-        }
+        self.send_all(planned).await?;
         Ok(Next::AtOnce)
+    }
+
+    /// Sends what goes to the virtual host of the first, batch by batch, until something goes wrong.
+    async fn send_all(&mut self, mut planned: Vec<PlannedReplay>) -> Result<(), EngineError> {
+        let Some(vhost) = planned.first().and_then(vhost_of).cloned() else {
+            return Ok(());
+        };
+        planned.retain(|planned| vhost_of(planned) == Some(&vhost));
+        let (mut outgoing, mut events) = self.prepare(take_batch(&mut planned)).await?;
+        // A broker that is down is found out here, while everything is still planned.
+        self.open_publisher(&vhost).await?;
+        let mut in_hand = Vec::new();
+        loop {
+            if self.context.stop.is_cancelled() {
+                (outgoing, planned) = (Vec::new(), Vec::new());
+            }
+            let next = async {
+                let ready = self.write_down(events, outgoing).await?;
+                let rendered = self.prepare(take_batch(&mut planned)).await;
+                Ok::<_, EngineError>((ready, rendered))
+            };
+            let (outcomes, next) = tokio::join!(self.publish(&in_hand), next);
+            let is_broken = outcomes.iter().any(is_unusable);
+            events = events_of(&in_hand, outcomes);
+            let (ready, rendered) = match next {
+                Ok((ready, Ok(rendered))) if !is_broken => (ready, rendered),
+                next => {
+                    // What waits was surely not sent.
+                    let ready = next.as_ref().map_or(&[][..], |(ready, _)| ready);
+                    let unsent = ready.iter().map(|m| (m.replay, ReplayEvent::ProvenAbsent));
+                    events.extend(unsent);
+                    self.context.advance(events).await?;
+                    self.close_publisher().await;
+                    next?.1?;
+                    return Ok(());
+                }
+            };
+            events.extend(rendered.1);
+            if ready.is_empty() && events.is_empty() && rendered.0.is_empty() {
+                return Ok(());
+            }
+            (in_hand, outgoing) = (ready, rendered.0);
+        }
     }
 
     /// RabbitMQ cannot be asked what a queue holds without touching it, so a person has to know, unless
@@ -86,69 +128,51 @@ impl RabbitMqEngine {
         Ok(())
     }
 
-    async fn send_batch(
-        &mut self,
-        batch: Vec<PlannedReplay>,
-        left: &mut Vec<PlannedReplay>,
-    ) -> Result<(), EngineError> {
-        let Some(vhost) = batch.first().and_then(vhost_of).cloned() else {
-            return Ok(());
-        };
-        let (outgoing, refusals) = self.prepare(batch, left).await?;
-        self.context.advance(refusals).await?;
-        if outgoing.is_empty() {
-            return Ok(());
-        }
-        // A broker that is down is found out here, while everything is still planned.
-        self.open_publisher(&vhost).await?;
-        crash::point("rabbitmq.prepared");
-        let outgoing = self.write_sending(outgoing).await?;
-        crash::point("rabbitmq.sending.committed");
-        let outcomes = self.publish(&outgoing).await;
-        crash::point("rabbitmq.confirmed");
-        self.write_outcomes(&outgoing, outcomes).await?;
-        crash::point("rabbitmq.sent.committed");
-        Ok(())
-    }
-
+    /// Renders messages, and refuses what will never be sent as it is.
     async fn prepare(
         &self,
         batch: Vec<PlannedReplay>,
-        left: &mut Vec<PlannedReplay>,
     ) -> Result<(Vec<OutgoingMessage>, Vec<(ReplayId, ReplayEvent)>), EngineError> {
+        let replays: Vec<&Replay> = batch.iter().map(|planned| &planned.replay).collect();
+        let mut messages = load_messages(&self.context.store, &replays, &self.user).await?;
         let mut outgoing = Vec::with_capacity(batch.len());
         let mut refusals = Vec::new();
-        let mut postponed = Vec::new();
-        let mut bytes = 0;
-        for planned in batch {
-            if bytes >= MOST_BYTES_IN_FLIGHT {
-                postponed.push(planned);
-                continue;
-            }
-            let replay = &planned.replay;
-            match load_message(&self.context.store, replay, &self.user).await? {
-                Ok(message) => {
-                    bytes += message.size();
-                    outgoing.extend(addressed(&planned, message));
-                }
-                Err(reason) => refusals.push((replay.id, refused(reason))),
+        for planned in &batch {
+            let id = planned.replay.id;
+            match messages.remove(&id) {
+                Some(Ok(message)) => outgoing.extend(addressed(planned, message)),
+                Some(Err(reason)) => refusals.push((id, refused(reason))),
+                None => {}
             }
         }
-        left.splice(0..0, postponed);
+        if !batch.is_empty() {
+            crash::point("rabbitmq.prepared");
+        }
         Ok((outgoing, refusals))
     }
 
-    /// Commits `sending` and answers what may leave now: what was cancelled meanwhile may not.
-    async fn write_sending(
+    /// Commits what became of earlier messages together with *sending* of the next, and answers what
+    /// may leave now: what was cancelled or paused meanwhile may not.
+    async fn write_down(
         &self,
+        mut events: Vec<(ReplayId, ReplayEvent)>,
         outgoing: Vec<OutgoingMessage>,
     ) -> Result<Vec<OutgoingMessage>, EngineError> {
         let at = Timestamp::now();
         let high_watermark = None;
+        let was_sent = !events.is_empty();
         let sending = outgoing
             .iter()
             .map(|message| (message.replay, ReplayEvent::Sending { at, high_watermark }));
-        let changed = self.context.advance(sending.collect()).await?;
+        events.extend(sending);
+        let changed = self.context.advance(events).await?;
+        if was_sent {
+            crash::point("rabbitmq.sent.committed");
+        }
+        if outgoing.is_empty() {
+            return Ok(outgoing);
+        }
+        crash::point("rabbitmq.sending.committed");
         let mut by_id: HashMap<ReplayId, OutgoingMessage> = outgoing
             .into_iter()
             .map(|message| (message.replay, message))
@@ -157,48 +181,22 @@ impl RabbitMqEngine {
         Ok(may_leave.collect())
     }
 
-    async fn publish(&mut self, outgoing: &[OutgoingMessage]) -> Vec<PublishOutcome> {
-        let unknown = |reason: &str| {
-            let reason = reason.to_owned();
-            vec![PublishOutcome::Unknown { reason }; outgoing.len()]
-        };
+    async fn publish(&self, outgoing: &[OutgoingMessage]) -> Vec<PublishOutcome> {
+        if outgoing.is_empty() {
+            return Vec::new();
+        }
         let Some((_, publisher)) = &self.publisher else {
-            return unknown("the connection was closed");
+            return vec![PublishOutcome::NotSent; outgoing.len()];
         };
         let limit = *self.context.settings.rabbitmq_confirm_timeout + STALLED_PUBLISH;
         let answered = tokio::time::timeout(limit, publish_batch(publisher, outgoing)).await;
         let outcomes = answered.unwrap_or_else(|_| {
-            unknown("RabbitMQ took no messages in time; is it out of memory or disk?")
+            let reason = "RabbitMQ took no messages in time; is it out of memory or disk?";
+            let reason = reason.to_owned();
+            vec![PublishOutcome::Unknown { reason }; outgoing.len()]
         });
-        let is_unusable = |outcome: &PublishOutcome| {
-            matches!(
-                outcome,
-                PublishOutcome::Unknown { .. } | PublishOutcome::NotSent
-            )
-        };
-        if outcomes.iter().any(is_unusable) {
-            self.close_publisher().await;
-        }
+        crash::point("rabbitmq.confirmed");
         outcomes
-    }
-
-    async fn write_outcomes(
-        &self,
-        outgoing: &[OutgoingMessage],
-        outcomes: Vec<PublishOutcome>,
-    ) -> Result<(), EngineError> {
-        let at = Timestamp::now();
-        let events = outgoing.iter().zip(outcomes).map(|(message, outcome)| {
-            let event = match outcome {
-                PublishOutcome::Confirmed => ReplayEvent::Confirmed { at, landing: None },
-                PublishOutcome::Refused { reason } => ReplayEvent::Refused { at, reason },
-                PublishOutcome::NotSent => ReplayEvent::ProvenAbsent,
-                PublishOutcome::Unknown { reason } => ReplayEvent::Unprovable { at, reason },
-            };
-            (message.replay, event)
-        });
-        self.context.advance(events.collect()).await?;
-        Ok(())
     }
 
     async fn open_publisher(&mut self, vhost: &VhostName) -> Result<(), EngineError> {
@@ -223,6 +221,31 @@ impl RabbitMqEngine {
     }
 }
 
+/// Whether nothing more may be published on this connection.
+const fn is_unusable(outcome: &PublishOutcome) -> bool {
+    matches!(
+        outcome,
+        PublishOutcome::Unknown { .. } | PublishOutcome::NotSent
+    )
+}
+
+fn events_of(
+    outgoing: &[OutgoingMessage],
+    outcomes: Vec<PublishOutcome>,
+) -> Vec<(ReplayId, ReplayEvent)> {
+    let at = Timestamp::now();
+    let events = outgoing.iter().zip(outcomes).map(|(message, outcome)| {
+        let event = match outcome {
+            PublishOutcome::Confirmed => ReplayEvent::Confirmed { at, landing: None },
+            PublishOutcome::Refused { reason } => ReplayEvent::Refused { at, reason },
+            PublishOutcome::NotSent => ReplayEvent::ProvenAbsent,
+            PublishOutcome::Unknown { reason } => ReplayEvent::Unprovable { at, reason },
+        };
+        (message.replay, event)
+    });
+    events.collect()
+}
+
 async fn publish_batch(
     publisher: &ReplayPublisher,
     outgoing: &[OutgoingMessage],
@@ -236,7 +259,7 @@ async fn publish_batch(
     publishing.await
 }
 
-/// The first replays that go to the same place, in order.
+/// The first replays that go to the same place, in order, as many as may be in flight together.
 fn take_batch(planned: &mut Vec<PlannedReplay>) -> Vec<PlannedReplay> {
     let Some(first) = planned
         .first()
@@ -244,13 +267,23 @@ fn take_batch(planned: &mut Vec<PlannedReplay>) -> Vec<PlannedReplay> {
     else {
         return Vec::new();
     };
-    let mut batch = Vec::new();
+    let mut batch: Vec<PlannedReplay> = Vec::new();
     let mut left = Vec::new();
+    let mut bytes = 0;
+    let mut is_full = false;
     for replay in planned.drain(..) {
-        if replay.replay.destination == first && batch.len() < MOST_UNCONFIRMED {
-            batch.push(replay);
-        } else {
+        if replay.replay.destination != first {
             left.push(replay);
+            continue;
+        }
+        // One that is larger than all may be goes alone.
+        is_full |= batch.len() >= BATCH
+            || (!batch.is_empty() && bytes + replay.size > MOST_BYTES_IN_FLIGHT);
+        if is_full {
+            left.push(replay);
+        } else {
+            bytes += replay.size;
+            batch.push(replay);
         }
     }
     *planned = left;

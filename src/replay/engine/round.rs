@@ -4,11 +4,13 @@ use std::collections::HashSet;
 
 use bytes::Bytes;
 
+use super::MOST_BYTES_IN_FLIGHT;
 use crate::domain::{Destination, TopicName};
 use crate::store::PlannedReplay;
 
-/// Records in flight together.
-const MOST_RECORDS: usize = 500;
+/// Records in flight together. While they are, as many wait for their turn with *sending* on disk, and
+/// what the broker said of as many before is being written down: a crash leaves three rounds to look for.
+const MOST_RECORDS: usize = 2_000;
 
 /// Takes the replays that may be sent together out of what is planned, in its order: of each key the
 /// first alone, so that a failure is known before a later event of that key leaves.
@@ -16,12 +18,16 @@ pub(super) fn take_round(planned: &mut Vec<PlannedReplay>) -> Vec<PlannedReplay>
     let mut keys: HashSet<(TopicName, Bytes)> = HashSet::new();
     let mut round = Vec::new();
     let mut left = Vec::new();
+    let mut bytes = 0;
     for replay in planned.drain(..) {
         let is_first = match key_of(&replay) {
             Some(key) => keys.insert(key),
             None => true,
         };
-        if is_first && round.len() < MOST_RECORDS {
+        // One that is larger than all may be goes alone.
+        let has_room = round.is_empty() || bytes + replay.size <= MOST_BYTES_IN_FLIGHT;
+        if is_first && has_room && round.len() < MOST_RECORDS {
+            bytes += replay.size;
             round.push(replay);
         } else {
             left.push(replay);
@@ -65,6 +71,7 @@ mod tests {
         PlannedReplay {
             replay,
             key: key.map(|key| Bytes::from_static(key.as_bytes())),
+            size: 1,
         }
     }
 
@@ -93,8 +100,13 @@ mod tests {
 
     #[test]
     fn a_round_is_bounded() {
-        let planned = (0..1200).map(|number| planned(number, None)).collect();
-        let sizes: Vec<usize> = rounds(planned).iter().map(Vec::len).collect();
-        assert_eq!(sizes, [500, 500, 200]);
+        let planned: Vec<PlannedReplay> = (0..4_500).map(|number| planned(number, None)).collect();
+        let sizes = |planned| -> Vec<usize> { rounds(planned).iter().map(Vec::len).collect() };
+        assert_eq!(sizes(planned.clone()), [2_000, 2_000, 500]);
+        let mut large: Vec<PlannedReplay> = planned.into_iter().take(3).collect();
+        for planned in &mut large {
+            planned.size = MOST_BYTES_IN_FLIGHT / 2 + 1;
+        }
+        assert_eq!(sizes(large), [1, 1, 1]);
     }
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use crate::domain::{ReplayId, ReplayStateName, Timestamp};
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TrackedPosition};
 
 /// Times are taken before a transaction, so an earlier one may become visible later.
 const OVERLAP: Duration = Duration::from_mins(1);
 
-/// Deaths looked at together, the last first.
-const MOST_DEATHS: u32 = 20_000;
+/// Deaths looked at together.
+const PAGE: u32 = 1_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Deaths {
@@ -35,18 +35,26 @@ impl Deaths {
         metrics: &Metrics,
     ) -> Result<(), StoreError> {
         let name = ReplayStateName::DiedAgain;
-        let died = store
-            .tracked_replays(&[name], self.since, MOST_DEATHS)
-            .await?;
-        let mut seen = HashSet::with_capacity(died.len());
+        let mut after = TrackedPosition::at(self.since);
+        let mut seen = HashSet::new();
         let mut latest = self.since;
-        for tracked in died {
-            let id = tracked.replay.id;
-            if !self.counted.contains(&id) {
-                metrics.replay_outcome(&tracked.cluster, tracked.system, &tracked.dlq, name);
+        loop {
+            let page = store.tracked_replays(name, after, Timestamp(i64::MAX), PAGE);
+            let page = page.await?;
+            let Some(last) = page.last() else {
+                break;
+            };
+            after = last.position();
+            latest = latest.max(last.replay.updated_at.minus(OVERLAP));
+            for tracked in page {
+                let id = tracked.replay.id;
+                if !self.counted.contains(&id) {
+                    metrics.replay_outcome(&tracked.cluster, tracked.system, &tracked.dlq, name);
+                }
+                if tracked.replay.updated_at >= latest {
+                    seen.insert(id);
+                }
             }
-            seen.insert(id);
-            latest = latest.max(tracked.replay.updated_at.minus(OVERLAP));
         }
         self.counted = seen;
         self.since = latest;

@@ -6,11 +6,12 @@
 //! over. RabbitMQ shows no passes. Of what nothing is seen for long is said just that. That it *died
 //! again* comes from intake, at any time.
 
+mod counting;
 mod deaths;
 mod passes;
 mod settling;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,16 +20,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::ReplayConfig;
 use crate::domain::{
-    ClusterName, Destination, Landing, NameFilter, PassedBy, Replay, ReplayEvent, ReplayId,
+    ClusterName, Destination, Landing, NameFilter, Offset, PassedBy, Replay, ReplayEvent, ReplayId,
     ReplayState, ReplayStateName, Snapshot, Timestamp, TopicName,
 };
 use crate::metrics::Metrics;
-use crate::store::{KafkaCursor, Store, StoreError, TrackedReplay};
+use crate::store::{KafkaCursor, LogPlace, Store, StoreError, TrackedPosition, TrackedReplay};
 
 use super::changes::Changes;
 use deaths::Deaths;
-use passes::{Passes, Watched};
+use passes::Passes;
 use settling::{DlqEnds, decisive_pass, is_settled};
+
+pub(super) use counting::count_outcomes;
 
 /// How often outcomes are judged between two snapshots: settling waits for intake, not for sampling.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,39 +39,11 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A replay that changed last so long ago is no longer watched for a pass.
 const WATCHED_FOR: Duration = Duration::from_hours(24);
 
-/// Replays that are watched together; the last changed first.
-const MOST_WATCHED: u32 = 20_000;
+/// Replays that are judged together and then let go: however many wait, memory is bounded.
+const PAGE: u32 = 1_000;
 
 /// Events written in one transaction, so that none holds the writer for long.
 const EVENTS_OF_A_TRANSACTION: usize = 500;
-
-/// Counts a replay of which the outcome is now known, in the metrics.
-pub(super) async fn count_outcome(store: &Store, metrics: &Metrics, replay: &Replay) {
-    let name = replay.state.name();
-    if !is_outcome(name) {
-        return;
-    }
-    match store.dead_letter_summary(replay.dead_letter).await {
-        Ok(summary) => {
-            let position = &summary.position;
-            metrics.replay_outcome(&summary.cluster, position.system(), position.dlq(), name);
-        }
-        Err(error) => tracing::warn!(%error, "an outcome could not be counted"),
-    }
-}
-
-/// Whether the metrics count a replay that reaches this state. That it died again is counted by
-/// [`deaths`], since intake finds that out.
-const fn is_outcome(name: ReplayStateName) -> bool {
-    matches!(
-        name,
-        ReplayStateName::Consumed
-            | ReplayStateName::NotSeenAgain
-            | ReplayStateName::Failed
-            | ReplayStateName::Unknown
-            | ReplayStateName::Cancelled
-    )
-}
 
 /// Watches what was sent.
 pub(super) struct OutcomeWatcher {
@@ -111,104 +86,128 @@ impl OutcomeWatcher {
     async fn look(&mut self, memory: &mut Memory, now: Timestamp) -> Result<(), StoreError> {
         let is_new = self.snapshots.has_changed().unwrap_or(false);
         let snapshot = self.snapshots.borrow_and_update().clone();
-        let mut events = Vec::new();
         if is_new {
-            events.extend(self.new_passes(&mut memory.passes, &snapshot, now).await?);
-            events.extend(self.silences(now).await?);
+            let places = self.store.places_of_replays().await?;
+            memory
+                .passes
+                .observe(&snapshot, &places.into_iter().collect());
+            for place in memory.passes.places() {
+                self.note_passes(&memory.passes, &place, now).await?;
+            }
+            self.note_silences(now).await?;
         }
-        self.advance(events).await?;
-        let settled = self.settled(&snapshot, now).await?;
-        self.advance(settled).await?;
+        self.settle(&snapshot, now).await?;
         memory.deaths.count_new(&self.store, &self.metrics).await
     }
 
-    async fn new_passes(
+    /// Writes down who passed the replays of one partition: only those are read that lie where a
+    /// committed offset moved.
+    async fn note_passes(
         &self,
-        passes: &mut Passes,
-        snapshot: &Snapshot,
+        passes: &Passes,
+        place: &LogPlace,
         now: Timestamp,
-    ) -> Result<Vec<(ReplayId, ReplayEvent)>, StoreError> {
-        const STATES: [ReplayStateName; 4] = [
-            ReplayStateName::Sending,
-            ReplayStateName::Sent,
-            ReplayStateName::Passed,
-            ReplayStateName::NotSeenAgain,
-        ];
+    ) -> Result<(), StoreError> {
+        let Some((mut from, to)) = passes.moved(place) else {
+            return Ok(());
+        };
         let since = now.minus(WATCHED_FOR);
-        let tracked = self.store.tracked_replays(&STATES, since, MOST_WATCHED);
-        let tracked = tracked.await?;
-        let places = tracked
-            .iter()
-            .filter_map(|tracked| place_of(&tracked.replay));
-        passes.observe(snapshot, &places.collect::<HashSet<_>>());
-        let mut events = Vec::new();
-        for TrackedReplay { replay, .. } in &tracked {
-            let (Some(topic), Some(landing)) = (topic_of(replay), landing_of(&replay.state)) else {
-                continue;
-            };
-            let known = passed_by(&replay.state);
-            let found = passes.of(replay.destination.cluster(), topic, landing);
-            let new = found
-                .into_iter()
-                .filter(|passed| !known.iter().any(|known| known.group == passed.group));
-            events.extend(new.map(|passed| (replay.id, ReplayEvent::PassedBy(passed))));
+        loop {
+            let landed = self.store.replays_landed(place, (from, to), since, PAGE);
+            let landed = landed.await?;
+            let mut events = Vec::new();
+            for replay in &landed {
+                let Some(landing) = landing_of(&replay.state) else {
+                    continue;
+                };
+                from = Offset(landing.offset.0 + 1);
+                let known = passed_by(&replay.state);
+                let new = passes
+                    .of(place, landing.offset)
+                    .into_iter()
+                    .filter(|passed| !known.iter().any(|known| known.group == passed.group));
+                events.extend(new.map(|passed| (replay.id, ReplayEvent::PassedBy(passed))));
+            }
+            self.advance(events).await?;
+            if landed.len() < PAGE as usize {
+                return Ok(());
+            }
         }
-        Ok(events)
     }
 
-    /// Replays of which nothing was seen for too long.
-    async fn silences(&self, now: Timestamp) -> Result<Vec<(ReplayId, ReplayEvent)>, StoreError> {
-        let sent = [ReplayStateName::Sent];
-        let tracked = self
-            .store
-            .tracked_replays(&sent, Timestamp(0), MOST_WATCHED);
+    /// Says of what was not seen for too long just that.
+    async fn note_silences(&self, now: Timestamp) -> Result<(), StoreError> {
         let limit = *self.settings.not_seen_after;
-        let is_silent = |replay: &Replay| matches!(replay.state, ReplayState::Sent { at, .. } if now.since(at) >= limit);
-        let silent = tracked.await?.into_iter().map(|tracked| tracked.replay);
-        Ok(silent
-            .filter(is_silent)
-            .map(|replay| (replay.id, ReplayEvent::Silence { at: now }))
-            .collect())
+        let mut after = TrackedPosition::default();
+        loop {
+            let sent = ReplayStateName::Sent;
+            let page = self
+                .store
+                .tracked_replays(sent, after, now.minus(limit), PAGE);
+            let page = page.await?;
+            let Some(last) = page.last() else {
+                return Ok(());
+            };
+            after = last.position();
+            let silence =
+                |tracked: &TrackedReplay| (tracked.replay.id, ReplayEvent::Silence { at: now });
+            self.advance(page.iter().map(silence).collect()).await?;
+        }
     }
 
-    /// Replays that passed and would be back by now.
-    async fn settled(
-        &self,
-        snapshot: &Snapshot,
-        now: Timestamp,
-    ) -> Result<Vec<(ReplayId, ReplayEvent)>, StoreError> {
-        let passed = [ReplayStateName::Passed];
-        let since = now.minus(WATCHED_FOR);
-        let tracked = self.store.tracked_replays(&passed, since, MOST_WATCHED);
-        let mut by_cluster: HashMap<ClusterName, Vec<TrackedReplay>> = HashMap::new();
-        for tracked in tracked.await? {
-            let cluster = tracked.replay.destination.cluster().clone();
-            by_cluster.entry(cluster).or_default().push(tracked);
-        }
-        let mut events = Vec::new();
-        for (name, tracked) in by_cluster {
-            let Some(cluster) = snapshot.cluster(&name) else {
-                continue;
+    /// Calls consumed what passed and would be back by now.
+    async fn settle(&self, snapshot: &Snapshot, now: Timestamp) -> Result<(), StoreError> {
+        let settle_time = *self.settings.settle_time;
+        let mut known: HashMap<ClusterName, Option<(DlqEnds, Vec<KafkaCursor>)>> = HashMap::new();
+        let mut after = TrackedPosition::at(now.minus(WATCHED_FOR));
+        loop {
+            let passed = ReplayStateName::Passed;
+            // What was noted to have passed later cannot have settled yet.
+            let through = now.minus(settle_time);
+            let page = self.store.tracked_replays(passed, after, through, PAGE);
+            let page = page.await?;
+            let Some(last) = page.last() else {
+                return Ok(());
             };
-            let Some(ends) = DlqEnds::of(cluster, &self.dlqs.0, &self.dlqs.1) else {
-                continue;
-            };
-            let cursors: Vec<KafkaCursor> = self.store.kafka_cursors(&name).await?;
-            for tracked in tracked {
-                let Some(topic) = topic_of(&tracked.replay) else {
+            after = last.position();
+            let mut events = Vec::new();
+            for tracked in &page {
+                let name = tracked.replay.destination.cluster();
+                if !known.contains_key(name) {
+                    known.insert(name.clone(), self.ends_of(snapshot, name).await?);
+                }
+                let (Some(cluster), Some((ends, cursors)), Some(topic)) = (
+                    snapshot.cluster(name),
+                    &known[name],
+                    topic_of(&tracked.replay),
+                ) else {
                     continue;
                 };
                 let by = passed_by(&tracked.replay.state);
-                let Some(passed_at) = decisive_pass(&tracked, topic, by, cluster) else {
+                let Some(passed_at) = decisive_pass(tracked, topic, by, cluster) else {
                     continue;
                 };
-                let settled_from = passed_at.plus(*self.settings.settle_time);
-                if is_settled(passed_at, settled_from, now, &ends, &cursors) {
+                let settled_from = passed_at.plus(settle_time);
+                if is_settled(passed_at, settled_from, now, ends, cursors) {
                     events.push((tracked.replay.id, ReplayEvent::Settled { at: now }));
                 }
             }
+            self.advance(events).await?;
         }
-        Ok(events)
+    }
+
+    /// The ends of a cluster's DLQs and how far intake has read them.
+    async fn ends_of(
+        &self,
+        snapshot: &Snapshot,
+        name: &ClusterName,
+    ) -> Result<Option<(DlqEnds, Vec<KafkaCursor>)>, StoreError> {
+        let cluster = snapshot.cluster(name);
+        let ends = cluster.and_then(|cluster| DlqEnds::of(cluster, &self.dlqs.0, &self.dlqs.1));
+        match ends {
+            Some(ends) => Ok(Some((ends, self.store.kafka_cursors(name).await?))),
+            None => Ok(None),
+        }
     }
 
     async fn advance(&self, events: Vec<(ReplayId, ReplayEvent)>) -> Result<(), StoreError> {
@@ -217,30 +216,19 @@ impl OutcomeWatcher {
                 .store
                 .advance_replays(chunk.to_vec(), Timestamp::now())
                 .await?;
+            let mut changed = Vec::with_capacity(results.len());
             for result in results {
                 match result {
-                    Ok(replay) => count_outcome(&self.store, &self.metrics, &replay).await,
+                    Ok(replay) => changed.push(replay),
                     // Most likely it died again in this very moment.
                     Err(error) => tracing::debug!(%error, "an outcome was known already"),
                 }
             }
+            count_outcomes(&self.store, &self.metrics, &changed).await;
             self.changes.announce();
         }
         Ok(())
     }
-}
-
-/// Where a replay landed, or is about to.
-fn place_of(replay: &Replay) -> Option<Watched> {
-    let landing = match &replay.state {
-        ReplayState::Sending { high_watermark, .. } => *high_watermark,
-        state => landing_of(state),
-    };
-    Some(Watched {
-        cluster: replay.destination.cluster().clone(),
-        topic: topic_of(replay)?.clone(),
-        partition: landing?.partition,
-    })
 }
 
 const fn landing_of(state: &ReplayState) -> Option<Landing> {

@@ -4,20 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::domain::{
-    ClusterName, ClusterSnapshot, ConsumerGroup, GroupStatus, Landing, Offset, Partition, PassedBy,
-    Snapshot, Timestamp, TopicName,
+    ClusterName, ClusterSnapshot, ConsumerGroup, GroupStatus, Offset, PassedBy, Snapshot, Timestamp,
 };
+use crate::store::LogPlace;
 
 /// Movements kept of one partition; older ones were judged long ago.
 const MOST_ADVANCES: usize = 500;
-
-/// A partition in which a replay landed, or is about to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Watched {
-    pub(super) cluster: ClusterName,
-    pub(super) topic: TopicName,
-    pub(super) partition: Partition,
-}
 
 /// How the committed offsets of groups moved in the watched partitions.
 ///
@@ -26,7 +18,7 @@ pub(super) struct Watched {
 #[derive(Debug, Default)]
 pub(super) struct Passes {
     previous: HashMap<ClusterName, Arc<ClusterSnapshot>>,
-    advances: HashMap<Watched, Vec<Advance>>,
+    advances: HashMap<LogPlace, Vec<Advance>>,
 }
 
 #[derive(Clone, Debug)]
@@ -39,7 +31,7 @@ struct Advance {
 
 impl Passes {
     /// Compares a snapshot with the one before.
-    pub(super) fn observe(&mut self, snapshot: &Snapshot, watched: &HashSet<Watched>) {
+    pub(super) fn observe(&mut self, snapshot: &Snapshot, watched: &HashSet<LogPlace>) {
         self.advances.retain(|place, _| watched.contains(place));
         for cluster in &snapshot.clusters {
             let before = self
@@ -55,7 +47,7 @@ impl Passes {
         &mut self,
         before: &ClusterSnapshot,
         after: &ClusterSnapshot,
-        watched: &HashSet<Watched>,
+        watched: &HashSet<LogPlace>,
     ) {
         let (Some(kafka_before), Some(kafka)) = (before.kafka(), after.kafka()) else {
             return;
@@ -89,7 +81,7 @@ impl Passes {
         }
     }
 
-    fn keep(&mut self, place: &Watched, advance: Advance) {
+    fn keep(&mut self, place: &LogPlace, advance: Advance) {
         let advances = self.advances.entry(place.clone()).or_default();
         if advances.len() >= MOST_ADVANCES {
             advances.remove(0);
@@ -97,21 +89,24 @@ impl Passes {
         advances.push(advance);
     }
 
-    /// The groups that were seen to move from at or before the record to beyond it.
-    pub(super) fn of(
-        &self,
-        cluster: &ClusterName,
-        topic: &TopicName,
-        landing: Landing,
-    ) -> Vec<PassedBy> {
-        let place = Watched {
-            cluster: cluster.clone(),
-            topic: topic.clone(),
-            partition: landing.partition,
-        };
-        let advances = self.advances.get(&place).into_iter().flatten();
+    /// Partitions in which committed offsets were seen to move.
+    pub(super) fn places(&self) -> Vec<LogPlace> {
+        self.advances.keys().cloned().collect()
+    }
+
+    /// From where to where, exclusive, any committed offset moved in a partition.
+    pub(super) fn moved(&self, place: &LogPlace) -> Option<(Offset, Offset)> {
+        let advances = self.advances.get(place)?;
+        let from = advances.iter().map(|advance| advance.from).min()?;
+        let to = advances.iter().map(|advance| advance.to).max()?;
+        Some((from, to))
+    }
+
+    /// The groups that were seen to move from at or before an offset to beyond it.
+    pub(super) fn of(&self, place: &LogPlace, offset: Offset) -> Vec<PassedBy> {
+        let advances = self.advances.get(place).into_iter().flatten();
         advances
-            .filter(|advance| advance.from <= landing.offset && landing.offset < advance.to)
+            .filter(|advance| advance.from <= offset && offset < advance.to)
             .map(|advance| PassedBy {
                 group: advance.group.clone(),
                 at: advance.at,
@@ -131,7 +126,7 @@ fn can_consume(before: &GroupStatus, after: &GroupStatus) -> bool {
     !before.members.is_empty() || !after.members.is_empty()
 }
 
-fn committed(group: &GroupStatus, place: &Watched) -> Option<Offset> {
+fn committed(group: &GroupStatus, place: &LogPlace) -> Option<Offset> {
     let topic = group
         .topics
         .iter()
@@ -146,7 +141,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         BrokerHealth, ClusterDetail, GroupKind, GroupMember, GroupPartitionStatus,
-        GroupTopicStatus, GroupVerdict, KafkaDetail, System,
+        GroupTopicStatus, GroupVerdict, KafkaDetail, Partition, System,
     };
 
     fn member() -> GroupMember {
@@ -209,7 +204,7 @@ mod tests {
 
     /// The groups that passed offset 7, after looks at (committed offset, members).
     fn passed(looks: &[(i64, usize)]) -> Vec<PassedBy> {
-        let place = Watched {
+        let place = LogPlace {
             cluster: "k".into(),
             topic: "orders".into(),
             partition: Partition(0),
@@ -220,11 +215,7 @@ mod tests {
             let look = snapshot(at, "payments", *committed, *members);
             passes.observe(&look, &HashSet::from([place.clone()]));
         }
-        let landing = Landing {
-            partition: Partition(0),
-            offset: Offset(7),
-        };
-        passes.of(&"k".into(), &"orders".into(), landing)
+        passes.of(&place, Offset(7))
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn tracked(consumer: Option<&str>) -> TrackedReplay {
         dlq: "orders.dlq".to_owned(),
         source: Some("orders".to_owned()),
         consumer: consumer.map(str::to_owned),
+        row: 0,
     }
 }
 

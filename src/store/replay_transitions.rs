@@ -1,0 +1,317 @@
+//! How replays change their state. Only [`ReplayState::advance`](crate::domain::ReplayState::advance)
+//! decides what may follow; here its answer is written together with the status of the dead letter and
+//! the counts of the job: a whole batch by a handful of statements, since engines move thousands of
+//! replays a second.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use sqlx::{QueryBuilder, Sqlite, Transaction};
+
+use super::replays::{COLUMNS, ReplayRow};
+use super::{NewAuditEntry, Store, StoreError, audit};
+use crate::domain::{
+    DeadLetterId, DeadLetterStatus, Landing, Replay, ReplayEvent, ReplayId, ReplayJobId,
+    ReplayState, ReplayStateName, Timestamp,
+};
+
+impl Store {
+    /// Applies one event to one replay, on disk when this returns.
+    pub async fn advance_replay(
+        &self,
+        id: ReplayId,
+        event: ReplayEvent,
+        at: Timestamp,
+    ) -> Result<Replay, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let replay = advance_in(&mut transaction, id, event, at).await?;
+        transaction.commit().await?;
+        Ok(replay)
+    }
+
+    /// The same for a batch in one transaction. A refused transition leaves only its own replay as
+    /// it was; a failure of the database leaves all.
+    pub async fn advance_replays(
+        &self,
+        events: Vec<(ReplayId, ReplayEvent)>,
+        at: Timestamp,
+    ) -> Result<Vec<Result<Replay, StoreError>>, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let results = advance_all_in(&mut transaction, events, at).await?;
+        transaction.commit().await?;
+        Ok(results)
+    }
+
+    /// A person's decision about an unknown replay, with its audit entry.
+    pub async fn resolve_unknown(
+        &self,
+        id: ReplayId,
+        decision: ReplayEvent,
+        entry: &NewAuditEntry,
+    ) -> Result<Replay, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let replay = advance_in(&mut transaction, id, decision, entry.at).await?;
+        audit::append(&mut transaction, entry).await?;
+        transaction.commit().await?;
+        Ok(replay)
+    }
+}
+
+pub(super) async fn advance_in(
+    transaction: &mut Transaction<'_, Sqlite>,
+    id: ReplayId,
+    event: ReplayEvent,
+    at: Timestamp,
+) -> Result<Replay, StoreError> {
+    let mut results = advance_all_in(transaction, vec![(id, event)], at).await?;
+    results.pop().ok_or(StoreError::NoSuchReplay(id))?
+}
+
+/// Applies events in their order; one result each. Nothing is written of those that are refused.
+pub(super) async fn advance_all_in(
+    transaction: &mut Transaction<'_, Sqlite>,
+    events: Vec<(ReplayId, ReplayEvent)>,
+    at: Timestamp,
+) -> Result<Vec<Result<Replay, StoreError>>, StoreError> {
+    let mut batch = Batch::load(transaction, &events).await?;
+    let results = events
+        .into_iter()
+        .map(|(id, event)| batch.advance(id, event, at))
+        .collect();
+    batch.write(transaction, at).await?;
+    Ok(results)
+}
+
+/// Replays that are about to change, and how they were.
+struct Batch {
+    replays: HashMap<ReplayId, Replay>,
+    before: HashMap<ReplayId, ReplayStateName>,
+    /// A pause holds from the moment in which it is committed: nothing begins to be sent after it.
+    paused: HashSet<String>,
+}
+
+impl Batch {
+    async fn load(
+        transaction: &mut Transaction<'_, Sqlite>,
+        events: &[(ReplayId, ReplayEvent)],
+    ) -> Result<Self, StoreError> {
+        let ids: Vec<ReplayId> = events.iter().map(|(id, _)| *id).collect();
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT {COLUMNS} FROM replays WHERE id IN (SELECT value FROM json_each("
+        ));
+        query.push_bind(json(&ids)?).push("))");
+        let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&mut **transaction).await?;
+        let mut replays = HashMap::with_capacity(rows.len());
+        for row in rows {
+            let replay = row.into_replay()?;
+            replays.insert(replay.id, replay);
+        }
+        let begins =
+            |(_, event): &(ReplayId, ReplayEvent)| matches!(event, ReplayEvent::Sending { .. });
+        let paused = if events.iter().any(begins) {
+            paused_jobs(transaction).await?
+        } else {
+            HashSet::new()
+        };
+        Ok(Self {
+            replays,
+            before: HashMap::new(),
+            paused,
+        })
+    }
+
+    fn advance(
+        &mut self,
+        id: ReplayId,
+        event: ReplayEvent,
+        at: Timestamp,
+    ) -> Result<Replay, StoreError> {
+        let replay = self.replays.get_mut(&id);
+        let replay = replay.ok_or(StoreError::NoSuchReplay(id))?;
+        if matches!(event, ReplayEvent::Sending { .. })
+            && self.paused.contains(&replay.job.to_string())
+        {
+            return Err(StoreError::JobPaused(replay.job));
+        }
+        let before = replay.state.name();
+        replay.state = replay.state.clone().advance(event)?;
+        replay.updated_at = at;
+        self.before.entry(id).or_insert(before);
+        Ok(replay.clone())
+    }
+
+    async fn write(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.before.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Vec::with_capacity(self.before.len());
+        for id in self.before.keys() {
+            let replay = &self.replays[id];
+            let place = place_of(&replay.state);
+            rows.push((
+                id,
+                replay.state.name(),
+                encode_state(&replay.state)?,
+                place.map(|place| place.partition),
+                place.map(|place| place.offset),
+            ));
+        }
+        // The list is the outer loop: each row is found by its ID.
+        sqlx::query(
+            "WITH changed AS MATERIALIZED (SELECT value ->> 0 AS id, value ->> 1 AS state, \
+             value ->> 2 AS detail, value ->> 3 AS partition, value ->> 4 AS log_offset \
+             FROM json_each(?2)) \
+             UPDATE replays SET state = changed.state, detail = changed.detail, \
+             partition = changed.partition, log_offset = changed.log_offset, updated_at_ms = ?1 \
+             FROM changed WHERE replays.id = changed.id",
+        )
+        .bind(at.as_millis())
+        .bind(json(&rows)?)
+        .execute(&mut **transaction)
+        .await?;
+        self.count(transaction).await?;
+        self.update_dead_letters(transaction).await
+    }
+
+    /// Counts of a job are maintained, never aggregated while a page waits.
+    async fn count(&self, transaction: &mut Transaction<'_, Sqlite>) -> Result<(), StoreError> {
+        let mut changes: BTreeMap<(ReplayJobId, ReplayStateName), i64> = BTreeMap::new();
+        for (id, before) in &self.before {
+            let replay = &self.replays[id];
+            *changes.entry((replay.job, *before)).or_default() -= 1;
+            *changes
+                .entry((replay.job, replay.state.name()))
+                .or_default() += 1;
+        }
+        for ((job, state), change) in changes {
+            change_count(transaction, job, state, change).await?;
+        }
+        Ok(())
+    }
+
+    /// The newest replay decides what its dead letter waits for. While a replay is active, which is
+    /// then the newest, the dead letter is *replaying* whatever the state.
+    async fn update_dead_letters(
+        &self,
+        transaction: &mut Transaction<'_, Sqlite>,
+    ) -> Result<(), StoreError> {
+        let ended: Vec<&Replay> = self
+            .before
+            .iter()
+            .map(|(id, before)| (&self.replays[id], before))
+            .filter(|(replay, before)| !(before.is_active() && replay.state.name().is_active()))
+            .map(|(replay, _)| replay)
+            .collect();
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let letters: Vec<DeadLetterId> = ended.iter().map(|replay| replay.dead_letter).collect();
+        let newest = newest_attempts(transaction, &letters).await?;
+        let mut statuses: BTreeMap<&str, Vec<DeadLetterId>> = BTreeMap::new();
+        for replay in ended {
+            if newest.get(&replay.dead_letter) == Some(&replay.attempt) {
+                let status = status_after(replay.state.name()).as_str();
+                statuses.entry(status).or_default().push(replay.dead_letter);
+            }
+        }
+        for (status, letters) in statuses {
+            sqlx::query(
+                "UPDATE dead_letters SET status = ?1 \
+                 WHERE id IN (SELECT value FROM json_each(?2)) AND status <> ?1",
+            )
+            .bind(status)
+            .bind(json(&letters)?)
+            .execute(&mut **transaction)
+            .await?;
+        }
+        Ok(())
+    }
+}
+
+const fn status_after(state: ReplayStateName) -> DeadLetterStatus {
+    match state {
+        state if state.is_active() => DeadLetterStatus::Replaying,
+        ReplayStateName::Failed | ReplayStateName::Cancelled => DeadLetterStatus::Open,
+        _ => DeadLetterStatus::Replayed,
+    }
+}
+
+/// The partition and offset by which a replay is looked up, as its state knows them.
+const fn place_of(state: &ReplayState) -> Option<Landing> {
+    match state {
+        ReplayState::Sending { high_watermark, .. } => *high_watermark,
+        ReplayState::Sent { landing, .. } | ReplayState::NotSeenAgain { landing, .. } => *landing,
+        ReplayState::Passed { landing, .. } | ReplayState::Consumed { landing, .. } => {
+            Some(*landing)
+        }
+        _ => None,
+    }
+}
+
+async fn paused_jobs(
+    transaction: &mut Transaction<'_, Sqlite>,
+) -> Result<HashSet<String>, StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM replay_jobs WHERE state <> 'ready'")
+        .fetch_all(&mut **transaction)
+        .await?;
+    Ok(ids.into_iter().collect())
+}
+
+async fn newest_attempts(
+    transaction: &mut Transaction<'_, Sqlite>,
+    letters: &[DeadLetterId],
+) -> Result<HashMap<DeadLetterId, u32>, StoreError> {
+    let rows: Vec<(i64, u32)> = sqlx::query_as(
+        "SELECT dead_letter, MAX(attempt) FROM replays \
+         WHERE dead_letter IN (SELECT value FROM json_each(?)) GROUP BY dead_letter",
+    )
+    .bind(json(&letters)?)
+    .fetch_all(&mut **transaction)
+    .await?;
+    let attempts = rows.into_iter();
+    Ok(attempts
+        .map(|(id, attempt)| (DeadLetterId(id), attempt))
+        .collect())
+}
+
+/// Adds new replays to the counts of their job.
+pub(super) async fn count_planned(
+    transaction: &mut Transaction<'_, Sqlite>,
+    job: ReplayJobId,
+    events: usize,
+) -> Result<(), StoreError> {
+    let events = i64::try_from(events).unwrap_or(i64::MAX);
+    change_count(transaction, job, ReplayStateName::Planned, events).await
+}
+
+async fn change_count(
+    transaction: &mut Transaction<'_, Sqlite>,
+    job: ReplayJobId,
+    state: ReplayStateName,
+    change: i64,
+) -> Result<(), StoreError> {
+    if change == 0 {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO replay_job_counts (job, state, events) VALUES (?, ?, ?) \
+         ON CONFLICT (job, state) DO UPDATE SET events = events + excluded.events",
+    )
+    .bind(job.to_string())
+    .bind(state.as_str())
+    .bind(change)
+    .execute(&mut **transaction)
+    .await?;
+    Ok(())
+}
+
+pub(super) fn encode_state(state: &ReplayState) -> Result<String, StoreError> {
+    serde_json::to_string(state).map_err(StoreError::corrupt("the state of a replay"))
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(StoreError::corrupt("a batch of replays"))
+}
