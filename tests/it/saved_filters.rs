@@ -26,7 +26,7 @@ async fn a_filter_is_saved_linked_and_removed_with_plain_forms() {
     assert_eq!(status, StatusCode::SEE_OTHER);
     let list = headers["location"].to_str().unwrap();
     let (_, _, page) = get(&dashboard, list).await;
-    let saved = "Remove “still &#60;open&#62;”";
+    let saved = "Remove “still &lt;open&gt;”";
     assert!(page.contains(saved), "{page}");
     let gone = dashboard.url("/saved-filters/remove");
     let (status, _, _) = visitor.post(&gone, &[("name", "still <open>")]).await;
