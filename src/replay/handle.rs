@@ -10,6 +10,7 @@ use crate::domain::{
     Timestamp,
 };
 use crate::metrics::Metrics;
+use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay, ReplayCandidate, Store};
 
 use super::audience::audiences;
@@ -30,6 +31,8 @@ pub struct ReplayHandle {
     pub(super) metrics: Arc<Metrics>,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: Changes,
+    /// By which replays are gated.
+    pub(super) schemas: Option<Schemas>,
 }
 
 /// A selection as it was looked up.
@@ -40,12 +43,20 @@ struct Selected {
 }
 
 impl ReplayHandle {
+    /// The same with the schemas of the configuration, which refuse replays if it says so.
+    #[must_use]
+    pub fn gated_by(mut self, schemas: Schemas) -> Self {
+        self.schemas = Some(schemas).filter(Schemas::gates_replays);
+        self
+    }
+
     /// What would happen if the request were confirmed now. Changes nothing.
     pub async fn preflight(&self, request: &ReplayRequest) -> Result<Preflight, ReplayError> {
         let selected = self.select(&request.selection).await?;
         let candidates = self.candidates(&selected.ids, request.revision).await?;
         let snapshot = self.snapshots.borrow().clone();
-        let events = self.judge_all(&selected.ids, &candidates, request, &snapshot);
+        let mut events = self.judge_all(&selected.ids, &candidates, request, &snapshot);
+        self.gate(&mut events, &candidates).await?;
         Ok(Preflight {
             matching: selected.matching,
             cut_at: selected.cut_at,
@@ -82,7 +93,8 @@ impl ReplayHandle {
         let selected = self.select(&request.selection).await?;
         let candidates = self.candidates(&selected.ids, request.revision).await?;
         let snapshot = self.snapshots.borrow().clone();
-        let events = self.judge_all(&selected.ids, &candidates, &request, &snapshot);
+        let mut events = self.judge_all(&selected.ids, &candidates, &request, &snapshot);
+        self.gate(&mut events, &candidates).await?;
         let (job, mut refused) = freeze(events, &request, &actor, Timestamp::now());
         if job.replays.is_empty() {
             return Err(ReplayError::NothingEligible { refused });

@@ -15,6 +15,7 @@ mod brake;
 mod changes;
 mod deliverability;
 mod engine;
+mod gate;
 mod handle;
 mod outcome;
 mod plan;
@@ -99,6 +100,7 @@ pub fn start(
         metrics: Arc::clone(metrics),
         snapshots,
         changes,
+        schemas: None,
     })
 }
 

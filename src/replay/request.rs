@@ -173,10 +173,12 @@ pub enum RefusalKind {
     Incomplete,
     /// It still lies in a RabbitMQ queue: a replay would be a second copy.
     StillInQueue,
+    /// Its JSON Schema does not allow the payload.
+    InvalidPayload,
 }
 
 impl RefusalKind {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Active,
         Self::AlreadyReplayed,
         Self::Gone,
@@ -184,6 +186,7 @@ impl RefusalKind {
         Self::NotAllowed,
         Self::Incomplete,
         Self::StillInQueue,
+        Self::InvalidPayload,
     ];
 
     /// For people: "3 events are refused: …".
@@ -196,6 +199,7 @@ impl RefusalKind {
             Self::NotAllowed => "destination not allowed",
             Self::Incomplete => "body or revision missing",
             Self::StillInQueue => "still in its queue",
+            Self::InvalidPayload => "payload not valid by its schema",
         }
     }
 }

@@ -32,6 +32,8 @@ mod replay_recovery;
 mod replay_uncertain;
 mod sampling;
 mod sampling_rabbitmq;
+mod sandbox;
 mod saved_filters;
+mod schemas;
 mod support;
 mod web;

@@ -29,6 +29,7 @@ mod replay_form;
 mod replay_job;
 mod replays;
 mod saved_filters;
+mod schema_view;
 mod stack_view;
 mod status;
 mod theme;
