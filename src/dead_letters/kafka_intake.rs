@@ -6,7 +6,8 @@ use tokio::task::{JoinError, JoinHandle};
 use super::discovery::DlqTopics;
 use super::intake_status::IntakeState;
 use super::kafka_plan::{Freshness, StartingPoint, starting_point};
-use super::letters::{Found, dead_letter};
+use super::letters::{Found, dead_letter_or_pointer};
+use super::pointers::{Fetched, fetch_originals};
 use super::{IntakeContext, intake_metrics};
 use crate::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaError, KafkaRecord};
 use crate::config::KafkaConfig;
@@ -72,6 +73,9 @@ pub(super) async fn run(context: IntakeContext, config: KafkaConfig) {
 }
 
 type PartitionKey = (TopicName, Partition);
+
+/// A record, and what became of the search for its original.
+type FoundRecord = (Found, Option<Fetched>);
 
 struct KafkaIntake {
     context: IntakeContext,
@@ -307,15 +311,17 @@ impl KafkaIntake {
 
     /// Decodes a batch while the one before is written, then has it written.
     async fn index(&mut self, records: Vec<KafkaRecord>) -> Result<(), IntakeError> {
-        let (found, moved) = self.new_records(records);
+        let originals = fetch_originals(&self.config, &records).await;
+        let (found, moved) = self.new_records(records, originals);
         if found.is_empty() {
             return Ok(());
         }
         let now = Timestamp::now();
         let body_limit = self.context.config.dead_letters.body_limit_bytes;
         let decode = move || {
-            let letters = found.into_iter();
-            PreparedBatch::new(letters.map(|it| dead_letter(it, body_limit, now)).collect())
+            let decode =
+                |(found, original)| dead_letter_or_pointer(found, original, body_limit, now);
+            PreparedBatch::new(found.into_iter().map(decode).collect())
         };
         let batch = joined(tokio::task::spawn_blocking(decode).await)?;
         self.finish_write().await?;
@@ -335,14 +341,16 @@ impl KafkaIntake {
         Ok(())
     }
 
-    /// Records that were not read before, and how far they move the cursors.
+    /// Records that were not read before, each with its original if it is a pointer, and how far they move
+    /// the cursors.
     fn new_records(
         &mut self,
         records: Vec<KafkaRecord>,
-    ) -> (Vec<Found>, HashMap<PartitionKey, KafkaCursor>) {
+        mut originals: HashMap<usize, Fetched>,
+    ) -> (Vec<FoundRecord>, HashMap<PartitionKey, KafkaCursor>) {
         let mut found = Vec::with_capacity(records.len());
         let mut moved: HashMap<PartitionKey, KafkaCursor> = HashMap::new();
-        for record in records {
+        for (index, record) in records.into_iter().enumerate() {
             let key = (record.topic.clone(), record.partition);
             let (Some(cursor), Some(next)) = (self.cursors.get(&key), self.read.get_mut(&key))
             else {
@@ -357,7 +365,7 @@ impl KafkaIntake {
                 next_offset: *next,
                 ..cursor.clone()
             };
-            found.push(self.found(record, &cursor));
+            found.push((self.found(record, &cursor), originals.remove(&index)));
             moved.insert(key, cursor);
         }
         (found, moved)

@@ -13,7 +13,9 @@ mod bulk_actions;
 mod classify;
 mod depth;
 mod discovery;
+mod give_back;
 mod identity;
+mod import;
 mod intake_metrics;
 mod intake_status;
 mod kafka_intake;
@@ -21,7 +23,10 @@ mod kafka_plan;
 mod letters;
 mod observe;
 mod parameterise;
+mod pointers;
 mod rabbitmq_intake;
+mod stream;
+mod take_one;
 
 use std::sync::Arc;
 
@@ -29,8 +34,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use bulk_actions::BulkActions;
+pub use give_back::{MOST_RETURNS, ReturnReport};
+pub use import::from_export;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
+pub use take_one::Requester;
 
 use crate::config::Config;
 use crate::domain::Snapshot;

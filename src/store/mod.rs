@@ -29,12 +29,15 @@ mod replay_outcomes;
 mod replay_transitions;
 mod replay_work;
 mod replays;
+mod returns;
 mod revisions;
 mod saved_filters;
 mod search_follower;
 mod search_index;
 mod search_terms;
+mod streams;
 mod suggestions;
+mod transfer;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -61,7 +64,9 @@ pub use replay_contents::ReplayContent;
 pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
 pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
+pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
+pub use transfer::ImportedDeadLetter;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.
 const READ_CONNECTIONS: u32 = 4;
