@@ -168,7 +168,8 @@ impl Store {
         let fresh = PreparedBatch::new(fresh)?;
         let mut indexed = insert_all(&mut transaction, &fresh, now).await?;
         for entry in &mut indexed {
-            let twin = second_copy_of(&mut transaction, &fresh[entry.batch_index]).await?;
+            let twin =
+                second_copy_of(&mut transaction, &fresh.entries[entry.batch_index].letter).await?;
             if let Some(twin) = twin {
                 mark_duplicate(&mut transaction, entry.id, twin).await?;
             }
