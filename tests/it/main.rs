@@ -39,6 +39,7 @@ mod retention;
 mod sampling;
 mod sampling_rabbitmq;
 mod sandbox;
+mod saved_filters;
 mod schemas;
 mod support;
 mod transfer;

@@ -17,13 +17,14 @@ mod overview;
 mod pivots;
 mod replays;
 mod revisions;
+mod saved_filters;
 mod schemas;
 mod transfer;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
@@ -63,6 +64,13 @@ fn routes() -> Vec<Route> {
         ("post", "/restores", post(discards::restore)),
         ("get", "/bulk-actions/{id}", get(discards::action)),
         ("get", "/dead-letters/by/{field}", get(pivots::pivot)),
+        ("get", "/saved-filters", get(saved_filters::list)),
+        ("post", "/saved-filters", post(saved_filters::save)),
+        (
+            "delete",
+            "/saved-filters/{name}",
+            delete(saved_filters::remove),
+        ),
         ("get", "/failure-groups", get(failure_groups::list)),
         ("get", "/failure-groups/{id}", get(group_care::detail)),
         (

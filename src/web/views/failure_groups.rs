@@ -66,6 +66,8 @@ pub(crate) struct FailureGroups {
     sentence: String,
     filter: String,
     filter_error: String,
+    /// Terms with values that there are.
+    known: Vec<String>,
     list: String,
     fields: Vec<Choice>,
     states: Vec<Choice>,
@@ -126,6 +128,7 @@ impl FailureGroups {
             ),
             filter: visit.query.get("filter").unwrap_or("").to_owned(),
             filter_error,
+            known: state.store.suggested_terms().await?,
             list: list_url(visit.query.get("filter").unwrap_or("")),
             fields: pivot_choices(visit.query.get("filter").unwrap_or(""), None),
             states: state_choices(visit, group_state),
