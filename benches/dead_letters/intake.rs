@@ -1,6 +1,6 @@
 //! Intake from Kafka against bare inserts: `intake_ratio`, `searchable_ratio`, `intake_rss_bytes`.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use redrive::brokers::kafka::KafkaAdmin;
 use redrive::config::KafkaConfig;
 use redrive::domain::TopicName;
@@ -15,7 +15,7 @@ const RECORDS: u64 = 200_000;
 const PARTITIONS: i32 = 4;
 
 pub(crate) fn run() -> Result<()> {
-    let records = records()?;
+    let records = site::records(RECORDS)?;
     let database = site::fresh_database("intake.db")?;
     let topic = TopicName::new(format!("bench-{}.dlq", Uuid::new_v4().simple()));
     let report = with_topic(&site::kafka()?, &topic, records, || {
@@ -39,15 +39,6 @@ pub(crate) fn run() -> Result<()> {
     let resident = report.peak_resident_bytes as f64;
     figure::print("intake_rss_bytes", resident, "bytes", Goal::Below(250e6));
     Ok(())
-}
-
-fn records() -> Result<u64> {
-    match std::env::var("REDRIVE_BENCH_RECORDS") {
-        Ok(number) => number
-            .parse()
-            .with_context(|| format!("REDRIVE_BENCH_RECORDS is {number:?}, not a number")),
-        Err(_) => Ok(RECORDS),
-    }
 }
 
 /// Runs `measure` while the topic holds the records, and removes it whatever comes of it.

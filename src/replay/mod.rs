@@ -1,7 +1,8 @@
 //! The way back: sends dead letters again, once, and says what became of each.
 //!
-//! A person's request ([`request`]) is judged event by event ([`plan`], [`audience`]) and, once
-//! confirmed, frozen as a job in the store ([`handle`]). One engine a cluster sends what is planned:
+//! A person's request ([`request`]) is judged event by event ([`judging`], [`plan`], [`audience`]) and,
+//! once confirmed, frozen as a job in the store ([`start`], [`freezing`]); [`handle`] is what else people
+//! do with jobs. One engine a cluster sends what is planned:
 //! it renders the message ([`render`]), writes `sending` down, sends, and writes down what the broker
 //! answered ([`engine`]). What a crash left in between is looked for ([`recovery`]). What was sent is
 //! watched until there is evidence of its outcome ([`outcome`]). The states and what may follow what
@@ -15,12 +16,16 @@ mod brake;
 mod changes;
 mod deliverability;
 mod engine;
+mod freezing;
 mod handle;
+mod judging;
 mod outcome;
 mod plan;
 mod recovery;
 mod render;
 mod request;
+mod selection;
+mod start;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -39,14 +44,14 @@ use crate::store::Store;
 pub use deliverability::{Finding, Severity};
 pub use handle::ReplayHandle;
 pub use request::{
-    Actor, Audience, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,
-    PreflightEvent, Recipient, Refusal, RefusalKind, ReplayError, ReplayRequest, RevisionChoice,
-    Selection,
+    Actor, Audience, Decision, DestinationChoice, JobStarted, Preflight, PreflightEvent, Recipient,
+    Refusal, RefusalKind, ReplayError, ReplayRequest, RevisionChoice, Selection,
 };
 
 use brake::BrakeKeeper;
 use changes::Changes;
 use engine::{ClosedEngine, EngineContext, KafkaEngine, RabbitMqEngine};
+use freezing::Freezer;
 use outcome::OutcomeWatcher;
 
 /// Work that goes on until `stop` is cancelled.
@@ -92,14 +97,20 @@ pub fn start(
         changes: changes.clone(),
         stop: stop.clone(),
     };
-    spawn_engines(config, &context, spawn);
-    Ok(ReplayHandle {
+    let handle = ReplayHandle {
         config: Arc::clone(config),
         store: store.clone(),
         metrics: Arc::clone(metrics),
         snapshots,
         changes,
-    })
+    };
+    let freezer = Freezer {
+        handle: handle.clone(),
+        stop: stop.clone(),
+    };
+    spawn(Box::pin(freezer.run()));
+    spawn_engines(config, &context, spawn);
+    Ok(handle)
 }
 
 fn names(patterns: &[String]) -> Result<NameFilter, GlobError> {

@@ -22,8 +22,10 @@ mod message_rows;
 mod overview;
 mod page;
 mod replay_contents;
+mod replay_freezing;
 mod replay_jobs;
 mod replay_outcomes;
+mod replay_planning;
 mod replay_transitions;
 mod replay_work;
 mod replays;
@@ -51,9 +53,10 @@ pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
 pub use overview::{DeadLetterTotal, DlqDepth};
 pub use page::{Page, PageRequest};
 pub use replay_contents::ReplayContent;
+pub use replay_freezing::Freezing;
 pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
+pub use replay_planning::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use replay_work::{PlannedReplay, ReplayCandidate};
-pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use revisions::NewRevision;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.

@@ -26,6 +26,7 @@ mod rabbitmq_sampling;
 mod replay_brake;
 mod replay_crash;
 mod replay_kafka;
+mod replay_large;
 mod replay_outcome;
 mod replay_rabbitmq;
 mod replay_recovery;
