@@ -15,6 +15,8 @@ pub mod lifecycle;
 pub mod metrics;
 pub mod replay;
 pub mod sampling;
+pub mod sandbox;
+pub mod schemas;
 pub mod store;
 pub mod web;
 

@@ -5,18 +5,27 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use redrive::cli::Cli;
 
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The child that runs programs has limits that a runtime's threads would not fit into.
+    if cli.is_sandbox_worker() {
+        return redrive::sandbox::run_worker();
+    }
+    run(cli)
+}
+
 #[tokio::main]
 #[expect(
     clippy::print_stderr,
     reason = "the last word of a process that failed"
 )]
-async fn main() -> ExitCode {
+async fn run(cli: Cli) -> ExitCode {
     // One TLS implementation for all clients, chosen before any of them starts. It fails only if one
     // was installed already.
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok();
-    match Cli::parse().run().await {
+    match cli.run().await {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

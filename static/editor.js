@@ -5,6 +5,29 @@ export function startEditor() {
   if (!form) return;
   checkJson(form);
   growHeaders(form);
+  checkSchema(form);
+}
+
+// What the schema says of the payload while it is typed: the server's own answer, as its button gives it.
+function checkSchema(form) {
+  const body = form.querySelector("[data-body]");
+  if (!form.querySelector("[data-schema]")) return;
+  let timer = 0;
+  let asked = 0;
+  const check = async () => {
+    const number = ++asked;
+    const fields = new URLSearchParams(new FormData(form));
+    fields.set("step", "check");
+    const answer = await fetch(form.action, { method: "POST", body: fields });
+    if (!answer.ok || number !== asked) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const verdict = page.querySelector("[data-schema]");
+    if (verdict) form.querySelector("[data-schema]").replaceWith(verdict);
+  };
+  body.addEventListener("input", () => {
+    clearTimeout(timer);
+    if (body.value.length < 300000) timer = setTimeout(() => check().catch(() => {}), 400);
+  });
 }
 
 function checkJson(form) {

@@ -162,7 +162,7 @@ fn start(config: Config, store: &Store, lifecycle: &Lifecycle) -> Result<ReplayH
     let stop = lifecycle.stop_token();
     let spawn = |task| lifecycle.spawn("replay", task);
     Ok(replay::start(
-        &config, store, &metrics, snapshots, &stop, spawn,
+        &config, store, &metrics, snapshots, &stop, None, spawn,
     )?)
 }
 

@@ -13,6 +13,8 @@ use crate::dead_letters::{self, BulkActions, IntakeBoard, IntakeContext, Observe
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
+use crate::sandbox::Sandbox;
+use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
 use crate::web::{self, AppState};
 use crate::{replay, sampling};
@@ -20,6 +22,7 @@ use crate::{replay, sampling};
 /// Runs Redrive until a signal.
 pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     let config = Arc::new(config);
+    let schemas = Schemas::load(&config.schemas, &Sandbox::of_this_program()).await?;
     let listen = config.http.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("cannot listen on {listen}; is http.listen taken by another process?")
@@ -28,7 +31,7 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     let metrics = Arc::new(Metrics::new(*config.sampling.interval));
     restore_counters(&store, &metrics).await?;
     let lifecycle = Lifecycle::new();
-    let state = start_parts(&config, &store, &metrics, &lifecycle)?;
+    let state = start_parts(&config, &store, &metrics, &lifecycle, schemas)?;
     audit_start(&store).await?;
 
     let heads = audit_head::log_hourly(store.clone(), lifecycle.stop_token());
@@ -51,6 +54,7 @@ fn start_parts(
     store: &Store,
     metrics: &Arc<Metrics>,
     lifecycle: &Lifecycle,
+    schemas: Schemas,
 ) -> anyhow::Result<AppState> {
     let stop = lifecycle.stop_token();
     let sampling = sampling::start(config, Arc::clone(metrics), &stop, |task| {
@@ -78,6 +82,7 @@ fn start_parts(
         metrics,
         sampling.subscribe(),
         &stop,
+        Some(schemas.clone()),
         |task| {
             lifecycle.spawn("replay", task);
         },
@@ -91,6 +96,7 @@ fn start_parts(
         intake: intake.board.clone(),
         observer: Observer::new(intake),
         bulk_actions,
+        schemas,
         stop,
     })
 }

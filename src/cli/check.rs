@@ -9,12 +9,14 @@ use crate::brokers::rabbitmq::amqp::AmqpChannel;
 use crate::config::{Config, KafkaConfig, RabbitMqConfig};
 use crate::domain::{KafkaSample, RabbitMqSample};
 use crate::error_chain;
+use crate::sandbox::Sandbox;
+use crate::schemas::Schemas;
 
-/// Exit code 0 if every broker can be used, 1 if one cannot, and an error before that if the
+/// Exit code 0 if every broker and schema can be used, 1 if one cannot, and an error before that if the
 /// configuration is refused.
 pub(super) async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let config = args.load()?;
-    let mut failures = 0;
+    let mut failures = report("schemas", check_schemas(&config).await);
     for kafka in &config.kafka {
         failures += report(
             &format!("kafka {}", kafka.name),
@@ -32,22 +34,32 @@ pub(super) async fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Lines for people, or why the broker cannot be used. Returns the number of failures.
+/// Lines for people, or why the broker or the schemas cannot be used. Returns the number of failures.
 #[expect(clippy::print_stdout, reason = "the report is what the command is for")]
-fn report(broker: &str, result: Result<Vec<String>, String>) -> u32 {
+fn report(part: &str, result: Result<Vec<String>, String>) -> u32 {
     match result {
         Ok(lines) => {
-            println!("{broker}: ok");
+            println!("{part}: ok");
             for line in lines {
                 println!("  {line}");
             }
             0
         }
         Err(error) => {
-            println!("{broker}: FAILED\n  {error}");
+            println!("{part}: FAILED\n  {error}");
             1
         }
     }
+}
+
+async fn check_schemas(config: &Config) -> Result<Vec<String>, String> {
+    let schemas = Schemas::load(&config.schemas, &Sandbox::of_this_program()).await;
+    let schemas = schemas.map_err(|error| error_chain(&error))?;
+    let event_types: Vec<_> = schemas.event_types().collect();
+    Ok(vec![match event_types.as_slice() {
+        [] => "no event type has one".to_owned(),
+        known => format!("for {}", known.join(", ")),
+    }])
 }
 
 async fn check_kafka(config: &Config, kafka: &KafkaConfig) -> Result<Vec<String>, String> {

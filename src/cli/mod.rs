@@ -39,6 +39,9 @@ enum Command {
     },
     /// Run the sample order system, which keeps Kafka and RabbitMQ busy and fails now and then.
     DemoWorkload(demo_workload::DemoWorkloadArgs),
+    /// The child process that runs programs and schemas; Redrive starts it itself.
+    #[command(name = crate::sandbox::SUBCOMMAND, hide = true)]
+    SandboxWorker,
     /// Repair, break or look at the payment gateway of a running sample workload.
     DemoGateway(demo_gateway::DemoGatewayArgs),
 }
@@ -58,6 +61,11 @@ impl ConfigArgs {
 }
 
 impl Cli {
+    /// Whether this process is a child of Redrive that runs before any runtime starts.
+    pub const fn is_sandbox_worker(&self) -> bool {
+        matches!(self.command, Command::SandboxWorker)
+    }
+
     /// Runs the subcommand.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
@@ -66,6 +74,7 @@ impl Cli {
             Command::DeadLetters(args) => dead_letters::run(&args).await,
             Command::Audit { command } => audit::run(command).await,
             Command::DemoWorkload(args) => demo_workload::run(args).await,
+            Command::SandboxWorker => Ok(crate::sandbox::run_worker()),
             Command::DemoGateway(args) => demo_gateway::run(&args),
         }
     }

@@ -6,6 +6,7 @@
 mod brokers;
 mod environment;
 mod error;
+mod schemas;
 mod sections;
 mod values;
 
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
+pub use schemas::{SchemaConfig, SchemasConfig};
 pub use sections::{
     DeadLettersConfig, HttpConfig, LogConfig, LogFormat, ReplayConfig, SamplingConfig, StoreConfig,
     TelemetryConfig,
@@ -37,6 +39,7 @@ pub struct Config {
     pub sampling: SamplingConfig,
     pub dead_letters: DeadLettersConfig,
     pub replay: ReplayConfig,
+    pub schemas: SchemasConfig,
     pub telemetry: TelemetryConfig,
     pub log: LogConfig,
 }
@@ -86,6 +89,7 @@ impl Config {
         self.http.validate()?;
         self.sampling.validate()?;
         self.replay.validate()?;
+        self.schemas.validate()?;
         self.kafka.iter().try_for_each(KafkaConfig::validate)?;
         self.rabbitmq
             .iter()
@@ -200,6 +204,9 @@ mod tests {
             "rabbitmq.amqp_url",
         );
         check("[dead_letters]\nkafka_topics = ['a[']", "a[");
+        check("[schemas]\ngate_replays = true", "schemas.folder");
+        let types = "[[schemas.types]]\nevent_type = 'A'\nfile = 'a.json'\n".repeat(2);
+        check(&types, "\"A\" has two schemas");
     }
 
     #[test]

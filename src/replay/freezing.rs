@@ -145,7 +145,8 @@ impl Freezer {
             let snapshot = self.handle.snapshots.borrow().clone();
             let found = self.handle.candidates(&ids, request.revision).await?;
             let found = in_order(found, &ids);
-            let events = self.handle.judge_all(&ids, &found, request, &snapshot);
+            let judged = self.handle.judge_gated(&ids, &found, request, &snapshot);
+            let events = judged.await?;
             let (replays, no_more) = split(events);
             let planned = self
                 .handle

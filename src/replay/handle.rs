@@ -8,6 +8,7 @@ use crate::domain::{
     Snapshot, Timestamp,
 };
 use crate::metrics::Metrics;
+use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
 
 use super::changes::Changes;
@@ -23,6 +24,8 @@ pub struct ReplayHandle {
     pub(super) metrics: Arc<Metrics>,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: Changes,
+    /// By which replays are gated.
+    pub(super) schemas: Option<Schemas>,
 }
 
 impl ReplayHandle {

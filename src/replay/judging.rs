@@ -30,7 +30,9 @@ impl ReplayHandle {
                 break;
             }
             let candidates = self.candidates(&ids, request.revision).await?;
-            let events = self.judge_all(&ids, &candidates, request, &snapshot);
+            let events = self
+                .judge_gated(&ids, &candidates, request, &snapshot)
+                .await?;
             audiences.add(&events, &candidates);
             preflight.add(events);
         }
@@ -54,6 +56,19 @@ impl ReplayHandle {
         let mut candidates = self.store.replay_candidates(ids, revision).await?;
         sort_for_sending(&mut candidates);
         Ok(candidates)
+    }
+
+    /// What [`Self::judge_all`] says, but nothing is eligible whose payload its schema refuses, if replays are gated.
+    pub(super) async fn judge_gated(
+        &self,
+        ids: &[DeadLetterId],
+        candidates: &[ReplayCandidate],
+        request: &ReplayRequest,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<PreflightEvent>, ReplayError> {
+        let mut events = self.judge_all(ids, candidates, request, snapshot);
+        self.gate(&mut events, candidates).await?;
+        Ok(events)
     }
 
     pub(super) fn judge_all(

@@ -17,6 +17,7 @@ mod changes;
 mod deliverability;
 mod engine;
 mod freezing;
+mod gate;
 mod handle;
 mod judging;
 mod outcome;
@@ -39,6 +40,7 @@ use crate::config::Config;
 use crate::crash;
 use crate::domain::{ClusterName, GlobError, NameFilter, Snapshot};
 use crate::metrics::Metrics;
+use crate::schemas::Schemas;
 use crate::store::Store;
 
 pub use deliverability::{Finding, Severity};
@@ -57,7 +59,7 @@ use outcome::OutcomeWatcher;
 /// Work that goes on until `stop` is cancelled.
 pub type ReplayTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Starts replays for all clusters: gives each engine and the watcher of outcomes to `spawn`. What an
+/// Starts replays for all clusters, gated by the schemas if the configuration says so: gives each engine and the watcher of outcomes to `spawn`. What an
 /// earlier process left behind is settled first. The tasks end soon after `stop` is cancelled: what is
 /// in flight is finished, the rest stays planned.
 pub fn start(
@@ -66,6 +68,7 @@ pub fn start(
     metrics: &Arc<Metrics>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     stop: &CancellationToken,
+    schemas: Option<Schemas>,
     mut spawn: impl FnMut(ReplayTask),
 ) -> Result<ReplayHandle, GlobError> {
     let changes = Changes::new();
@@ -103,6 +106,7 @@ pub fn start(
         metrics: Arc::clone(metrics),
         snapshots,
         changes,
+        schemas: schemas.filter(Schemas::gates_replays),
     };
     let freezer = Freezer {
         handle: handle.clone(),

@@ -148,6 +148,8 @@ pub enum RefusalKind {
     Incomplete,
     /// It still lies in a RabbitMQ queue: a replay would be a second copy.
     StillInQueue,
+    /// Its JSON Schema does not allow the payload.
+    InvalidPayload,
 }
 
 impl RefusalKind {
@@ -161,6 +163,7 @@ impl RefusalKind {
             Self::NotAllowed => "destination not allowed",
             Self::Incomplete => "body or revision missing",
             Self::StillInQueue => "still in its queue",
+            Self::InvalidPayload => "payload not valid by its schema",
         }
     }
 }

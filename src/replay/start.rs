@@ -40,7 +40,9 @@ impl ReplayHandle {
         };
         let candidates = self.candidates(&ids, request.revision).await?;
         let snapshot = self.snapshots.borrow().clone();
-        let events = self.judge_all(&ids, &candidates, &request, &snapshot);
+        let events = self
+            .judge_gated(&ids, &candidates, &request, &snapshot)
+            .await?;
         let (replays, mut refused) = split(events);
         let job = NewReplayJob {
             replays,

@@ -8,6 +8,7 @@ use crate::domain::{ClusterName, Snapshot};
 use crate::metrics::Metrics;
 use crate::replay::ReplayHandle;
 use crate::sampling::{SamplingHandle, Series, SeriesKey};
+use crate::schemas::Schemas;
 use crate::store::Store;
 
 /// Everything that pages and API are made of. Cheap to clone.
@@ -21,6 +22,7 @@ pub struct AppState {
     pub intake: IntakeBoard,
     pub observer: Observer,
     pub bulk_actions: BulkActions,
+    pub schemas: Schemas,
     /// Ends event streams, so that a stop does not wait for them.
     pub stop: CancellationToken,
 }

@@ -181,12 +181,16 @@ prometheus_url = "{prometheus}"
 vhost = "/"
 name = "orders.dlq"
 custody = "managed"
+
+[schemas]
+folder = "{schemas}"
 "#,
         database = workspace.state().join("demo/redrive.db").display(),
         kafka = brokers.kafka(),
         amqp = brokers.amqp_url(),
         management = brokers.management_url(),
         prometheus = brokers.prometheus_url(),
+        schemas = workspace.root().join("src/demo/schemas").display(),
     )
 }
 

@@ -13,6 +13,7 @@ mod list;
 mod overview;
 mod replays;
 mod revisions;
+mod schemas;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header;
@@ -40,6 +41,7 @@ fn routes() -> Vec<Route> {
         ("get", "/dead-letters", get(dead_letters::list)),
         ("get", "/dead-letters/{id}", get(dead_letters::detail)),
         ("post", "/dead-letters/{id}/revisions", revision),
+        ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
         ("get", "/discards", get(discards::list)),
         ("post", "/discards", post(discards::discard)),
         ("post", "/restores", post(discards::restore)),

@@ -11,6 +11,7 @@ use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
 use super::payload::{self, Reading};
+use super::schema_view::SchemaView;
 use super::stack_view::{FrameLine, frame_lines};
 use crate::dialects::title_of_dialect;
 use crate::domain::{
@@ -43,7 +44,10 @@ struct Payload {
     omitted: String,
     /// The framework whose envelope the body is; empty if it is the original itself.
     envelope: &'static str,
+    /// The DLQ has only a pointer, and what is shown is what it points to.
+    is_fetched: bool,
     download: String,
+    schema: Option<SchemaView>,
 }
 
 struct ErrorView {
@@ -210,7 +214,11 @@ async fn shown(state: &AppState, visit: &Visit, letter: &DeadLetter) -> Result<S
             properties: property_rows(&letter.message),
         },
         Some("history") => Shown::History(happenings(state, letter, visit.now).await?),
-        _ => Shown::Payload(Box::new(payload(visit, letter))),
+        _ => {
+            let event_type = letter.summary.event.event_type.as_deref();
+            let schema = SchemaView::load(&state.schemas, event_type, &letter.message).await;
+            Shown::Payload(Box::new(payload(visit, letter, schema)))
+        }
     })
 }
 
@@ -281,7 +289,7 @@ fn tabs(visit: &Visit) -> Vec<Tab> {
     known.into_iter().map(tab).collect()
 }
 
-fn payload(visit: &Visit, letter: &DeadLetter) -> Payload {
+fn payload(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -> Payload {
     let body = letter.message.body.as_deref().unwrap_or_default();
     let reading = payload::read(body);
     let form = match (visit.query.get("form"), &reading) {
@@ -293,7 +301,10 @@ fn payload(visit: &Visit, letter: &DeadLetter) -> Payload {
     let text = match form {
         "hex" => payload::hex(cut),
         // A cut JSON is re-indented as well as it goes: the tokens before the cut are whole.
-        "pretty" => payload::json(&String::from_utf8_lossy(cut)),
+        "pretty" => {
+            let notes = schema.as_ref().map_or(&[][..], |schema| &schema.notes);
+            payload::json(&String::from_utf8_lossy(cut), notes)
+        }
         _ => Safe(escaped(&String::from_utf8_lossy(cut))),
     };
     Payload {
@@ -306,7 +317,9 @@ fn payload(visit: &Visit, letter: &DeadLetter) -> Payload {
         key: key_words(&letter.message),
         omitted: letter.body_omitted.clone().unwrap_or_default(),
         envelope: letter.decoded.envelope.map_or("", Envelope::framework),
+        is_fetched: letter.decoded.payload_absent && letter.body_omitted.is_none(),
         download: format!("/dead-letters/{}/payload", letter.summary.id),
+        schema,
     }
 }
 

@@ -19,6 +19,7 @@ use super::diff_view::{DiffLine, body_diff, header_diff, property_diff};
 use super::frame::NavigationEntry;
 use super::payload::{self, Reading};
 use super::preflight::{AudienceRow, audience_row};
+use super::schema_view::SchemaView;
 use crate::domain::{DeadLetter, DeadLetterId, Message, RevisionNumber, sha256_hex};
 use crate::replay::{
     DestinationChoice, Finding, ReplayRequest, RevisionChoice, Selection, Severity,
@@ -54,6 +55,7 @@ struct Review {
     refused: bool,
     builds_on: u32,
     audiences: Vec<AudienceRow>,
+    schema: Option<SchemaView>,
 }
 
 pub(crate) async fn edit(
@@ -63,7 +65,7 @@ pub(crate) async fn edit(
 ) -> Result<Response, Problem> {
     let base = Base::load(&state, DeadLetterId(id)).await?;
     let form = EditForm::of(&base.latest, base.revision);
-    editor(&state, &visit, &base, form, String::new())
+    editor(&state, &visit, &base, form, String::new()).await
 }
 
 /// Shows the diff, or the editor again: with what is wrong, or because the person went back.
@@ -77,16 +79,16 @@ pub(crate) async fn review_edit(
     let mut form = EditForm::sent(&fields);
     match steps::apply(&mut form, fields.get("step").unwrap_or(""), &base.latest) {
         Ok(false) => {}
-        Ok(true) => return editor(&state, &visit, &base, form, String::new()),
-        Err(problem) => return editor(&state, &visit, &base, form, problem),
+        Ok(true) => return editor(&state, &visit, &base, form, String::new()).await,
+        Err(problem) => return editor(&state, &visit, &base, form, problem).await,
     }
     let edited = match base.edited(&form) {
         Ok(edited) => edited,
-        Err(problem) => return editor(&state, &visit, &base, form, problem),
+        Err(problem) => return editor(&state, &visit, &base, form, problem).await,
     };
     if edited == *base.original() && base.revision == RevisionNumber(0) {
         let problem = "nothing was changed; change something, or replay the message as it is";
-        return editor(&state, &visit, &base, form, problem.to_owned());
+        return editor(&state, &visit, &base, form, problem.to_owned()).await;
     }
     let (verdict_status, verdict) = verdict(base.original(), &edited);
     let findings = state.replay.deliverability(&base.letter, &edited);
@@ -104,6 +106,7 @@ pub(crate) async fn review_edit(
         findings: findings.iter().map(finding_row).collect(),
         builds_on: form.builds_on.0,
         audiences: audiences(&state, base.id()).await,
+        schema: SchemaView::load(&state.schemas, base.event_type(), &edited).await,
     };
     visit.page(
         &state,
@@ -123,10 +126,10 @@ pub(crate) async fn save_edit(
     let form = EditForm::sent(&fields);
     let message = match base.edited(&form) {
         Ok(message) => message,
-        Err(problem) => return editor(&state, &visit, &base, form, problem),
+        Err(problem) => return editor(&state, &visit, &base, form, problem).await,
     };
     if let Err(problem) = must_be_deliverable(&state, &base.letter, &message) {
-        return editor(&state, &visit, &base, form, problem);
+        return editor(&state, &visit, &base, form, problem).await;
     }
     let revision = NewRevision {
         dead_letter: base.id(),
@@ -214,6 +217,10 @@ impl Base {
         &self.letter.message
     }
 
+    fn event_type(&self) -> Option<&str> {
+        self.letter.summary.event.event_type.as_deref()
+    }
+
     fn edited(&self, form: &EditForm) -> Result<Message, String> {
         if form.builds_on != self.revision {
             return Err(format!(
@@ -243,14 +250,24 @@ fn verdict(original: &Message, edited: &Message) -> (&'static str, String) {
     }
 }
 
-fn editor(
+async fn editor(
     state: &AppState,
     visit: &Visit,
     base: &Base,
     form: EditForm,
     problem: String,
 ) -> Result<Response, Problem> {
-    let content = Editor::of(visit, base, form, problem);
+    let schema = match form.body.bytes() {
+        Ok(Some(body)) => {
+            let typed = Message {
+                body: Some(body),
+                ..base.latest.clone()
+            };
+            SchemaView::load(&state.schemas, base.event_type(), &typed).await
+        }
+        _ => None,
+    };
+    let content = Editor::of(visit, base, form, problem, schema);
     visit.page(state, NavigationEntry::DeadLetters, "Edit", &content)
 }
 

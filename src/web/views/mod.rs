@@ -28,6 +28,7 @@ mod replay_actions;
 mod replay_form;
 mod replay_job;
 mod replays;
+mod schema_view;
 mod stack_view;
 mod status;
 mod theme;

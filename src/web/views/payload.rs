@@ -34,11 +34,30 @@ pub(crate) fn read(body: &[u8]) -> Reading {
     }
 }
 
+/// Something to be said about the value that begins at a byte of the body.
+pub(crate) struct Note {
+    pub(crate) at: usize,
+    pub(crate) words: String,
+}
+
 /// JSON with a line a value, keys and values marked for the stylesheet. Numbers, key order and escapes
-/// stay as they are written.
-pub(crate) fn json(text: &str) -> Markup {
+/// stay as they are written. What a note is about is marked, and its words end the line.
+pub(crate) fn json(text: &str, notes: &[Note]) -> Markup {
     let mut html = String::with_capacity(text.len() * 2);
+    let mut of_line: Vec<&Note> = Vec::new();
     for token in tokens(text) {
+        let about = notes
+            .iter()
+            .filter(|note| Some(note.at) == place(text, &token));
+        let known = of_line.len();
+        of_line.extend(about);
+        let is_marked = of_line.len() > known;
+        if is_marked {
+            html.push_str("<mark>");
+        }
+        if matches!(token, Token::Line(_)) {
+            say(&mut html, of_line.drain(..));
+        }
         match token {
             Token::Plain(text) => html.push_str(&escaped(text)),
             Token::Line(depth) => {
@@ -49,8 +68,33 @@ pub(crate) fn json(text: &str) -> Markup {
             Token::String(text) => mark(&mut html, "s", text),
             Token::Word(text) => mark(&mut html, "w", text),
         }
+        if is_marked {
+            html.push_str("</mark>");
+        }
     }
+    say(&mut html, of_line);
     Safe(html)
+}
+
+/// Where a token that can begin a value stands in the text.
+fn place(text: &str, token: &Token<'_>) -> Option<usize> {
+    match token {
+        Token::Plain(part) | Token::String(part) | Token::Word(part) => {
+            let distance = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+            (distance < text.len()).then_some(distance)
+        }
+        Token::Line(_) | Token::Key(_) => None,
+    }
+}
+
+fn say<'a>(html: &mut String, notes: impl IntoIterator<Item = &'a Note>) {
+    for note in notes {
+        let _ = write!(
+            html,
+            "<span class=\"note\">  ← {}</span>",
+            escaped(&note.words)
+        );
+    }
 }
 
 /// The same as plain text, for the diff and the editor.
@@ -219,8 +263,40 @@ mod tests {
 
     #[test]
     fn a_body_cannot_leave_its_place() {
-        let html = json(r#"{"<b>":"</pre><script>"}"#).0;
+        let html = json(r#"{"<b>":"</pre><script>"}"#, &[]).0;
         assert!(!html.contains("<b>") && !html.contains("<script"), "{html}");
+    }
+
+    #[test]
+    fn a_note_marks_its_value_and_ends_its_line() {
+        let note = |at: usize, words: &str| Note {
+            at,
+            words: words.to_owned(),
+        };
+        let notes = [
+            note(5, "a lacks <b>"),
+            note(16, "c is wrong"),
+            note(99, "gone"),
+        ];
+        let html = json(r#"{"a":{"d":[]},"c":1}"#, &notes).0;
+        let first = html.lines().nth(1).unwrap();
+        assert!(
+            first.contains("<mark>{</mark><span class=\"note\">  ← a lacks &lt;b&gt;</span>"),
+            "{html}"
+        );
+        assert!(
+            !html.contains("c is wrong") && !html.contains("gone"),
+            "a key is no value: {html}"
+        );
+        let html = json(r#"{"c":1}"#, &[note(5, "c is wrong")]).0;
+        assert!(
+            html.contains(
+                "<mark><span class=\"w\">1</span></mark><span class=\"note\">  ← c is wrong"
+            ),
+            "{html}"
+        );
+        let html = json("{}", &[note(0, "empty")]).0;
+        assert!(html.ends_with("← empty</span>"), "{html}");
     }
 
     #[test]

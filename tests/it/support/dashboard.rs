@@ -10,6 +10,8 @@ use redrive::domain::*;
 use redrive::metrics::Metrics;
 use redrive::replay;
 use redrive::sampling::SamplingHandle;
+use redrive::sandbox::Sandbox;
+use redrive::schemas::Schemas;
 use redrive::store::{
     Gap, GapKind, KafkaCursor, NewAuditEntry, NewReplay, NewReplayJob, NewRevision, Store,
 };
@@ -45,7 +47,10 @@ impl Dashboard {
         let stop = CancellationToken::new();
         // The tasks that would send are left out: a replay stays planned.
         let snapshots = sampling.subscribe();
-        let replay = replay::start(&config, &store, &metrics, snapshots, &stop, drop).unwrap();
+        let schemas = Schemas::load(&config.schemas, &sandbox()).await.unwrap();
+        let gate = Some(schemas.clone());
+        let replay =
+            replay::start(&config, &store, &metrics, snapshots, &stop, gate, drop).unwrap();
         let intake = IntakeContext {
             config: Arc::clone(&config),
             store: store.clone(),
@@ -65,6 +70,7 @@ impl Dashboard {
             intake: intake.board.clone(),
             observer: Observer::new(intake),
             bulk_actions,
+            schemas,
             stop,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -92,6 +98,11 @@ impl Dashboard {
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.address)
     }
+}
+
+/// Children of the test are the program that is tested.
+pub(crate) fn sandbox() -> Sandbox {
+    Sandbox::of(env!("CARGO_BIN_EXE_redrive"))
 }
 
 fn ago(seconds: u64) -> Timestamp {

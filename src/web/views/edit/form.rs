@@ -290,7 +290,7 @@ impl BytesField {
     }
 
     /// The bytes that it means.
-    fn bytes(&self) -> Result<Option<Bytes>, String> {
+    pub(super) fn bytes(&self) -> Result<Option<Bytes>, String> {
         Ok(match self.form {
             BytesForm::Null => None,
             BytesForm::Hex => Some(hex::parse(&self.text)?),

@@ -8,6 +8,7 @@ use super::form::{BytesField, BytesForm, EditForm, HeaderField, Lock, opened_hea
 use super::properties::PROPERTIES;
 use super::typed;
 use crate::web::escape::{Markup, attribute, escaped, textarea};
+use crate::web::views::schema_view::SchemaView;
 use crate::web::visit::Visit;
 
 /// Empty rows for new headers, for those who have no script to add some.
@@ -69,10 +70,17 @@ pub(super) struct Editor {
     header_count: usize,
     properties: Vec<PropertyInput>,
     note: String,
+    schema: Option<SchemaView>,
 }
 
 impl Editor {
-    pub(super) fn of(visit: &Visit, base: &Base, form: EditForm, problem: String) -> Self {
+    pub(super) fn of(
+        visit: &Visit,
+        base: &Base,
+        form: EditForm,
+        problem: String,
+        schema: Option<SchemaView>,
+    ) -> Self {
         let opened = EditForm::of(&base.latest, base.revision);
         let filled = form.headers.iter().filter(|field| is_filled(field));
         let mut fields: Vec<_> = filled.cloned().collect();
@@ -94,6 +102,7 @@ impl Editor {
             header_count: fields.len(),
             properties: property_inputs(base, &form),
             note: form.note,
+            schema,
         }
     }
 }

@@ -7,8 +7,8 @@ use crate::domain::{Message, RevisionNumber};
 
 /// Applies the step of a button to the form; `false` if the step is not one of the editor's own.
 pub(super) fn apply(form: &mut EditForm, step: &str, base: &Message) -> Result<bool, String> {
-    if matches!(step, "back" | "add") {
-        // The editor always ends with empty rows.
+    if matches!(step, "back" | "add" | "check") {
+        // The editor always ends with empty rows, and always tells what the schema says.
         return Ok(true);
     }
     if let Some(index) = step
