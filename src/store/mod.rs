@@ -29,9 +29,11 @@ mod replay_planning;
 mod replay_transitions;
 mod replay_work;
 mod replays;
+mod returns;
 mod revisions;
 mod search_index;
 mod search_terms;
+mod streams;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -57,6 +59,7 @@ pub use replay_freezing::Freezing;
 pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
 pub use replay_planning::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use replay_work::{PlannedReplay, ReplayCandidate};
+pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.

@@ -161,7 +161,7 @@ fn refusal(letter: Option<&LetterRow>, replay: &NewReplay) -> Option<String> {
     }
     if letter.system == "rabbitmq" && letter.custody == Custody::Broker.as_str() {
         let remedy = "it still lies in its queue, which Redrive only observes, so a replay would be a \
-                      second copy; give the queue custody = \"managed\" and replay it then";
+                      second copy; take it into custody first";
         return Some(remedy.to_owned());
     }
     let omitted = letter.body_omitted.clone();
