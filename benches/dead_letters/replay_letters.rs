@@ -25,6 +25,7 @@ pub(crate) async fn fill(
     origin: &Origin,
     (count, body_bytes): (u64, usize),
 ) -> Result<()> {
+    let session = store.begin_custody().await?;
     let mut first = 0;
     while first < count {
         let next = (first + STORED_AT_ONCE).min(count);
@@ -37,11 +38,12 @@ pub(crate) async fn fill(
                 let indexed = store.index_kafka_batch(cluster, &letters, &[], &[], now);
                 indexed.await?.len()
             }
-            Origin::Queue(_) => store.take_custody(&letters, now).await?.len(),
+            Origin::Queue(_) => store.take_custody(&session, &letters, now).await?.len(),
         };
         ensure!(stored == letters.len(), "only {stored} were stored");
         first = next;
     }
+    store.acknowledged(&session).await?;
     Ok(())
 }
 
