@@ -15,6 +15,7 @@ mod depth;
 mod discovery;
 mod give_back;
 mod identity;
+mod import;
 mod intake_metrics;
 mod intake_status;
 mod kafka_intake;
@@ -34,6 +35,7 @@ use tokio::sync::watch;
 
 pub use bulk_actions::BulkActions;
 pub use give_back::{MOST_RETURNS, ReturnReport};
+pub use import::from_export;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
 pub use take_one::Requester;

@@ -34,6 +34,7 @@ mod revisions;
 mod search_index;
 mod search_terms;
 mod streams;
+mod transfer;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -61,6 +62,7 @@ pub use replay_planning::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
+pub use transfer::ImportedDeadLetter;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.
 const READ_CONNECTIONS: u32 = 4;

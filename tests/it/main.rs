@@ -39,4 +39,5 @@ mod sampling_rabbitmq;
 mod sandbox;
 mod schemas;
 mod support;
+mod transfer;
 mod web;

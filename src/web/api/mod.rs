@@ -15,6 +15,7 @@ mod overview;
 mod replays;
 mod revisions;
 mod schemas;
+mod transfer;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header;
@@ -23,6 +24,7 @@ use axum::routing::{MethodRouter, get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
+use self::transfer::IMPORT_BODY_LIMIT;
 use super::AppState;
 use super::problem::Problem;
 use super::server::REVISION_BODY_LIMIT;
@@ -35,13 +37,21 @@ const DOCUMENT: &str = include_str!("openapi.json");
 /// Every route of the API: its method, its path under `/api/v1`, its handler.
 fn routes() -> Vec<Route> {
     let revision = post(revisions::create).layer(DefaultBodyLimit::max(REVISION_BODY_LIMIT));
+    let import = post(transfer::import).layer(DefaultBodyLimit::max(IMPORT_BODY_LIMIT));
     vec![
         ("get", "/overview", get(overview::overview)),
         ("get", "/consumer-groups", get(brokers::consumer_groups)),
         ("get", "/queues", get(brokers::queues)),
         ("get", "/dead-letters", get(dead_letters::list)),
+        ("get", "/dead-letters/export", get(transfer::export)),
+        ("post", "/dead-letters/import", import),
         ("get", "/dead-letters/{id}", get(dead_letters::detail)),
         ("post", "/dead-letters/{id}/revisions", revision),
+        (
+            "get",
+            "/dead-letters/{id}/revisions/{number}",
+            get(revisions::detail),
+        ),
         ("post", "/dead-letters/{id}/take", post(custody::take)),
         ("post", "/returns", post(custody::give_back)),
         ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
