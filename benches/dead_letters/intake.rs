@@ -4,7 +4,6 @@ use anyhow::Result;
 use redrive::brokers::kafka::KafkaAdmin;
 use redrive::config::KafkaConfig;
 use redrive::domain::TopicName;
-use uuid::Uuid;
 
 use crate::figure::{self, Goal};
 use crate::peer::{self, Search};
@@ -15,9 +14,9 @@ const RECORDS: u64 = 200_000;
 const PARTITIONS: i32 = 4;
 
 pub(crate) fn run() -> Result<()> {
-    let records = site::records(RECORDS)?;
+    let records = site::number("REDRIVE_BENCH_RECORDS", RECORDS)?;
     let database = site::fresh_database("intake.db")?;
-    let topic = TopicName::new(format!("bench-{}.dlq", Uuid::new_v4().simple()));
+    let topic = TopicName::new(site::unique_topic());
     let report = with_topic(&site::kafka()?, &topic, records, || {
         take_in::measure(&site::store_url(&database), topic.as_str(), records)
     })?;

@@ -16,6 +16,7 @@ mod replay;
 mod replay_letters;
 mod replay_million;
 mod replay_peer;
+mod search;
 mod site;
 mod take_in;
 
@@ -27,6 +28,7 @@ type Group = (&'static str, fn() -> Result<()>);
 /// The groups in the order in which they run.
 const GROUPS: &[Group] = &[
     ("intake", intake::run),
+    ("search", search::run),
     ("replay", replay::run),
     ("million", replay::run_million),
 ];
