@@ -1,6 +1,8 @@
 //! Which dead letters can be replayed, whereto, in which order, and who will see it. Pure: from what
 //! the store knows, the configuration, and the last snapshot.
 
+use std::collections::HashMap;
+
 use crate::config::Config;
 use crate::domain::{
     ClusterDetail, ClusterName, ClusterSnapshot, DeadLetterId, DeadLetterStatus, Destination,
@@ -50,6 +52,29 @@ fn sending_order(candidate: &ReplayCandidate) -> SendingOrder {
     )
 }
 
+/// The place of an event in the order of sending, small enough to keep a million of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SendingPlace {
+    /// A number for the cluster and the place of origin: which of them come first does not matter.
+    source: u32,
+    origin: Option<(Partition, Offset)>,
+    in_dlq: Option<(Partition, Offset)>,
+}
+
+/// The same order as that of [`sort_for_sending`] within one place of origin.
+pub(super) fn sending_place(
+    candidate: &ReplayCandidate,
+    sources: &mut HashMap<(ClusterName, Option<String>), u32>,
+) -> SendingPlace {
+    let (cluster, source, origin, in_dlq, _) = sending_order(candidate);
+    let next = u32::try_from(sources.len()).unwrap_or(u32::MAX);
+    SendingPlace {
+        source: *sources.entry((cluster, source)).or_insert(next),
+        origin,
+        in_dlq,
+    }
+}
+
 /// What is said of a dead letter that the store does not know.
 pub(super) fn unknown(dead_letter: DeadLetterId) -> PreflightEvent {
     PreflightEvent {
@@ -68,6 +93,11 @@ pub(super) fn judge(candidate: &ReplayCandidate, context: &PlanContext<'_>) -> P
         .and_then(|()| destination_of(candidate, &context.request.destination))
         .and_then(|destination| is_allowed(candidate, &destination, context).map(|()| destination))
         .and_then(|destination| exists(destination, candidate, context.snapshot, &mut warnings));
+    if candidate.origin.guessed && context.request.destination == DestinationChoice::Original {
+        let guess = "the headers do not tell where it came from; the destination is guessed by the \
+                     name of the DLQ";
+        warnings.push(guess.to_owned());
+    }
     PreflightEvent {
         dead_letter: candidate.summary.id,
         revision: candidate.revision,
