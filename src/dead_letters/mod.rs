@@ -59,10 +59,17 @@ pub struct IntakeContext {
 
 /// The intake tasks of all clusters, for the caller to spawn: a name for the log and the task.
 pub fn tasks(context: &IntakeContext) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
-    let mut tasks: Vec<(&'static str, BoxFuture<'static, ()>)> = vec![(
-        "dead letter depth",
-        Box::pin(depth::publish_depths(context.clone())),
-    )];
+    let search = context.store.clone();
+    let mut tasks: Vec<(&'static str, BoxFuture<'static, ()>)> = vec![
+        (
+            "dead letter depth",
+            Box::pin(depth::publish_depths(context.clone())),
+        ),
+        (
+            "search index",
+            Box::pin(search.follow_search_index(context.stop.clone())),
+        ),
+    ];
     for kafka in &context.config.kafka {
         let task = kafka_intake::run(context.clone(), kafka.clone());
         tasks.push(("kafka dead letter intake", Box::pin(task)));

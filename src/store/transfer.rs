@@ -4,6 +4,7 @@ use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::insert::{insert_all, set_status};
+use super::prepared::PreparedBatch;
 use super::{NewAuditEntry, NewRevision, Store, StoreError, audit, revisions};
 use crate::domain::{
     DeadLetterId, DeadLetterIds, DeadLetterStatus, EXPORT_FORMAT, ExportedDeadLetter,
@@ -131,6 +132,7 @@ impl Store {
     ) -> Result<Vec<DeadLetterId>, StoreError> {
         let topic_ids: Vec<_> = chunk.iter_mut().map(set_apart).collect();
         let letters: Vec<_> = chunk.iter().map(|import| import.letter.clone()).collect();
+        let letters = PreparedBatch::new(letters)?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let indexed = insert_all(&mut transaction, &letters, now).await?;
         let mut ids = Vec::with_capacity(chunk.len());
@@ -161,6 +163,7 @@ impl Store {
         let entry = entry.with_detail("dead_letters", &set.to_string());
         audit::append(&mut transaction, &entry).await?;
         transaction.commit().await?;
+        self.announce_to_search(&letters);
         Ok(ids)
     }
 

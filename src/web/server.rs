@@ -102,6 +102,8 @@ fn pages() -> Router<AppState> {
         .route("/discards", get(views::discarded).post(views::discard))
         .route("/discards/new", get(views::confirm_discard))
         .route("/restores", post(views::restore))
+        .route("/saved-filters", post(views::save_filter))
+        .route("/saved-filters/remove", post(views::remove_saved_filter))
         .route("/audit", get(views::audit))
         .route("/status", get(views::status))
         .route("/theme", post(views::choose_theme))

@@ -14,13 +14,14 @@ mod list;
 mod overview;
 mod replays;
 mod revisions;
+mod saved_filters;
 mod schemas;
 mod transfer;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
@@ -59,6 +60,13 @@ fn routes() -> Vec<Route> {
         ("post", "/discards", post(discards::discard)),
         ("post", "/restores", post(discards::restore)),
         ("get", "/bulk-actions/{id}", get(discards::action)),
+        ("get", "/saved-filters", get(saved_filters::list)),
+        ("post", "/saved-filters", post(saved_filters::save)),
+        (
+            "delete",
+            "/saved-filters/{name}",
+            delete(saved_filters::remove),
+        ),
         ("get", "/failure-groups", get(failure_groups::list)),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),
