@@ -12,6 +12,10 @@ mod letters;
 mod peer;
 mod prepared;
 mod process;
+mod replay;
+mod replay_letters;
+mod replay_million;
+mod replay_peer;
 mod search;
 mod site;
 mod take_in;
@@ -22,7 +26,12 @@ use anyhow::{Result, bail};
 type Group = (&'static str, fn() -> Result<()>);
 
 /// The groups in the order in which they run.
-const GROUPS: &[Group] = &[("intake", intake::run), ("search", search::run)];
+const GROUPS: &[Group] = &[
+    ("intake", intake::run),
+    ("search", search::run),
+    ("replay", replay::run),
+    ("million", replay::run_million),
+];
 
 fn main() -> Result<()> {
     rustls::crypto::ring::default_provider()

@@ -1,11 +1,11 @@
-//! Where the bench works: the Kafka of `REDRIVE_TEST_KAFKA`, and files below `target/redrive/bench`, so that
+//! Where the bench works: the brokers of `REDRIVE_TEST_…`, and files below `target/redrive/bench`, so that
 //! everything that is compared lies on one file system.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use redrive::config::KafkaConfig;
+use redrive::config::{KafkaConfig, RabbitMqConfig, Secret};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -17,6 +17,24 @@ pub(crate) fn kafka() -> Result<KafkaConfig> {
         bootstrap_servers: vec![server],
         ..KafkaConfig::default()
     })
+}
+
+/// The shared RabbitMQ.
+pub(crate) fn rabbitmq() -> Result<RabbitMqConfig> {
+    let address = |name: &str| {
+        let known = std::env::var(name).map(Secret::new);
+        known.with_context(|| format!("{name} is not set; run `cargo xtask bench dead-letters`"))
+    };
+    Ok(RabbitMqConfig {
+        amqp_url: address("REDRIVE_TEST_AMQP_URL")?,
+        management_url: address("REDRIVE_TEST_RABBITMQ_MANAGEMENT_URL")?,
+        ..RabbitMqConfig::default()
+    })
+}
+
+/// How many events a group works with; `REDRIVE_BENCH_RECORDS` asks for another number.
+pub(crate) fn records(usual: u64) -> Result<u64> {
+    number("REDRIVE_BENCH_RECORDS", usual)
 }
 
 /// A number that an environment variable may replace.

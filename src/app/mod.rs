@@ -90,11 +90,11 @@ fn start_parts(
         metrics,
         sampling.subscribe(),
         &stop,
+        Some(schemas.clone()),
         |task| {
             lifecycle.spawn("replay", task);
         },
-    )?
-    .gated_by(schemas.clone());
+    )?;
     Ok(AppState {
         config: Arc::clone(config),
         store: store.clone(),

@@ -23,6 +23,12 @@ impl DeadLetterIds {
             .map(|(first, last)| last.abs_diff(*first) + 1)
             .sum()
     }
+
+    /// Its dead letters, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = DeadLetterId> {
+        let ranges = self.ranges.iter();
+        ranges.flat_map(|(first, last)| (*first..=*last).map(DeadLetterId))
+    }
 }
 
 impl FromIterator<DeadLetterId> for DeadLetterIds {

@@ -21,6 +21,8 @@ pub struct ReplayJob {
     pub ramp_step: usize,
     /// Events that had died again or failed when somebody resumed the job.
     pub forgiven: u64,
+    /// Selected events that could not be part of it; of a large job, once it is whole.
+    pub refused: u64,
     /// Counts by state, only of the states that occur.
     pub counts: Vec<(ReplayStateName, u64)>,
 }
@@ -68,6 +70,8 @@ pub const RAMP_LIMITS: [u64; 3] = [1, 11, 111];
 /// Whether a job may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayJobState {
+    /// Its events are being written down; nothing is sent before it is whole.
+    Freezing,
     Ready,
     Paused,
 }
@@ -75,6 +79,7 @@ pub enum ReplayJobState {
 impl ReplayJobState {
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Freezing => "freezing",
             Self::Ready => "ready",
             Self::Paused => "paused",
         }
@@ -92,11 +97,12 @@ impl FromStr for ReplayJobState {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
+            "freezing" => Ok(Self::Freezing),
             "ready" => Ok(Self::Ready),
             "paused" => Ok(Self::Paused),
             other => Err(UnknownWord {
                 word: other.to_owned(),
-                expected: "ready, paused",
+                expected: "freezing, ready, paused",
             }),
         }
     }

@@ -10,43 +10,58 @@ use crate::store::ReplayCandidate;
 
 use super::{Audience, PreflightEvent, Recipient};
 
-/// One audience for each destination of the events that would be sent, those of most events first.
-pub(super) fn audiences(
-    events: &[PreflightEvent],
-    candidates: &[ReplayCandidate],
-    snapshot: &Snapshot,
-) -> Vec<Audience> {
-    let failed_groups: HashMap<DeadLetterId, &ConsumerGroup> = candidates
-        .iter()
-        .filter_map(|candidate| {
-            let group = candidate.summary.consumer.as_ref()?;
-            Some((candidate.summary.id, group))
-        })
-        .collect();
-    let mut audiences: Vec<(Audience, HashSet<&ConsumerGroup>)> = Vec::new();
-    for event in events {
-        let Ok(destination) = &event.verdict else {
-            continue;
-        };
-        let destination = without_partition(destination.clone());
-        let known = audiences
+/// Collects who will receive what, chunk by chunk.
+#[derive(Debug, Default)]
+pub(super) struct Audiences {
+    known: Vec<(Audience, HashSet<ConsumerGroup>)>,
+}
+
+impl Audiences {
+    /// Adds events that were judged, with the candidates that they came from.
+    pub(super) fn add(&mut self, events: &[PreflightEvent], candidates: &[ReplayCandidate]) {
+        let failed_groups: HashMap<DeadLetterId, &ConsumerGroup> = candidates
+            .iter()
+            .filter_map(|candidate| {
+                let group = candidate.summary.consumer.as_ref()?;
+                Some((candidate.summary.id, group))
+            })
+            .collect();
+        for event in events {
+            let Ok(destination) = &event.verdict else {
+                continue;
+            };
+            let (audience, failed) = self.of(without_partition(destination.clone()));
+            audience.events += 1;
+            if let Some(group) = failed_groups.get(&event.dead_letter)
+                && !failed.contains(*group)
+            {
+                failed.insert((*group).clone());
+            }
+        }
+    }
+
+    fn of(&mut self, destination: Destination) -> &mut (Audience, HashSet<ConsumerGroup>) {
+        let known = self
+            .known
             .iter()
             .position(|(audience, _)| audience.destination == destination);
         let index = known.unwrap_or_else(|| {
-            audiences.push((empty(destination), HashSet::new()));
-            audiences.len() - 1
+            self.known.push((empty(destination), HashSet::new()));
+            self.known.len() - 1
         });
-        audiences[index].0.events += 1;
-        audiences[index]
-            .1
-            .extend(failed_groups.get(&event.dead_letter));
+        &mut self.known[index]
     }
-    let mut audiences: Vec<Audience> = audiences
-        .into_iter()
-        .map(|(audience, failed)| with_recipients(audience, &failed, snapshot))
-        .collect();
-    audiences.sort_by_key(|audience| std::cmp::Reverse(audience.events));
-    audiences
+
+    /// One audience for each destination of the events that would be sent, those of most events first.
+    pub(super) fn finish(self, snapshot: &Snapshot) -> Vec<Audience> {
+        let mut audiences: Vec<Audience> = self
+            .known
+            .into_iter()
+            .map(|(audience, failed)| with_recipients(audience, &failed, snapshot))
+            .collect();
+        audiences.sort_by_key(|audience| std::cmp::Reverse(audience.events));
+        audiences
+    }
 }
 
 fn without_partition(mut destination: Destination) -> Destination {
@@ -67,7 +82,7 @@ const fn empty(destination: Destination) -> Audience {
 
 fn with_recipients(
     audience: Audience,
-    failed: &HashSet<&ConsumerGroup>,
+    failed: &HashSet<ConsumerGroup>,
     snapshot: &Snapshot,
 ) -> Audience {
     let cluster = snapshot.cluster(audience.destination.cluster());
@@ -89,7 +104,7 @@ fn with_recipients(
 fn groups_of(
     cluster: &ClusterSnapshot,
     topic: &TopicName,
-    failed: &HashSet<&ConsumerGroup>,
+    failed: &HashSet<ConsumerGroup>,
 ) -> Vec<Recipient> {
     let groups = cluster.kafka().into_iter().flat_map(|kafka| &kafka.groups);
     groups

@@ -158,6 +158,7 @@ mod tests {
             },
             ramp_step,
             forgiven: 0,
+            refused: 0,
             counts: counts.to_vec(),
         }
     }

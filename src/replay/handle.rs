@@ -1,27 +1,20 @@
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use uuid::Uuid;
 
 use crate::config::{Config, RabbitMqConfig};
 use crate::domain::{
-    Brake, DeadLetter, DeadLetterId, Message, Replay, ReplayEvent, ReplayId, ReplayJobId, Snapshot,
-    Timestamp,
+    Brake, DeadLetter, Message, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName,
+    Snapshot, Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::schemas::Schemas;
-use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay, ReplayCandidate, Store};
+use crate::store::{NewAuditEntry, Store};
 
-use super::audience::audiences;
 use super::changes::Changes;
 use super::deliverability::{Finding, deliverability};
 use super::outcome::count_outcomes;
-use super::plan::{PlanContext, judge, sort_for_sending};
-use super::{
-    Actor, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,
-    PreflightEvent, ReplayError, ReplayRequest, RevisionChoice, Selection, crash, plan,
-};
+use super::{Actor, Decision, ReplayError};
 
 /// What people do with replays. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -35,87 +28,13 @@ pub struct ReplayHandle {
     pub(super) schemas: Option<Schemas>,
 }
 
-/// A selection as it was looked up.
-struct Selected {
-    ids: Vec<DeadLetterId>,
-    matching: u64,
-    cut_at: Option<u32>,
-}
-
 impl ReplayHandle {
-    /// The same with the schemas of the configuration, which refuse replays if it says so.
-    #[must_use]
-    pub fn gated_by(mut self, schemas: Schemas) -> Self {
-        self.schemas = Some(schemas).filter(Schemas::gates_replays);
-        self
-    }
-
-    /// What would happen if the request were confirmed now. Changes nothing.
-    pub async fn preflight(&self, request: &ReplayRequest) -> Result<Preflight, ReplayError> {
-        let selected = self.select(&request.selection).await?;
-        let candidates = self.candidates(&selected.ids, request.revision).await?;
-        let snapshot = self.snapshots.borrow().clone();
-        let mut events = self.judge_all(&selected.ids, &candidates, request, &snapshot);
-        self.gate(&mut events, &candidates).await?;
-        Ok(Preflight {
-            matching: selected.matching,
-            cut_at: selected.cut_at,
-            audiences: audiences(&events, &candidates, &snapshot),
-            events,
-        })
-    }
-
     /// What is to be said about a replay of an edited message, before the edit is saved.
     pub fn deliverability(&self, letter: &DeadLetter, edited: &Message) -> Vec<Finding> {
         let cluster = &letter.summary.cluster;
         let rabbitmq = self.config.rabbitmq.iter().find(|r| r.name == *cluster);
         let user = rabbitmq.map(RabbitMqConfig::user).unwrap_or_default();
         deliverability(letter, edited, &user)
-    }
-
-    /// Freezes a job and has it sent. When this returns, the job is on disk.
-    pub async fn start(
-        &self,
-        request: ReplayRequest,
-        actor: Actor,
-    ) -> Result<JobStarted, ReplayError> {
-        self.start_held(request, Brake::default(), actor).await
-    }
-
-    /// The same with a brake from the first event on.
-    pub async fn start_held(
-        &self,
-        request: ReplayRequest,
-        brake: Brake,
-        actor: Actor,
-    ) -> Result<JobStarted, ReplayError> {
-        let brake = checked(brake)?;
-        let selected = self.select(&request.selection).await?;
-        let candidates = self.candidates(&selected.ids, request.revision).await?;
-        let snapshot = self.snapshots.borrow().clone();
-        let mut events = self.judge_all(&selected.ids, &candidates, &request, &snapshot);
-        self.gate(&mut events, &candidates).await?;
-        let (job, mut refused) = freeze(events, &request, &actor, Timestamp::now());
-        if job.replays.is_empty() {
-            return Err(ReplayError::NothingEligible { refused });
-        }
-        crash::point("plan.before_commit");
-        let created = self
-            .store
-            .create_held_job(&job, &brake, &creation_entry(&job, &request, &brake, actor))
-            .await?;
-        crash::point("plan.committed");
-        refused.extend(created.refused);
-        if created.planned.is_empty() {
-            return Err(ReplayError::NothingEligible { refused });
-        }
-        tracing::info!(job = %job.id, planned = created.planned.len(), "a replay job was confirmed");
-        self.changes.announce();
-        Ok(JobStarted {
-            job: job.id,
-            planned: created.planned,
-            refused,
-        })
     }
 
     /// A person decides about a replay that is unknown.
@@ -126,11 +45,7 @@ impl ReplayHandle {
         actor: Actor,
     ) -> Result<Replay, ReplayError> {
         let at = Timestamp::now();
-        let event = match decision {
-            Decision::SendAgain => ReplayEvent::SendAgain,
-            Decision::AcceptAsSent => ReplayEvent::AcceptAsSent { at },
-            Decision::AcceptAsFailed => ReplayEvent::AcceptAsFailed { at },
-        };
+        let event = event_of(decision, at);
         let detail = serde_json::json!({ "replay": id, "decision": decision.as_str() });
         let entry = entry("replay.resolve", actor, at, detail);
         let replay = self.store.resolve_unknown(id, event, &entry).await?;
@@ -140,22 +55,53 @@ impl ReplayHandle {
         Ok(replay)
     }
 
-    /// Cancels what a job has still planned. What is being sent or was sent stays as it is.
-    pub async fn cancel(
+    /// Decides the same about every replay of a job that is unknown; answers how many they were.
+    pub async fn resolve_all_unknown(
         &self,
         job: ReplayJobId,
+        decision: Decision,
         actor: Actor,
-    ) -> Result<Vec<ReplayId>, ReplayError> {
-        self.must_exist(job).await?;
-        let detail = serde_json::json!({ "job": job });
-        let entry = entry("replay.cancel", actor, Timestamp::now(), detail);
-        let cancelled = self.store.cancel_job(job, &entry).await?;
-        for id in &cancelled {
-            let replay = self.store.replay(*id).await?;
-            count_outcomes(&self.store, &self.metrics, &[replay]).await;
+    ) -> Result<u64, ReplayError> {
+        let known = self.store.replay_job(job).await?;
+        let unknown = known.ok_or(ReplayError::NoSuchJob(job))?;
+        let unknown = unknown.count(ReplayStateName::Unknown);
+        let mut count = 0;
+        // What is sent again may be unknown again meanwhile: that is another decision.
+        while count < unknown {
+            let at = Timestamp::now();
+            let detail = serde_json::json!({ "job": job, "decision": decision.as_str() });
+            let entry = entry("replay.resolve", actor.clone(), at, detail);
+            let event = event_of(decision, at);
+            let decided = self.store.resolve_some(job, &event, &entry).await?;
+            if decided.is_empty() {
+                break;
+            }
+            count_outcomes(&self.store, &self.metrics, &decided).await;
+            count += decided.len() as u64;
+            self.changes.announce();
         }
-        self.changes.announce();
-        Ok(cancelled)
+        Ok(count)
+    }
+
+    /// Cancels what a job has still planned and answers how many events that were. What is being sent or
+    /// was sent stays as it is.
+    pub async fn cancel(&self, job: ReplayJobId, actor: Actor) -> Result<u64, ReplayError> {
+        self.must_exist(job).await?;
+        let reason = format!("being cancelled by {}", actor.name);
+        let detail = serde_json::json!({ "job": job });
+        let mut count = 0;
+        loop {
+            let at = Timestamp::now();
+            let entry = entry("replay.cancel", actor.clone(), at, detail.clone());
+            let cancelled = self.store.cancel_some(job, &reason, &entry).await?;
+            count_outcomes(&self.store, &self.metrics, &cancelled).await;
+            count += cancelled.len() as u64;
+            self.changes.announce();
+            let job = self.store.replay_job(job).await?;
+            if job.is_none_or(|job| job.count(ReplayStateName::Planned) == 0) {
+                return Ok(count);
+            }
+        }
     }
 
     /// Pauses a job: once this returns, none of its events begins to be sent.
@@ -209,64 +155,13 @@ impl ReplayHandle {
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
+}
 
-    async fn select(&self, selection: &Selection) -> Result<Selected, ReplayError> {
-        let selected = match selection {
-            Selection::DeadLetters(ids) => select_named(ids)?,
-            Selection::Filter(filter) => {
-                let now = Timestamp::now();
-                let limit = MOST_EVENTS_OF_A_JOB;
-                let ids = self.store.matching_ids(filter, now, limit).await?;
-                let matching = self.store.count_dead_letters(filter, now).await?;
-                let cut_at = (matching > u64::from(limit)).then_some(limit);
-                Selected {
-                    ids,
-                    matching,
-                    cut_at,
-                }
-            }
-        };
-        if selected.ids.is_empty() {
-            return Err(ReplayError::NothingSelected);
-        }
-        Ok(selected)
-    }
-
-    async fn candidates(
-        &self,
-        ids: &[DeadLetterId],
-        revision: RevisionChoice,
-    ) -> Result<Vec<ReplayCandidate>, ReplayError> {
-        let revision = match revision {
-            RevisionChoice::Latest => None,
-            RevisionChoice::Number(number) => Some(number),
-        };
-        let mut candidates = self.store.replay_candidates(ids, revision).await?;
-        sort_for_sending(&mut candidates);
-        Ok(candidates)
-    }
-
-    fn judge_all(
-        &self,
-        ids: &[DeadLetterId],
-        candidates: &[ReplayCandidate],
-        request: &ReplayRequest,
-        snapshot: &Snapshot,
-    ) -> Vec<PreflightEvent> {
-        let context = PlanContext {
-            config: &self.config,
-            snapshot,
-            request,
-        };
-        let known: HashSet<DeadLetterId> = candidates
-            .iter()
-            .map(|candidate| candidate.summary.id)
-            .collect();
-        let judged = candidates
-            .iter()
-            .map(|candidate| judge(candidate, &context));
-        let missing = ids.iter().filter(|id| !known.contains(id));
-        judged.chain(missing.map(|id| plan::unknown(*id))).collect()
+const fn event_of(decision: Decision, at: Timestamp) -> ReplayEvent {
+    match decision {
+        Decision::SendAgain => ReplayEvent::SendAgain,
+        Decision::AcceptAsSent => ReplayEvent::AcceptAsSent { at },
+        Decision::AcceptAsFailed => ReplayEvent::AcceptAsFailed { at },
     }
 }
 
@@ -274,7 +169,7 @@ impl ReplayHandle {
 const RAMP_STOP_PERCENT: u8 = 10;
 
 /// A brake that makes sense; a ramp always has a limit at which it stops.
-fn checked(mut brake: Brake) -> Result<Brake, ReplayError> {
+pub(super) fn checked(mut brake: Brake) -> Result<Brake, ReplayError> {
     if brake.events_per_second == Some(0) {
         return Err(ReplayError::NoRate);
     }
@@ -287,7 +182,7 @@ fn checked(mut brake: Brake) -> Result<Brake, ReplayError> {
     Ok(brake)
 }
 
-fn brake_for_audit(brake: &Brake) -> serde_json::Value {
+pub(super) fn brake_for_audit(brake: &Brake) -> serde_json::Value {
     serde_json::json!({
         "not_before": brake.not_before.map(Timestamp::to_rfc3339),
         "events_per_second": brake.events_per_second,
@@ -297,88 +192,12 @@ fn brake_for_audit(brake: &Brake) -> serde_json::Value {
     })
 }
 
-fn select_named(ids: &[DeadLetterId]) -> Result<Selected, ReplayError> {
-    let mut ids = ids.to_vec();
-    ids.sort_unstable();
-    ids.dedup();
-    if ids.len() > MOST_EVENTS_OF_A_JOB as usize {
-        return Err(ReplayError::TooMany { count: ids.len() });
-    }
-    Ok(Selected {
-        matching: ids.len() as u64,
-        ids,
-        cut_at: None,
-    })
-}
-
-/// The job of what is eligible, in the order of sending, and what is not.
-fn freeze(
-    events: Vec<PreflightEvent>,
-    request: &ReplayRequest,
-    actor: &Actor,
-    now: Timestamp,
-) -> (NewReplayJob, Vec<RefusedReplay>) {
-    let mut replays = Vec::new();
-    let mut refused = Vec::new();
-    for event in events {
-        match event.verdict {
-            // IDs of version 7 are in the order in which they were made, which is that of sending.
-            Ok(destination) => replays.push(NewReplay {
-                id: ReplayId(Uuid::now_v7()),
-                dead_letter: event.dead_letter,
-                revision: event.revision,
-                destination,
-            }),
-            Err(refusal) => refused.push(RefusedReplay {
-                dead_letter: event.dead_letter,
-                reason: refusal.reason,
-            }),
-        }
-    }
-    let job = NewReplayJob {
-        id: ReplayJobId(Uuid::now_v7()),
-        created_at: now,
-        created_by: actor.name.clone(),
-        selection: selection_for_people(&request.selection),
-        replays,
-    };
-    (job, refused)
-}
-
-fn selection_for_people(selection: &Selection) -> String {
-    match selection {
-        Selection::DeadLetters(ids) if ids.len() == 1 => format!("dead letter {}", ids[0]),
-        Selection::DeadLetters(ids) => format!("{} dead letters", ids.len()),
-        Selection::Filter(filter) if filter.is_empty() => "all dead letters".to_owned(),
-        Selection::Filter(filter) => filter.to_string(),
-    }
-}
-
-/// The store adds which replays it planned: the exact set.
-fn creation_entry(
-    job: &NewReplayJob,
-    request: &ReplayRequest,
-    brake: &Brake,
+pub(super) fn entry(
+    action: &str,
     actor: Actor,
+    at: Timestamp,
+    detail: serde_json::Value,
 ) -> NewAuditEntry {
-    let destination = match &request.destination {
-        DestinationChoice::Original => "original".to_owned(),
-        _ => job
-            .replays
-            .first()
-            .map(|replay| replay.destination.to_string())
-            .unwrap_or_default(),
-    };
-    let detail = serde_json::json!({
-        "job": job.id,
-        "selection": job.selection,
-        "destination": destination,
-        "brake": brake_for_audit(brake),
-    });
-    entry("replay.create", actor, job.created_at, detail)
-}
-
-fn entry(action: &str, actor: Actor, at: Timestamp, detail: serde_json::Value) -> NewAuditEntry {
     NewAuditEntry {
         at,
         actor: actor.name,

@@ -1,7 +1,8 @@
 //! The way back: sends dead letters again, once, and says what became of each.
 //!
-//! A person's request ([`request`]) is judged event by event ([`plan`], [`audience`]) and, once
-//! confirmed, frozen as a job in the store ([`handle`]). One engine a cluster sends what is planned:
+//! A person's request ([`request`]) is judged event by event ([`judging`], [`plan`], [`audience`]) and,
+//! once confirmed, frozen as a job in the store ([`start`], [`freezing`]); [`handle`] is what else people
+//! do with jobs. One engine a cluster sends what is planned:
 //! it renders the message ([`render`]), writes `sending` down, sends, and writes down what the broker
 //! answered ([`engine`]). What a crash left in between is looked for ([`recovery`]). What was sent is
 //! watched until there is evidence of its outcome ([`outcome`]). The states and what may follow what
@@ -15,13 +16,17 @@ mod brake;
 mod changes;
 mod deliverability;
 mod engine;
+mod freezing;
 mod gate;
 mod handle;
+mod judging;
 mod outcome;
 mod plan;
 mod recovery;
 mod render;
 mod request;
+mod selection;
+mod start;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,25 +40,26 @@ use crate::config::Config;
 use crate::crash;
 use crate::domain::{ClusterName, GlobError, NameFilter, Snapshot};
 use crate::metrics::Metrics;
+use crate::schemas::Schemas;
 use crate::store::Store;
 
 pub use deliverability::{Finding, Severity};
 pub use handle::ReplayHandle;
 pub use request::{
-    Actor, Audience, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,
-    PreflightEvent, Recipient, Refusal, RefusalKind, ReplayError, ReplayRequest, RevisionChoice,
-    Selection,
+    Actor, Audience, Decision, DestinationChoice, JobStarted, Preflight, PreflightEvent, Recipient,
+    Refusal, RefusalKind, ReplayError, ReplayRequest, RevisionChoice, Selection,
 };
 
 use brake::BrakeKeeper;
 use changes::Changes;
 use engine::{ClosedEngine, EngineContext, KafkaEngine, RabbitMqEngine};
+use freezing::Freezer;
 use outcome::OutcomeWatcher;
 
 /// Work that goes on until `stop` is cancelled.
 pub type ReplayTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Starts replays for all clusters: gives each engine and the watcher of outcomes to `spawn`. What an
+/// Starts replays for all clusters, gated by the schemas if the configuration says so: gives each engine and the watcher of outcomes to `spawn`. What an
 /// earlier process left behind is settled first. The tasks end soon after `stop` is cancelled: what is
 /// in flight is finished, the rest stays planned.
 pub fn start(
@@ -62,6 +68,7 @@ pub fn start(
     metrics: &Arc<Metrics>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     stop: &CancellationToken,
+    schemas: Option<Schemas>,
     mut spawn: impl FnMut(ReplayTask),
 ) -> Result<ReplayHandle, GlobError> {
     let changes = Changes::new();
@@ -93,15 +100,21 @@ pub fn start(
         changes: changes.clone(),
         stop: stop.clone(),
     };
-    spawn_engines(config, &context, spawn);
-    Ok(ReplayHandle {
+    let handle = ReplayHandle {
         config: Arc::clone(config),
         store: store.clone(),
         metrics: Arc::clone(metrics),
         snapshots,
         changes,
-        schemas: None,
-    })
+        schemas: schemas.filter(Schemas::gates_replays),
+    };
+    let freezer = Freezer {
+        handle: handle.clone(),
+        stop: stop.clone(),
+    };
+    spawn(Box::pin(freezer.run()));
+    spawn_engines(config, &context, spawn);
+    Ok(handle)
 }
 
 fn names(patterns: &[String]) -> Result<NameFilter, GlobError> {

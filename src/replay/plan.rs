@@ -1,6 +1,8 @@
 //! Which dead letters can be replayed, whereto, in which order, and who will see it. Pure: from what
 //! the store knows, the configuration, and the last snapshot.
 
+use std::collections::HashMap;
+
 use crate::config::Config;
 use crate::domain::{
     ClusterDetail, ClusterName, ClusterSnapshot, DeadLetterId, DeadLetterStatus, Destination,
@@ -48,6 +50,29 @@ fn sending_order(candidate: &ReplayCandidate) -> SendingOrder {
         in_dlq,
         summary.id,
     )
+}
+
+/// The place of an event in the order of sending, small enough to keep a million of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SendingPlace {
+    /// A number for the cluster and the place of origin: which of them come first does not matter.
+    source: u32,
+    origin: Option<(Partition, Offset)>,
+    in_dlq: Option<(Partition, Offset)>,
+}
+
+/// The same order as that of [`sort_for_sending`] within one place of origin.
+pub(super) fn sending_place(
+    candidate: &ReplayCandidate,
+    sources: &mut HashMap<(ClusterName, Option<String>), u32>,
+) -> SendingPlace {
+    let (cluster, source, origin, in_dlq, _) = sending_order(candidate);
+    let next = u32::try_from(sources.len()).unwrap_or(u32::MAX);
+    SendingPlace {
+        source: *sources.entry((cluster, source)).or_insert(next),
+        origin,
+        in_dlq,
+    }
 }
 
 /// What is said of a dead letter that the store does not know.

@@ -1,5 +1,8 @@
 //! What people ask of a replay and what they are told before and after they confirm it.
 
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::domain::{
@@ -7,9 +10,6 @@ use crate::domain::{
     ReplayId, ReplayJobId, RevisionNumber, TopicName, VhostName,
 };
 use crate::store::{RefusedReplay, StoreError};
-
-/// No job holds more dead letters; what matches beyond is left for a next one.
-pub const MOST_EVENTS_OF_A_JOB: u32 = 10_000;
 
 /// What shall be replayed, and whereto.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,7 @@ pub struct ReplayRequest {
 pub enum Selection {
     /// Exactly these; one that is named twice is replayed once.
     DeadLetters(Vec<DeadLetterId>),
-    /// The oldest [`MOST_EVENTS_OF_A_JOB`] that match, without those that were replayed already. They
-    /// are frozen when the job starts.
+    /// All that match when the job is confirmed, without those that were replayed already.
     Filter(Filter),
 }
 
@@ -40,7 +39,8 @@ pub enum RevisionChoice {
 }
 
 /// Where replays go.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum DestinationChoice {
     /// Where each message came from: its Kafka topic and partition, or, by the default exchange, the
     /// RabbitMQ queue in which it died. A dead letter whose headers do not tell is refused.
@@ -99,41 +99,16 @@ impl Decision {
 pub struct Preflight {
     /// How many dead letters the selection names or matches.
     pub matching: u64,
-    /// The selection matches more than [`MOST_EVENTS_OF_A_JOB`]; only the oldest are looked at.
-    pub cut_at: Option<u32>,
-    /// One for each dead letter that was looked at, in the order in which they would be sent.
+    /// Events that would be sent.
+    pub eligible: u64,
+    /// Of these, events that were sent before, by an earlier replay, and were named nevertheless.
+    pub already_replayed: u64,
+    /// Events that are refused, by the kind of reason.
+    pub refused: BTreeMap<RefusalKind, u64>,
+    /// The first thousand, in the order in which they would be sent.
     pub events: Vec<PreflightEvent>,
     /// Who will receive the replays, one for each destination, those of most events first.
     pub audiences: Vec<Audience>,
-}
-
-impl Preflight {
-    /// Events that would be sent.
-    pub fn eligible(&self) -> usize {
-        self.events
-            .iter()
-            .filter(|event| event.verdict.is_ok())
-            .count()
-    }
-
-    /// Events that are refused for this kind of reason.
-    pub fn refused(&self, kind: RefusalKind) -> usize {
-        let of_kind = |event: &&PreflightEvent| {
-            event
-                .verdict
-                .as_ref()
-                .is_err_and(|refusal| refusal.kind == kind)
-        };
-        self.events.iter().filter(of_kind).count()
-    }
-
-    /// Eligible events that were sent before, by an earlier replay, and were named nevertheless.
-    pub fn already_replayed(&self) -> usize {
-        self.events
-            .iter()
-            .filter(|event| event.verdict.is_ok() && event.replayed_before)
-            .count()
-    }
 }
 
 /// What would happen to one dead letter.
@@ -178,17 +153,6 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
-    pub const ALL: [Self; 8] = [
-        Self::Active,
-        Self::AlreadyReplayed,
-        Self::Gone,
-        Self::NoDestination,
-        Self::NotAllowed,
-        Self::Incomplete,
-        Self::StillInQueue,
-        Self::InvalidPayload,
-    ];
-
     /// For people: "3 events are refused: …".
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -236,7 +200,7 @@ pub enum Recipient {
 #[derive(Clone, Debug)]
 pub struct JobStarted {
     pub job: ReplayJobId,
-    /// In the order in which they will be sent.
+    /// In the order in which they will be sent; none yet of a large job, which becomes whole afterwards.
     pub planned: Vec<ReplayId>,
     pub refused: Vec<RefusedReplay>,
 }
@@ -246,8 +210,6 @@ pub struct JobStarted {
 pub enum ReplayError {
     #[error("nothing is selected; name dead letters or give a filter that matches some")]
     NothingSelected,
-    #[error("{count} dead letters are too many for one job; name at most {MOST_EVENTS_OF_A_JOB}")]
-    TooMany { count: usize },
     /// Each dead letter with its own reason.
     #[error("none of the selected dead letters can be replayed")]
     NothingEligible { refused: Vec<RefusedReplay> },

@@ -60,7 +60,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(super) fn corrupt(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
+    pub(crate) fn corrupt(what: &'static str) -> impl FnOnce(serde_json::Error) -> Self {
         move |source| Self::Corrupt { what, source }
     }
 }

@@ -4,12 +4,11 @@ use bytes::Bytes;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
-use super::replay_transitions::advance_all_in;
 use super::replays::{COLUMNS, ReplayRow};
-use super::{NewAuditEntry, Store, StoreError, audit};
+use super::{Store, StoreError};
 use crate::domain::{
-    ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Origin, Replay, ReplayEvent, ReplayId,
-    ReplayJobId, RevisionNumber, TopicName,
+    ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Origin, Replay, ReplayId, ReplayJobId,
+    RevisionNumber, TopicName,
 };
 
 /// IDs in one `IN (…)` list.
@@ -99,6 +98,22 @@ impl Store {
         rows.into_iter().map(PlannedRow::into_planned).collect()
     }
 
+    /// The next replays that a job has planned, to whatever cluster.
+    pub async fn first_planned(
+        &self,
+        job: ReplayJobId,
+        limit: u32,
+    ) -> Result<Vec<ReplayId>, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM replays WHERE job = ? AND state = 'planned' ORDER BY id LIMIT ?",
+        )
+        .bind(job.to_string())
+        .bind(i64::from(limit))
+        .fetch_all(&self.reader)
+        .await?;
+        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+    }
+
     /// Replays to one cluster that are being sent, or were when the process ended.
     pub async fn sending_replays(&self, cluster: &ClusterName) -> Result<Vec<Replay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
@@ -140,28 +155,6 @@ impl Store {
             .push(" ORDER BY r.id");
         let ids: Vec<String> = query.build_query_scalar().fetch_all(&self.reader).await?;
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
-    }
-
-    /// Cancels what a job has still planned, with the audit, and answers which replays that were.
-    pub async fn cancel_job(
-        &self,
-        job: ReplayJobId,
-        entry: &NewAuditEntry,
-    ) -> Result<Vec<ReplayId>, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let planned: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM replays WHERE job = ? AND state = 'planned' ORDER BY id",
-        )
-        .bind(job.to_string())
-        .fetch_all(&mut *transaction)
-        .await?;
-        let ids: Vec<ReplayId> = planned.iter().filter_map(|id| id.parse().ok()).collect();
-        let cancel = |id: &ReplayId| (*id, ReplayEvent::Cancel { at: entry.at });
-        let events = ids.iter().map(cancel).collect();
-        advance_all_in(&mut transaction, events, entry.at).await?;
-        audit::append(&mut transaction, &entry.with_detail("cancelled", &ids)).await?;
-        transaction.commit().await?;
-        Ok(ids)
     }
 
     /// Clusters to which replays are planned or being sent.

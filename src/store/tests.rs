@@ -529,17 +529,16 @@ async fn only_what_is_planned_is_cancelled_and_the_audit_names_it() {
         .advance_replay(replays[0], sending, NOW)
         .await
         .unwrap();
-    let cancelled = store.cancel_job(job.id, &entry()).await.unwrap();
+    let cancelled = store.cancel_some(job.id, "why", &entry()).await.unwrap();
+    let cancelled: Vec<ReplayId> = cancelled.iter().map(|replay| replay.id).collect();
     assert_eq!(cancelled, [replays[1]]);
     let audit = store
         .audit(&AuditFilter::default(), &PageRequest::first(2))
         .await
         .unwrap()
         .items;
-    assert_eq!(
-        audit[0].detail["cancelled"],
-        serde_json::json!([replays[1]])
-    );
+    let expected = serde_json::json!(ids[1].to_string());
+    assert_eq!(audit[0].detail["dead_letters"], expected);
     let frozen = &audit[1].detail["replays"];
     assert_eq!(frozen[0]["dead_letter"], serde_json::json!(ids[0]));
     assert_eq!(frozen[1]["replay"], serde_json::json!(replays[1]));

@@ -29,6 +29,7 @@ mod rabbitmq_streams;
 mod replay_brake;
 mod replay_crash;
 mod replay_kafka;
+mod replay_large;
 mod replay_outcome;
 mod replay_rabbitmq;
 mod replay_recovery;

@@ -108,7 +108,7 @@ async fn store_letters(store: &Store, letters: &[NewDeadLetter]) -> Vec<DeadLett
     }
 }
 
-fn write_configuration(folder: &TempDir, listen: &str, brokers: &str) {
+pub(crate) fn write_configuration(folder: &TempDir, listen: &str, brokers: &str) {
     let text = format!(
         "[http]\nlisten = '{listen}'\n[store]\nurl = 'sqlite:redrive.db'\n\
          [dead_letters]\nkafka_topics = ['no-topic-of-that-name']\n\
@@ -117,7 +117,7 @@ fn write_configuration(folder: &TempDir, listen: &str, brokers: &str) {
     std::fs::write(folder.path().join("redrive.toml"), text).unwrap();
 }
 
-fn kafka_section() -> String {
+pub(crate) fn kafka_section() -> String {
     let server = required("REDRIVE_TEST_KAFKA");
     format!("[[kafka]]\nname = 'kafka'\nbootstrap_servers = ['{server}']\n")
 }
@@ -305,26 +305,33 @@ async fn a_crash_while_a_job_is_confirmed_leaves_the_whole_job_or_nothing() {
     }
 }
 
-async fn free_port() -> u16 {
+pub(crate) async fn free_port() -> u16 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     listener.local_addr().unwrap().port()
 }
 
-/// Asks for a replay until the service has died of it.
+/// Asks for a replay of which the service dies.
 async fn confirm(api: &str, ids: &[DeadLetterId]) {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    let answer = post_replays(api, &serde_json::json!({ "dead_letter_ids": ids })).await;
+    assert!(answer.is_err(), "it did not crash: {answer:?}");
+}
+
+/// Asks for a replay as soon as the service is up.
+pub(crate) async fn post_replays(
+    api: &str,
+    job: &serde_json::Value,
+) -> reqwest::Result<reqwest::Response> {
     crate::support::install_crypto_provider();
     let client = reqwest::Client::new();
-    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     eventually("the service is up", async || {
         client.get(format!("{api}/overview")).send().await.ok()
     })
     .await;
-    let job = serde_json::json!({ "dead_letter_ids": ids });
     let origin = api.trim_end_matches("/api/v1");
     let asked = client
         .post(format!("{api}/replays"))
         .header("origin", origin)
-        .json(&job);
-    let answer = asked.send().await;
-    assert!(answer.is_err(), "it did not crash: {answer:?}");
+        .json(job);
+    asked.send().await
 }

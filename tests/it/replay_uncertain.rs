@@ -6,18 +6,21 @@ use std::time::Duration;
 use rdkafka::mocking::MockCluster;
 use redrive::config::{Config, KafkaConfig};
 use redrive::domain::conventions as names;
-use redrive::domain::{Partition, ReplayStateName, TopicName};
+use redrive::domain::{Partition, Replay, ReplayState, ReplayStateName, Timestamp, TopicName};
 
+use crate::support::eventually;
 use crate::support::replay_letters::{index, kafka_letters, text};
 use crate::support::replays::{ORIGINAL, Running, impatient, new_store, records_of};
 
-/// All of one key, so that each takes a round of its own.
-const EVENTS: usize = 40;
+/// All of one key, so that each takes a round of its own: more than are sent before the mock slows down.
+const EVENTS: usize = 400;
 
 /// The mock answers every request that much later: two requests to place a record, one to send it,
 /// which the broker has taken by then and the producer, with its second, has given up.
 const ROUND_TRIP: Duration = Duration::from_secs(2);
-const LONGEST_ROUND: Duration = Duration::from_secs(8);
+
+/// Its delivery timeout, and the second in which librdkafka notices.
+const GIVEN_UP_AFTER: Duration = Duration::from_millis(2_500);
 
 #[tokio::test]
 async fn a_record_whose_report_never_came_is_looked_for_and_not_sent_again() {
@@ -40,13 +43,20 @@ async fn a_record_whose_report_never_came_is_looked_for_and_not_sent_again() {
     let replays = running.replay(&ids, ORIGINAL).await;
     running.reaches(replays[0], ReplayStateName::Sent).await;
     mock.broker_round_trip_time(1, ROUND_TRIP).unwrap();
-    tokio::time::sleep(LONGEST_ROUND).await;
-    let sending = fixture.store.sending_replays(&kafka.name).await.unwrap();
-    assert_eq!(
-        sending.len(),
-        1,
-        "the record that is uncertain holds up the others of its key"
-    );
+    eventually(
+        "a record is uncertain and holds up the others of its key",
+        async || {
+            let sending = fixture.store.sending_replays(&kafka.name).await.unwrap();
+            let is_late = |replay: &Replay| match replay.state {
+                ReplayState::Sending { started_at, .. } => {
+                    Timestamp::now().since(started_at) >= GIVEN_UP_AFTER
+                }
+                _ => false,
+            };
+            matches!(&sending[..], [only] if is_late(only)).then_some(())
+        },
+    )
+    .await;
     mock.broker_round_trip_time(1, Duration::ZERO).unwrap();
 
     for id in &replays {

@@ -21,6 +21,9 @@ const START_LIMIT: Duration = Duration::from_mins(2);
 /// Debian's wrapper in `/usr/sbin` insists on the rabbitmq user and the system's directories; this
 /// is the script that it calls.
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+/// The shovel is what a bench compares replays with.
+const ENABLED_PLUGINS: &str = "[rabbitmq_management,rabbitmq_prometheus,rabbitmq_shovel,\
+     rabbitmq_shovel_management].\n";
 /// `guest:guest`, the user that a new node has.
 const GUEST: &str = "Z3Vlc3Q6Z3Vlc3Q=";
 
@@ -164,10 +167,7 @@ fn start(
         distribution: ports.reserve(&settings.port("distribution"))?,
     };
     fs::write(directory.join("rabbitmq.conf"), configuration(&node))?;
-    fs::write(
-        directory.join("enabled_plugins"),
-        "[rabbitmq_management,rabbitmq_prometheus].\n",
-    )?;
+    fs::write(directory.join("enabled_plugins"), ENABLED_PLUGINS)?;
     service.start(&server_command(settings, &directory, &erlang)?)
 }
 

@@ -37,6 +37,10 @@ pub(super) use rabbitmq::RabbitMqEngine;
 /// Planned replays that an engine looks at together: several rounds, between which nothing waits.
 const WINDOW: u32 = 10_000;
 
+/// Events that one transaction writes down, so that none holds the writer for long: what landed of a
+/// round and *sending* of the next.
+const EVENTS_OF_A_TRANSACTION: usize = 2_000;
+
 /// Bytes of messages that are in flight together. As many again are being rendered meanwhile.
 const MOST_BYTES_IN_FLIGHT: u64 = 8 * 1024 * 1024;
 
@@ -100,7 +104,7 @@ impl EngineContext {
         }
     }
 
-    /// Writes events down in one transaction and announces them; answers the replays that changed.
+    /// Writes events down in their order and announces them; answers the replays that changed.
     /// A transition that contradicts what is known meanwhile, such as a cancellation, is left out.
     async fn advance(
         &self,
@@ -109,12 +113,14 @@ impl EngineContext {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        let results = self.store.advance_replays(events, Timestamp::now()).await?;
-        let mut changed = Vec::with_capacity(results.len());
-        for result in results {
-            match result {
-                Ok(replay) => changed.push(replay),
-                Err(error) => tracing::info!(%error, "a replay went another way meanwhile"),
+        let mut changed = Vec::with_capacity(events.len());
+        for events in events.chunks(EVENTS_OF_A_TRANSACTION) {
+            let at = Timestamp::now();
+            for result in self.store.advance_replays(events.to_vec(), at).await? {
+                match result {
+                    Ok(replay) => changed.push(replay),
+                    Err(error) => tracing::info!(%error, "a replay went another way meanwhile"),
+                }
             }
         }
         count_outcomes(&self.store, &self.metrics, &changed).await;

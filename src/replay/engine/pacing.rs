@@ -62,9 +62,12 @@ impl Pacing {
                 continue;
             }
             let store = &context.store;
-            let found = store
+            let mut found = store
                 .planned_replays(job.id, &context.cluster, limit)
                 .await?;
+            if job.allowed_by_ramp().is_some() {
+                keep_step(context, job.id, limit, &mut found).await?;
+            }
             self.spend(job.id, found.len());
             planned.extend(found);
         }
@@ -101,6 +104,26 @@ impl Pacing {
     }
 }
 
+/// Keeps of what is planned to one cluster what belongs to the canary step, which is that of all clusters
+/// together: the first events of the job, whoever sends them. The step is read after them, so that what
+/// another engine has begun to send meanwhile makes it smaller, never larger.
+async fn keep_step(
+    context: &EngineContext,
+    job: ReplayJobId,
+    limit: u32,
+    found: &mut Vec<PlannedReplay>,
+) -> Result<(), StoreError> {
+    let mut first = context.store.first_planned(job, limit).await?;
+    let job = context.store.replay_job(job).await?;
+    let allowed = job.map_or(Some(0), |job| job.allowed_by_ramp());
+    if let Some(allowed) = allowed {
+        first.truncate(usize::try_from(allowed).unwrap_or(usize::MAX));
+    }
+    let last = first.last().copied();
+    found.retain(|planned| last.is_some_and(|last| planned.replay.id <= last));
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,6 +144,7 @@ mod tests {
             },
             ramp_step: 0,
             forgiven: 0,
+            refused: 0,
             counts: vec![(ReplayStateName::Planned, 1000)],
         }
     }

@@ -10,7 +10,7 @@ use crate::store::PlannedReplay;
 
 /// Records in flight together. While they are, as many wait for their turn with *sending* on disk, and
 /// what the broker said of as many before is being written down: a crash leaves three rounds to look for.
-const MOST_RECORDS: usize = 2_000;
+const MOST_RECORDS: usize = 1_000;
 
 /// Takes the replays that may be sent together out of what is planned, in its order: of each key the
 /// first alone, so that a failure is known before a later event of that key leaves.
@@ -100,9 +100,9 @@ mod tests {
 
     #[test]
     fn a_round_is_bounded() {
-        let planned: Vec<PlannedReplay> = (0..4_500).map(|number| planned(number, None)).collect();
+        let planned: Vec<PlannedReplay> = (0..2_500).map(|number| planned(number, None)).collect();
         let sizes = |planned| -> Vec<usize> { rounds(planned).iter().map(Vec::len).collect() };
-        assert_eq!(sizes(planned.clone()), [2_000, 2_000, 500]);
+        assert_eq!(sizes(planned.clone()), [1_000, 1_000, 500]);
         let mut large: Vec<PlannedReplay> = planned.into_iter().take(3).collect();
         for planned in &mut large {
             planned.size = MOST_BYTES_IN_FLIGHT / 2 + 1;

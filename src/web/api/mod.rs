@@ -71,6 +71,8 @@ fn routes() -> Vec<Route> {
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),
         ("get", "/replays/{id}", get(replays::detail)),
+        ("get", "/replays/{id}/events", get(replays::events)),
+        ("post", "/replays/{id}/resolve", post(replays::resolve_all)),
         ("post", "/replays/{id}/cancel", post(replays::cancel)),
         ("post", "/replays/{id}/pause", post(replays::pause)),
         ("post", "/replays/{id}/resume", post(replays::resume)),

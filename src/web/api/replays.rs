@@ -11,13 +11,13 @@ use crate::domain::{
     Brake, ClusterName, DeadLetterId, Destination, ExchangeName, Filter, QueueName, Replay,
     ReplayJob, ReplayJobId, ReplayState, RevisionNumber, Timestamp, TopicName, VhostName,
 };
-use crate::replay::{
-    DestinationChoice, MOST_EVENTS_OF_A_JOB, ReplayRequest, RevisionChoice, Selection,
-};
-use crate::store::RefusedReplay;
+use crate::replay::{DestinationChoice, ReplayRequest, RevisionChoice, Selection};
+use crate::store::{PageRequest, RefusedReplay};
 use crate::web::AppState;
 use crate::web::problem::Problem;
-use crate::web::views::{actor, evidence, parse_decision, parse_job, parse_replay, start_time};
+use crate::web::views::{
+    actor, chosen_state, evidence, parse_decision, parse_job, parse_replay, start_time,
+};
 use crate::web::visit::Visit;
 
 /// What shall be replayed: `dead_letter_ids` or `filter`.
@@ -107,9 +107,11 @@ pub(super) struct Job {
     brake: BrakeBody,
     total: u64,
     counts: BTreeMap<&'static str, u64>,
+    /// Of a large job: selected events that are not part of it.
+    refused_count: u64,
 }
 
-/// A job with its events.
+/// A job with its first events.
 #[derive(Debug, Serialize)]
 pub(super) struct JobDetail {
     #[serde(flatten)]
@@ -243,6 +245,21 @@ pub(super) async fn detail(
         .map(Json)
 }
 
+/// Events of a job in the order in which they are sent, all or those in one state.
+pub(super) async fn events(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    visit: Visit,
+) -> Result<Json<List<Event>>, Problem> {
+    let id = parse_job(&id)?;
+    let known = state.store.replay_job(id).await?;
+    known.ok_or_else(|| Problem::not_found(format!("there is no replay job {id}")))?;
+    let chosen = chosen_state(&visit)?;
+    let page = page_request(&visit)?;
+    let page = state.store.events_of_job(id, chosen, &page).await?;
+    Ok(Json(List::of(page, |replay| Event::of(&replay, visit.now))))
+}
+
 /// Cancels what is not sent yet.
 pub(super) async fn cancel(
     State(state): State<AppState>,
@@ -288,6 +305,22 @@ pub(super) async fn set_brake(
     JobDetail::load(&state, id, visit.now).await.map(Json)
 }
 
+/// Decides about every unknown replay of a job.
+pub(super) async fn resolve_all(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    visit: Visit,
+    Body(body): Body<DecisionBody>,
+) -> Result<Json<JobDetail>, Problem> {
+    let id = parse_job(&id)?;
+    let decision = parse_decision(&body.decision)?;
+    let all = state
+        .replay
+        .resolve_all_unknown(id, decision, actor(&visit));
+    all.await?;
+    JobDetail::load(&state, id, visit.now).await.map(Json)
+}
+
 /// Decides about one unknown replay.
 pub(super) async fn resolve(
     State(state): State<AppState>,
@@ -317,6 +350,7 @@ impl Job {
             state: job.state.as_str(),
             brake: BrakeBody::of(&job.brake),
             total: job.total(),
+            refused_count: job.refused,
             counts: job
                 .counts
                 .iter()
@@ -333,7 +367,8 @@ impl JobDetail {
     async fn load(state: &AppState, id: ReplayJobId, now: Timestamp) -> Result<Self, Problem> {
         let job = state.store.replay_job(id).await?;
         let job = job.ok_or_else(|| Problem::not_found(format!("there is no replay job {id}")))?;
-        let events = state.store.replays_of_job(id, MOST_EVENTS_OF_A_JOB).await?;
+        let first = PageRequest::first(PageRequest::MAX_LIMIT);
+        let events = state.store.events_of_job(id, None, &first).await?.items;
         Ok(Self {
             job: Job::of(job),
             events: events.iter().map(|replay| Event::of(replay, now)).collect(),

@@ -58,7 +58,7 @@ pub(crate) use replay_actions::{
     resume_replay, set_brake,
 };
 pub(crate) use replay_form::start_time;
-pub(crate) use replay_job::replay_job;
+pub(crate) use replay_job::{chosen_state, replay_job};
 pub(crate) use replays::replays;
 pub(crate) use saved_filters::{
     remove as remove_filter, remove_saved_filter, save as save_filter_as, save_filter,

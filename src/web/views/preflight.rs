@@ -6,8 +6,8 @@ use super::frame::NavigationEntry;
 use super::replay_form::{BrakeFields, PARAMETERS, brake_of, request_of};
 use crate::domain::System;
 use crate::replay::{
-    Actor, Audience, DestinationChoice, Preflight, PreflightEvent, Recipient, RefusalKind,
-    ReplayRequest, Selection,
+    Actor, Audience, DestinationChoice, Preflight, PreflightEvent, Recipient, ReplayRequest,
+    Selection,
 };
 use crate::web::AppState;
 use crate::web::markup;
@@ -19,7 +19,7 @@ use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
 const EVENTS: usize = 100;
 
 /// From here on the number must be typed.
-const TYPED_FROM: usize = 100;
+const TYPED_FROM: u64 = 100;
 
 /// Names that a field suggests.
 const SUGGESTIONS: usize = 500;
@@ -66,10 +66,9 @@ struct PreflightPage {
     selection: String,
     notice: String,
     sums: Vec<Sum>,
-    cut_at: u32,
     audiences: Vec<AudienceRow>,
     events: Vec<EventRow>,
-    hidden_events: usize,
+    hidden_events: u64,
     choices: Vec<Choice>,
     /// Names of brokers, and which one is chosen.
     clusters: Vec<(String, bool)>,
@@ -83,7 +82,7 @@ struct PreflightPage {
     /// Everything, for the form that confirms.
     all: Vec<(String, String)>,
     csrf: String,
-    eligible: usize,
+    eligible: u64,
     eligible_words: String,
     must_type: bool,
     back: String,
@@ -114,7 +113,7 @@ pub(crate) async fn start_replay(
     let request = request_of(&fields)?;
     let brake = brake_of(&fields)?;
     let judged = state.replay.preflight(&request).await?;
-    let eligible = judged.eligible();
+    let eligible = judged.eligible;
     let seen = fields.get("eligible").unwrap_or("");
     if seen != eligible.to_string() {
         let notice = format!(
@@ -169,7 +168,7 @@ impl PreflightPage {
         (request, judged): (&ReplayRequest, Preflight),
         notice: String,
     ) -> Self {
-        let eligible = judged.eligible();
+        let eligible = judged.eligible;
         let text = |name: &str| parameters.get(name).unwrap_or("").to_owned();
         let (topics, queues) = suggestions(state);
         let events = judged.events.iter().take(EVENTS);
@@ -177,11 +176,10 @@ impl PreflightPage {
             title: markup::counted(judged.matching, "dead letter", "dead letters"),
             selection: selection_words(&request.selection),
             notice,
-            sums: sums(&judged, eligible),
-            cut_at: judged.cut_at.unwrap_or(0),
+            sums: sums(&judged),
             audiences: judged.audiences.iter().map(audience_row).collect(),
             events: events.map(event_row).collect(),
-            hidden_events: judged.events.len().saturating_sub(EVENTS),
+            hidden_events: judged.matching.saturating_sub(EVENTS as u64),
             choices: choices(&request.destination),
             clusters: clusters(state, parameters),
             topic: text("topic"),
@@ -193,7 +191,7 @@ impl PreflightPage {
             all: carried(parameters, &PARAMETERS),
             csrf: visit.csrf.clone(),
             eligible,
-            eligible_words: markup::counted(eligible as u64, "event", "events"),
+            eligible_words: markup::counted(eligible, "event", "events"),
             must_type: eligible > TYPED_FROM,
             back: back(&request.selection),
             brake: BrakeFields::typed(parameters),
@@ -236,7 +234,7 @@ fn back(selection: &Selection) -> String {
 }
 
 /// "1,284 match; 1,190 eligible; 61 already replayed; 33 have no destination".
-fn sums(judged: &Preflight, eligible: usize) -> Vec<Sum> {
+fn sums(judged: &Preflight) -> Vec<Sum> {
     let sum = |count: u64, label, status| Sum {
         count: markup::thousands(count),
         label,
@@ -244,17 +242,14 @@ fn sums(judged: &Preflight, eligible: usize) -> Vec<Sum> {
     };
     let mut sums = vec![
         sum(judged.matching, "selected", "idle"),
-        sum(eligible as u64, "will be sent", "ok"),
+        sum(judged.eligible, "will be sent", "ok"),
     ];
-    let before = judged.already_replayed() as u64;
+    let before = judged.already_replayed;
     if before > 0 {
         sums.push(sum(before, "of them were sent before", "warning"));
     }
-    for kind in RefusalKind::ALL {
-        let refused = judged.refused(kind) as u64;
-        if refused > 0 {
-            sums.push(sum(refused, kind.as_str(), "critical"));
-        }
+    for (kind, count) in &judged.refused {
+        sums.push(sum(*count, kind.as_str(), "critical"));
     }
     sums
 }

@@ -5,8 +5,8 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::preflight::actor;
 use super::replay_form::brake_of;
-use crate::domain::{ReplayId, ReplayJobId, ReplayStateName};
-use crate::replay::{Decision, MOST_EVENTS_OF_A_JOB};
+use crate::domain::{ReplayId, ReplayJobId};
+use crate::replay::Decision;
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
@@ -19,7 +19,7 @@ pub(crate) async fn cancel_replay(
 ) -> Result<Response, Problem> {
     let job = parse_job(&job)?;
     state.replay.cancel(job, actor(&visit)).await?;
-    Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+    Ok(back_to(job))
 }
 
 /// Nothing begins to be sent until somebody resumes the job.
@@ -31,7 +31,7 @@ pub(crate) async fn pause_replay(
 ) -> Result<Response, Problem> {
     let job = parse_job(&job)?;
     state.replay.pause(job, actor(&visit)).await?;
-    Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+    Ok(back_to(job))
 }
 
 pub(crate) async fn resume_replay(
@@ -42,7 +42,7 @@ pub(crate) async fn resume_replay(
 ) -> Result<Response, Problem> {
     let job = parse_job(&job)?;
     state.replay.resume(job, actor(&visit)).await?;
-    Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+    Ok(back_to(job))
 }
 
 /// Replaces the brake by what the form says.
@@ -55,7 +55,7 @@ pub(crate) async fn set_brake(
     let job = parse_job(&job)?;
     let brake = brake_of(&fields)?;
     state.replay.set_brake(job, brake, actor(&visit)).await?;
-    Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+    Ok(back_to(job))
 }
 
 /// Decides about one replay, or about all of the job that are unknown.
@@ -67,28 +67,19 @@ pub(crate) async fn resolve_replay(
 ) -> Result<Response, Problem> {
     let job = parse_job(&job)?;
     let decision = parse_decision(fields.get("decision").unwrap_or(""))?;
-    let ids = match fields.get("replay") {
-        Some(id) => vec![parse_replay(id)?],
-        None => unknown_of(&state, job).await?,
-    };
-    for id in ids {
-        state
-            .replay
-            .resolve_unknown(id, decision, actor(&visit))
-            .await?;
+    let actor = actor(&visit);
+    if let Some(id) = fields.get("replay") {
+        let id = parse_replay(id)?;
+        state.replay.resolve_unknown(id, decision, actor).await?;
+    } else {
+        let all = state.replay.resolve_all_unknown(job, decision, actor);
+        all.await?;
     }
-    Ok(Redirect::to(&format!("/replays/{job}")).into_response())
+    Ok(back_to(job))
 }
 
-async fn unknown_of(state: &AppState, job: ReplayJobId) -> Result<Vec<ReplayId>, Problem> {
-    let replays = state
-        .store
-        .replays_of_job(job, MOST_EVENTS_OF_A_JOB)
-        .await?;
-    let unknown = replays
-        .iter()
-        .filter(|r| r.state.name() == ReplayStateName::Unknown);
-    Ok(unknown.map(|replay| replay.id).collect())
+fn back_to(job: ReplayJobId) -> Response {
+    Redirect::to(&format!("/replays/{job}")).into_response()
 }
 
 pub(crate) fn parse_job(text: &str) -> Result<ReplayJobId, Problem> {

@@ -169,10 +169,9 @@ impl From<ReplayError> for Problem {
             ReplayError::PausedAlready(_) | ReplayError::NotPaused(_) => {
                 Self::conflict(error.to_string())
             }
-            ReplayError::NothingSelected
-            | ReplayError::TooMany { .. }
-            | ReplayError::NoRate
-            | ReplayError::NoPercentage(_) => Self::bad_request(error.to_string()),
+            ReplayError::NothingSelected | ReplayError::NoRate | ReplayError::NoPercentage(_) => {
+                Self::bad_request(error.to_string())
+            }
         }
     }
 }

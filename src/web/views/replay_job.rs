@@ -11,16 +11,17 @@ use super::replay_form::BrakeFields;
 use super::replays::state_status;
 use crate::domain::{
     DeadLetterId, DeadLetterSummary, Replay, ReplayJob, ReplayJobId, ReplayJobState, ReplayState,
-    ReplayStateName, Timestamp,
+    ReplayStateName, Timestamp, UnknownWord,
 };
+use crate::store::PageRequest;
 use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 
-/// Events of a job that its page shows.
-const EVENTS: u32 = 500;
+/// Events on one page.
+const EVENTS: u32 = 200;
 
 struct EventRow {
     id: String,
@@ -52,7 +53,10 @@ pub(crate) struct ReplayJobPage {
     created_by: String,
     bar: Vec<Share>,
     events: Vec<EventRow>,
-    hidden: u64,
+    /// The states that occur, to choose which events are shown.
+    states: Vec<StateChoice>,
+    /// The page with the next events; empty at the end.
+    next: String,
     planned: u64,
     unknown: u64,
     csrf: String,
@@ -67,6 +71,13 @@ pub(crate) struct ReplayJobPage {
     resolve: String,
     reached: Vec<Step>,
     refused: u64,
+}
+
+/// Shows the events in one state, or all.
+struct StateChoice {
+    href: String,
+    label: String,
+    is_chosen: bool,
 }
 
 /// A step of the way that a replay goes, and how many events got there.
@@ -92,7 +103,15 @@ impl ReplayJobPage {
     async fn load(state: &AppState, visit: &Visit, id: ReplayJobId) -> Result<Self, Problem> {
         let job = state.store.replay_job(id).await?;
         let job = job.ok_or_else(|| Problem::not_found(format!("there is no replay job {id}")))?;
-        let replays = state.store.replays_of_job(id, EVENTS).await?;
+        let chosen = chosen_state(visit)?;
+        let request = PageRequest {
+            limit: EVENTS,
+            cursor: visit.query.get("cursor").map(str::to_owned),
+        };
+        let page = state.store.events_of_job(id, chosen, &request).await?;
+        let replays = page.items;
+        let next = page.next_cursor;
+        let next = next.map(|cursor| visit.url_with("cursor", &cursor));
         let mut letters = HashMap::new();
         for replay in &replays {
             let summary = state.store.dead_letter_summary(replay.dead_letter).await?;
@@ -117,19 +136,20 @@ impl ReplayJobPage {
                 .iter()
                 .map(|r| EventRow::of(r, &letters, visit.now))
                 .collect(),
-            hidden: job.total().saturating_sub(replays.len() as u64),
+            states: state_choices(&job, chosen),
+            next: next.unwrap_or_default(),
             planned: count(&[ReplayStateName::Planned]),
             unknown: count(&[ReplayStateName::Unknown]),
             csrf: visit.csrf.clone(),
             address: format!("/replays/{id}"),
-            is_running: job.state == ReplayJobState::Ready,
+            is_running: job.state != ReplayJobState::Paused,
             is_paused: job.state == ReplayJobState::Paused,
             held: held(&job, visit.now),
             brake: BrakeFields::of(&job.brake),
             cancel: format!("/replays/{id}/cancel"),
             resolve: format!("/replays/{id}/resolve"),
             reached: steps(&count, job.total()),
-            refused: refused.unwrap_or(0),
+            refused: refused.unwrap_or(job.refused),
             selection: job.selection,
             created_by: job.created_by,
         })
@@ -138,6 +158,12 @@ impl ReplayJobPage {
 
 /// What holds the rest of a job back, for people.
 fn held(job: &ReplayJob, now: Timestamp) -> String {
+    if job.state == ReplayJobState::Freezing {
+        let planned = markup::counted(job.total(), "event", "events");
+        return format!(
+            "Being written down: {planned} so far. Nothing is sent before it is whole."
+        );
+    }
     if job.count(ReplayStateName::Planned) == 0 {
         return String::new();
     }
@@ -162,7 +188,52 @@ fn held(job: &ReplayJob, now: Timestamp) -> String {
             markup::duration(left)
         ));
     }
+    if held.is_empty() {
+        held.extend(pace(job, now));
+    }
     held.join(" ")
+}
+
+/// How fast a job that nothing holds back was so far, and how long the rest takes at that pace.
+fn pace(job: &ReplayJob, now: Timestamp) -> Option<String> {
+    let started = job
+        .brake
+        .not_before
+        .map_or(job.created_at, |start| start.max(job.created_at));
+    let rate = job.released() as f64 / now.since(started).as_secs_f64();
+    let seconds = job.count(ReplayStateName::Planned) as f64 / rate;
+    let left = Duration::try_from_secs_f64(seconds.ceil()).ok()?;
+    Some(format!(
+        "Sent {rate:.0} events per second since it began; at that pace {} left.",
+        markup::duration(left)
+    ))
+}
+
+/// The state to which the page is narrowed, from its address.
+pub(crate) fn chosen_state(visit: &Visit) -> Result<Option<ReplayStateName>, Problem> {
+    let chosen = visit.query.get("state").filter(|text| !text.is_empty());
+    let parsed = chosen.map(str::parse).transpose();
+    parsed.map_err(|error: UnknownWord| Problem::bad_request(format!("state: {error}")))
+}
+
+fn state_choices(job: &ReplayJob, chosen: Option<ReplayStateName>) -> Vec<StateChoice> {
+    let mut choices = vec![StateChoice {
+        href: format!("/replays/{}", job.id),
+        label: format!("all {}", markup::thousands(job.total())),
+        is_chosen: chosen.is_none(),
+    }];
+    let states = ReplayStateName::ALL.into_iter();
+    let occurring = states.filter(|state| job.count(*state) > 0 || chosen == Some(*state));
+    choices.extend(occurring.map(|state| StateChoice {
+        href: format!("/replays/{}?state={state}", job.id),
+        label: format!(
+            "{} {}",
+            markup::thousands(job.count(state)),
+            state_status(state).1
+        ),
+        is_chosen: chosen == Some(state),
+    }));
+    choices
 }
 
 /// Planned → sent → passed → consumed, each with those that went on as well.

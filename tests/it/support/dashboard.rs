@@ -48,9 +48,9 @@ impl Dashboard {
         // The tasks that would send are left out: a replay stays planned.
         let snapshots = sampling.subscribe();
         let schemas = Schemas::load(&config.schemas, &sandbox()).await.unwrap();
-        let replay = replay::start(&config, &store, &metrics, snapshots, &stop, drop)
-            .unwrap()
-            .gated_by(schemas.clone());
+        let gate = Some(schemas.clone());
+        let replay =
+            replay::start(&config, &store, &metrics, snapshots, &stop, gate, drop).unwrap();
         let intake = IntakeContext {
             config: Arc::clone(&config),
             store: store.clone(),

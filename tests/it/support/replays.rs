@@ -133,8 +133,16 @@ impl Running {
         let spawn = |task| {
             tasks.spawn(task);
         };
-        let handle =
-            replay::start(config, store, &metrics, snapshots.clone(), &stop, spawn).unwrap();
+        let handle = replay::start(
+            config,
+            store,
+            &metrics,
+            snapshots.clone(),
+            &stop,
+            None,
+            spawn,
+        )
+        .unwrap();
         Self {
             store: store.clone(),
             handle,
