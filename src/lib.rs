@@ -13,6 +13,7 @@ pub mod dialects;
 pub mod domain;
 pub mod lifecycle;
 pub mod metrics;
+pub mod notifications;
 pub mod replay;
 pub mod sampling;
 pub mod sandbox;

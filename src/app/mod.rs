@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::dead_letters::{self, BulkActions, IntakeBoard, IntakeContext, Observer};
+use crate::dead_letters::{self, BulkActions, IntakeBoard, IntakeContext, Observer, Retention};
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
@@ -17,7 +17,7 @@ use crate::sandbox::Sandbox;
 use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
 use crate::web::{self, AppState};
-use crate::{replay, sampling};
+use crate::{notifications, replay, sampling};
 
 /// Runs Redrive until a signal.
 pub async fn serve(config: Config) -> anyhow::Result<Ending> {
@@ -82,6 +82,18 @@ fn start_parts(
     for (name, task) in dead_letters::tasks(&intake) {
         lifecycle.spawn(name, task);
     }
+    for task in notifications::tasks(config, store, metrics, &stop) {
+        lifecycle.spawn("notifications", task);
+    }
+    let trends = dead_letters::follow_group_trends(store.clone(), stop.clone());
+    lifecycle.spawn("group trends", trends);
+    let retention = Retention::new(
+        config.retention.clone(),
+        store.clone(),
+        Arc::clone(metrics),
+        stop.clone(),
+    );
+    lifecycle.spawn("retention", retention.run());
     let bulk_actions = BulkActions::new(store.clone());
     lifecycle.spawn("bulk actions", bulk_actions.clone().run(stop.clone()));
     let replay = replay::start(

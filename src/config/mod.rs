@@ -6,6 +6,9 @@
 mod brokers;
 mod environment;
 mod error;
+mod grouping;
+mod notifications;
+mod retention;
 mod schemas;
 mod sections;
 mod values;
@@ -17,6 +20,9 @@ use serde::Deserialize;
 
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
+pub use grouping::GroupingConfig;
+pub use notifications::{NotificationConfig, NotificationKind};
+pub use retention::RetentionConfig;
 pub use schemas::{SchemaConfig, SchemasConfig};
 pub use sections::{
     DeadLettersConfig, HttpConfig, LogConfig, LogFormat, ReplayConfig, SamplingConfig, StoreConfig,
@@ -38,7 +44,11 @@ pub struct Config {
     pub rabbitmq: Vec<RabbitMqConfig>,
     pub sampling: SamplingConfig,
     pub dead_letters: DeadLettersConfig,
+    pub grouping: GroupingConfig,
+    pub retention: RetentionConfig,
     pub replay: ReplayConfig,
+    /// Webhooks; none by default.
+    pub notifications: Vec<NotificationConfig>,
     pub schemas: SchemasConfig,
     pub telemetry: TelemetryConfig,
     pub log: LogConfig,
@@ -89,6 +99,10 @@ impl Config {
         self.http.validate()?;
         self.sampling.validate()?;
         self.replay.validate()?;
+        self.grouping.validate()?;
+        self.retention.validate()?;
+        notifications::validate(&self.notifications)?;
+        notifications::validate_public_url(self.http.public_url.as_deref())?;
         self.schemas.validate()?;
         self.kafka.iter().try_for_each(KafkaConfig::validate)?;
         self.rabbitmq

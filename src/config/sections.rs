@@ -12,6 +12,8 @@ pub struct HttpConfig {
     /// Host names under which the dashboard is reached, beside loopback; a request for another host
     /// is refused (DNS rebinding). With or without a port.
     pub hosts: Vec<String>,
+    /// `https://redrive.example`: where people reach the dashboard, for the links in notifications.
+    pub public_url: Option<String>,
     /// Say in so many words that everybody who reaches the address may do everything.
     pub allow_unauthenticated: bool,
 }
@@ -21,6 +23,7 @@ impl Default for HttpConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8750)),
             hosts: Vec::new(),
+            public_url: None,
             allow_unauthenticated: false,
         }
     }
@@ -204,7 +207,10 @@ pub enum LogFormat {
     Json,
 }
 
-fn at_least_a_second(key: &'static str, duration: HumanDuration) -> Result<(), ConfigError> {
+pub(super) fn at_least_a_second(
+    key: &'static str,
+    duration: HumanDuration,
+) -> Result<(), ConfigError> {
     if duration.as_millis() >= 1000 {
         return Ok(());
     }

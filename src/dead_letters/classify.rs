@@ -1,13 +1,14 @@
 //! Failure groups, version 1: which dead letters died of the same cause.
 //!
-//! The rules, the first that applies: exception class and the application's top frame; class and
+//! The rules, the first that applies: one of the configuration's; exception class and the application's top frame; class and
 //! message with its variable parts replaced; reason and queue of the broker's account; nothing but the
 //! DLQ. Each is scoped by broker kind and source, because the same exception of two consumers is two
 //! problems. A change of any rule needs a new version, or yesterday's groups would not be found today.
 
 use crate::dialects::stack_trace::top_application_frame;
 use crate::domain::{
-    Classification, DeathReason, Decoded, EventIdentity, FailureGroupId, System, digest_of_fields,
+    Classification, ClusterName, ConsumerGroup, DeathReason, Decoded, EventIdentity,
+    FailureGroupId, GroupingRule, Position, RuleSubject, System, digest_of_fields,
 };
 
 use super::parameterise::parameterise;
@@ -35,13 +36,65 @@ pub(super) fn classify(
         &grounds.subject,
         &grounds.detail,
     ];
-    let digest = digest_of_fields(fields.map(str::as_bytes));
-    let short = digest.get(..16).unwrap_or(&digest);
     Classification {
-        group: FailureGroupId::new(format!("{VERSION}:{short}")),
+        group: group_id(fields),
         title: cut_title(&grounds.title),
         explanation: format!("grouped by {}, {place}", grounds.explanation),
     }
+}
+
+/// The failure group by the first rule of the configuration that matches. Its identity is the rule's
+/// name and the filled key, so that a better filter or title keeps the group.
+pub(super) fn by_rule<'a>(
+    rules: impl Iterator<Item = &'a GroupingRule>,
+    (cluster, position): (&ClusterName, &Position),
+    decoded: &Decoded,
+    event: &EventIdentity,
+) -> Option<Classification> {
+    let mut rules = rules.peekable();
+    rules.peek()?;
+    let failure = &decoded.failure;
+    let message = failure.message.as_deref().unwrap_or_default();
+    let parameterised = parameterise(message);
+    let vhost = match position {
+        Position::Kafka { .. } => "",
+        Position::RabbitMq { vhost, .. } => vhost.as_str(),
+    };
+    let consumer = decoded.origin.consumer.as_ref();
+    let subject = RuleSubject {
+        system: position.system(),
+        cluster: cluster.as_str(),
+        vhost,
+        dlq: position.dlq(),
+        source: decoded.origin.destination.as_deref().unwrap_or_default(),
+        event_type: event.event_type.as_deref().unwrap_or_default(),
+        consumer: consumer.map_or("", ConsumerGroup::as_str),
+        reason: decoded.reason.as_str(),
+        class: failure.class.as_deref().unwrap_or_default(),
+        message,
+        parameterised_message: &parameterised,
+    };
+    let rule = rules.find(|rule| rule.matches(&subject))?;
+    let key = rule.key(&subject);
+    let with_key = match key.as_str() {
+        "" => String::new(),
+        key => format!(", with key “{key}”"),
+    };
+    Some(Classification {
+        group: group_id([VERSION, "rule", rule.name(), &key]),
+        title: cut_title(&rule.title(&subject)),
+        explanation: format!(
+            "grouped by rule “{}” ({}){with_key}",
+            rule.name(),
+            rule.filter().describe()
+        ),
+    })
+}
+
+fn group_id<const N: usize>(fields: [&str; N]) -> FailureGroupId {
+    let digest = digest_of_fields(fields.map(str::as_bytes));
+    let short = digest.get(..16).unwrap_or(&digest);
+    FailureGroupId::new(format!("{VERSION}:{short}"))
 }
 
 /// What two dead letters must share to be of one group, and how to say so.

@@ -162,7 +162,7 @@ impl KafkaIntake {
                 .into_iter()
                 .map(|cursor| (key_of(&cursor), cursor))
                 .collect();
-            self.note_backlogs(&wanted, &stored);
+            self.note_backlogs(&wanted).await?;
             let freshness = self.freshness(&cluster.health);
             self.read_from(consumer, self.starting_points(&wanted, &stored, freshness))
                 .await?;
@@ -252,7 +252,7 @@ impl KafkaIntake {
         let next = |(key, cursor): (&PartitionKey, &KafkaCursor)| (key.clone(), cursor.next_offset);
         self.read = self.cursors.iter().map(next).collect();
         consumer.assign(&self.assignment())?;
-        self.publish_backlogs_read();
+        self.publish_backlogs_read().await?;
         Ok(())
     }
 
@@ -274,14 +274,11 @@ impl KafkaIntake {
         self.context.board.set(&self.config.name, SOURCE, state);
     }
 
-    /// Remembers how far the DLQs that were never read before reach now.
-    fn note_backlogs(
-        &mut self,
-        wanted: &[TopicStatus],
-        stored: &HashMap<PartitionKey, KafkaCursor>,
-    ) {
+    /// Remembers how far the DLQs reach now whose first backlog was never read to its end.
+    async fn note_backlogs(&mut self, wanted: &[TopicStatus]) -> Result<(), IntakeError> {
+        let read = self.context.store.backlogs_read(&self.config.name).await?;
         for status in wanted {
-            let read_before = stored.keys().any(|(topic, _)| *topic == status.topic);
+            let read_before = read.contains(&(String::new(), status.topic.to_string()));
             let ends = status
                 .partitions
                 .iter()
@@ -289,24 +286,31 @@ impl KafkaIntake {
                 .filter_map(|partition| Some((partition.partition, partition.high_watermark?)));
             self.backlog.insert(status.topic.clone(), ends.collect());
         }
+        Ok(())
     }
 
     /// Dead letters that were there at the discovery are no news to anybody's alerts.
-    fn publish_backlogs_read(&mut self) {
-        let cursors = &self.cursors;
-        let (context, cluster) = (&self.context, &self.config.name);
-        self.backlog.retain(|topic, ends| {
-            let unread = ends.iter().any(|(partition, end)| {
-                let cursor = cursors.get(&(topic.clone(), *partition));
-                cursor.is_some_and(|cursor| cursor.next_offset < *end)
-            });
-            if !unread {
-                context
-                    .metrics
-                    .dlq_backlog_read(cluster, System::Kafka, topic.as_str());
-            }
-            unread
-        });
+    async fn publish_backlogs_read(&mut self) -> Result<(), IntakeError> {
+        let is_read = |(topic, ends): (&TopicName, &HashMap<Partition, Offset>)| {
+            ends.iter().all(|(partition, end)| {
+                let cursor = self.cursors.get(&(topic.clone(), *partition));
+                cursor.is_none_or(|cursor| cursor.next_offset >= *end)
+            })
+        };
+        let read: Vec<TopicName> = self
+            .backlog
+            .iter()
+            .filter(|entry| is_read(*entry))
+            .map(|(topic, _)| topic.clone())
+            .collect();
+        for topic in read {
+            let (cluster, dlq) = (&self.config.name, ("", topic.as_str()));
+            self.context
+                .backlog_read(cluster, System::Kafka, dlq)
+                .await?;
+            self.backlog.remove(&topic);
+        }
+        Ok(())
     }
 
     /// Decodes a batch while the one before is written, then has it written.
@@ -317,10 +321,9 @@ impl KafkaIntake {
             return Ok(());
         }
         let now = Timestamp::now();
-        let body_limit = self.context.config.dead_letters.body_limit_bytes;
+        let config = Arc::clone(&self.context.config);
         let decode = move || {
-            let decode =
-                |(found, original)| dead_letter_or_pointer(found, original, body_limit, now);
+            let decode = |(found, original)| dead_letter_or_pointer(found, original, &config, now);
             PreparedBatch::new(found.into_iter().map(decode).collect())
         };
         let batch = joined(tokio::task::spawn_blocking(decode).await)?;
@@ -392,11 +395,14 @@ impl KafkaIntake {
             return Ok(());
         }
         let result = written(&mut self.writing).await;
-        self.note_written(result)
+        self.note_written(result).await
     }
 
     /// What was being written is on disk, or all of it is read again.
-    fn note_written(&mut self, result: Result<Written, StoreError>) -> Result<(), IntakeError> {
+    async fn note_written(
+        &mut self,
+        result: Result<Written, StoreError>,
+    ) -> Result<(), IntakeError> {
         let moved = self.writing.take().map(|write| write.moved);
         let written = result?;
         let metrics = &self.context.metrics;
@@ -407,8 +413,7 @@ impl KafkaIntake {
             .board
             .add_indexed(&self.config.name, SOURCE, count);
         self.cursors.extend(moved.unwrap_or_default());
-        self.publish_backlogs_read();
-        Ok(())
+        self.publish_backlogs_read().await
     }
 }
 

@@ -1,6 +1,9 @@
 //! From a broker's message to a dead letter: decoded, identified, classified.
 
-use super::{classify::classify, identity::event_identity, pointers::Fetched};
+use super::classify::{by_rule, classify};
+use super::identity::event_identity;
+use super::pointers::Fetched;
+use crate::config::Config;
 use crate::dialects;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{ClusterName, Custody, Message, NewDeadLetter, Origin, Position, Timestamp};
@@ -16,17 +19,17 @@ pub(super) struct Found {
     pub(super) redelivered: bool,
 }
 
-/// Decodes, identifies and classifies. `body_limit` cuts what the broker keeps anyway; a message that
-/// is taken from its broker is always stored whole.
-pub(super) fn dead_letter(found: Found, body_limit: usize, now: Timestamp) -> NewDeadLetter {
-    dead_letter_or_pointer(found, None, body_limit, now)
+/// Decodes, identifies and classifies. The configured limit cuts bodies that the broker keeps anyway; a
+/// message that is taken from its broker is always stored whole.
+pub(super) fn dead_letter(found: Found, config: &Config, now: Timestamp) -> NewDeadLetter {
+    dead_letter_or_pointer(found, None, config, now)
 }
 
 /// The same for what may be a pointer, with what became of the search for its original.
 pub(super) fn dead_letter_or_pointer(
     found: Found,
     fetched: Option<Fetched>,
-    body_limit: usize,
+    config: &Config,
     now: Timestamp,
 ) -> NewDeadLetter {
     let Found {
@@ -51,10 +54,17 @@ pub(super) fn dead_letter_or_pointer(
     };
     let original = dialects::unwrapped(&message).map(|(original, _)| original);
     let event = event_identity(original.as_ref().unwrap_or(&message));
-    let classification = classify(position.system(), position.dlq(), &decoded, &event);
+    let classification = by_rule(
+        config.grouping.rules(),
+        (&cluster, &position),
+        &decoded,
+        &event,
+    )
+    .unwrap_or_else(|| classify(position.system(), position.dlq(), &decoded, &event));
     let replay_id = message
         .header_text(REPLAY_ID)
         .and_then(|text| text.parse().ok());
+    let body_limit = config.dead_letters.body_limit_bytes;
     let body_omitted = not_fetched.or_else(|| match custody {
         Custody::Broker | Custody::Stream => omit_large_body(&mut message, body_limit),
         Custody::Store => None,

@@ -25,8 +25,10 @@ mod observe;
 mod parameterise;
 mod pointers;
 mod rabbitmq_intake;
+mod retention;
 mod stream;
 mod take_one;
+mod trends;
 
 use std::sync::Arc;
 
@@ -38,12 +40,14 @@ pub use give_back::{MOST_RETURNS, ReturnReport};
 pub use import::from_export;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
+pub use retention::Retention;
 pub use take_one::Requester;
+pub use trends::follow_group_trends;
 
 use crate::config::Config;
-use crate::domain::Snapshot;
+use crate::domain::{ClusterName, Snapshot, System};
 use crate::metrics::Metrics;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 /// What every intake task needs.
@@ -55,6 +59,20 @@ pub struct IntakeContext {
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub board: IntakeBoard,
     pub stop: CancellationToken,
+}
+
+impl IntakeContext {
+    /// What lay in a DLQ when it was discovered has been read: from here on its dead letters are news.
+    async fn backlog_read(
+        &self,
+        cluster: &ClusterName,
+        system: System,
+        (vhost, dlq): (&str, &str),
+    ) -> Result<(), StoreError> {
+        self.store.note_backlog_read(cluster, vhost, dlq).await?;
+        self.metrics.dlq_backlog_read(cluster, system, dlq);
+        Ok(())
+    }
 }
 
 /// The intake tasks of all clusters, for the caller to spawn: a name for the log and the task.

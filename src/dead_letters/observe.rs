@@ -108,9 +108,11 @@ impl Observer {
         let indexed = store
             .replace_window(cluster, (vhost, queue), &letters, now)
             .await?;
-        let metrics = &self.context.metrics;
-        intake_metrics::count(metrics, &letters, &indexed);
-        metrics.dlq_backlog_read(cluster, System::RabbitMq, queue.as_str());
+        intake_metrics::count(&self.context.metrics, &letters, &indexed);
+        let dlq = (vhost.as_str(), queue.as_str());
+        self.context
+            .backlog_read(cluster, System::RabbitMq, dlq)
+            .await?;
         Ok(LookResult {
             seen: letters.len(),
             new: indexed.len(),
@@ -193,10 +195,6 @@ impl Observer {
             custody,
             redelivered: false,
         };
-        dead_letter(
-            found,
-            self.context.config.dead_letters.body_limit_bytes,
-            now,
-        )
+        dead_letter(found, &self.context.config, now)
     }
 }

@@ -136,6 +136,7 @@ impl RabbitMqIntake {
         let mut consumer = ManagedConsumer::open(&self.config, vhost, name, PREFETCH).await?;
         let mut lease = Lease::begin(self).await?;
         self.note(IntakeState::Reading);
+        let mut is_noted = false;
         loop {
             let batch = tokio::select! {
                 () = self.context.stop.cancelled() => break,
@@ -152,10 +153,13 @@ impl RabbitMqIntake {
                 }
                 None => lease.note_idle(&consumer).await?,
             }
-            if backlog_is_read {
+            if backlog_is_read && !is_noted {
                 // What was found at the start is no news to any alert.
-                let metrics = &self.context.metrics;
-                metrics.dlq_backlog_read(&self.config.name, System::RabbitMq, name.as_str());
+                let dlq = (vhost.as_str(), name.as_str());
+                self.context
+                    .backlog_read(&self.config.name, System::RabbitMq, dlq)
+                    .await?;
+                is_noted = true;
             }
         }
         consumer.close().await;
@@ -176,11 +180,7 @@ impl RabbitMqIntake {
             custody: Custody::Store,
             redelivered: taken.redelivered,
         };
-        dead_letter(
-            found,
-            self.context.config.dead_letters.body_limit_bytes,
-            now,
-        )
+        dead_letter(found, &self.context.config, now)
     }
 }
 

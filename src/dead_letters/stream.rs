@@ -46,9 +46,11 @@ impl Observer {
         let indexed = store
             .index_stream(&config.name, place, &letters, last + 1, now)
             .await?;
-        let metrics = &self.context.metrics;
-        intake_metrics::count(metrics, &letters, &indexed);
-        metrics.dlq_backlog_read(&config.name, System::RabbitMq, queue.as_str());
+        intake_metrics::count(&self.context.metrics, &letters, &indexed);
+        let dlq = (vhost.as_str(), queue.as_str());
+        self.context
+            .backlog_read(&config.name, System::RabbitMq, dlq)
+            .await?;
         Ok(LookResult {
             seen: letters.len(),
             new: indexed.len(),

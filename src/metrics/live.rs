@@ -93,12 +93,26 @@ live_metrics! {
         http_requests: IntCounterVec = "redrive_http_requests_total" ["method", "route", "status"],
         /// Time to answer an HTTP request.
         http_duration: HistogramVec = "redrive_http_request_duration_seconds" ["method", "route"],
+        /// Dead letters that retention removed from the store, by why: their discard expired, their age, the size
+        /// of the store.
+        retention_removed: IntCounterVec = "redrive_retention_removed_total" ["reason"],
+        /// When retention ran last without a failure.
+        retention_last_success: GaugeVec = "redrive_retention_last_success_timestamp_seconds" [],
         /// Size of the store on disk.
         store_size: GaugeVec = "redrive_store_size_bytes" [],
         /// Time from the start of a batch of writes to the end of its sync.
         store_batch_duration: HistogramVec = "redrive_store_write_batch_duration_seconds" [],
         /// Writes that the store committed.
         store_writes: IntCounterVec = "redrive_store_writes_total" [],
+    }
+}
+
+live_metrics! {
+    /// Webhooks.
+    pub(super) struct NotificationMetrics {
+        /// Attempts to deliver a message to a webhook, by what became of them; one that failed is repeated until
+        /// it is given up.
+        attempts: IntCounterVec = "redrive_notification_attempts_total" ["target", "outcome"],
     }
 }
 
@@ -109,6 +123,7 @@ pub(super) struct LiveMetrics {
     pub(super) dlq: DlqMetrics,
     pub(super) sampling: SamplingMetrics,
     pub(super) service: ServiceMetrics,
+    pub(super) notifications: NotificationMetrics,
 }
 
 impl LiveMetrics {
@@ -127,6 +142,7 @@ impl LiveMetrics {
             dlq: DlqMetrics::register(&registry)?,
             sampling: SamplingMetrics::register(&registry)?,
             service: ServiceMetrics::register(&registry)?,
+            notifications: NotificationMetrics::register(&registry)?,
             registry,
         })
     }

@@ -13,6 +13,7 @@ mod health;
 mod histogram;
 mod kafka;
 mod live;
+mod notifications;
 mod rabbitmq;
 mod text;
 
@@ -34,6 +35,7 @@ use health::HealthFamilies;
 use histogram::ProcessingDurations;
 use kafka::KafkaFamilies;
 use live::LiveMetrics;
+pub use notifications::NotificationOutcome;
 use rabbitmq::RabbitMqFamilies;
 use text::{Family, SeriesBudget};
 
@@ -234,6 +236,17 @@ impl Metrics {
     pub fn set_store_size(&self, bytes: u64) {
         let size = &self.live.service.store_size;
         size.with_label_values(&[] as &[&str]).set(bytes as f64);
+    }
+
+    /// Counts what retention removed.
+    pub fn retention_removed(&self, reason: &str, count: u64) {
+        let removed = &self.live.service.retention_removed;
+        removed.with_label_values(&[reason]).inc_by(count);
+    }
+
+    pub fn retention_ran(&self, at: Timestamp) {
+        let last = &self.live.service.retention_last_success;
+        last.with_label_values(&[] as &[&str]).set(at.as_seconds());
     }
 
     /// Counts a batch that the store has committed and synced.

@@ -60,7 +60,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let count: i64 = if filter.is_empty() {
-            let known = sqlx::query_scalar("SELECT COALESCE(SUM(total), 0) FROM failure_groups");
+            let known = sqlx::query_scalar(
+                "SELECT COALESCE(SUM(total), 0) - (SELECT number FROM removed_dead_letters) \
+                 FROM failure_groups",
+            );
             known.fetch_one(&self.reader).await?
         } else {
             let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (SELECT 1 FROM ");

@@ -1,8 +1,8 @@
 use thiserror::Error;
 
 use crate::domain::{
-    BulkActionId, DeadLetterId, FilterName, IllegalTransition, ReplayId, ReplayJobId,
-    RevisionNumber,
+    BulkActionId, DeadLetterId, FailureGroupId, FilterName, IllegalTransition, ReplayId,
+    ReplayJobId, RevisionNumber,
 };
 
 /// Why the store refused or failed. Nothing of a failed call was written.
@@ -32,6 +32,8 @@ pub enum StoreError {
         dead_letter: DeadLetterId,
         revision: RevisionNumber,
     },
+    #[error("there is no failure group {0}")]
+    NoSuchFailureGroup(FailureGroupId),
     #[error("there is no discard or restore with number {0}")]
     NoSuchBulkAction(BulkActionId),
     #[error("the filter of bulk action {id} is not understood any more: {reason}")]

@@ -65,6 +65,7 @@ impl From<StoreError> for Problem {
         match error {
             StoreError::NoSuchDeadLetter(_)
             | StoreError::NoSuchRevision { .. }
+            | StoreError::NoSuchFailureGroup(_)
             | StoreError::NoSuchBulkAction(_)
             | StoreError::NoSuchSavedFilter(_)
             | StoreError::NoSuchReplay(_) => Self::not_found(error.to_string()),

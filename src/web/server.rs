@@ -78,6 +78,7 @@ fn pages() -> Router<AppState> {
             post(views::look_at_queue),
         )
         .route("/dead-letters", get(views::failure_groups))
+        .route("/dead-letters/by/{field}", get(views::pivot))
         .route("/dead-letters/list", get(views::dead_letter_list))
         .route("/dead-letters/{id}", get(views::dead_letter))
         .route("/dead-letters/{id}/payload", get(views::download_payload))
@@ -90,6 +91,15 @@ fn pages() -> Router<AppState> {
         .route(
             "/dead-letters/{id}/revisions",
             post(views::save_edit).layer(revision),
+        )
+        .route("/failure-groups/{id}", get(views::failure_group))
+        .route(
+            "/failure-groups/{id}/notes",
+            post(views::note_failure_group),
+        )
+        .route(
+            "/failure-groups/{id}/assignee",
+            post(views::assign_failure_group),
         )
         .route("/replays", get(views::replays).post(views::start_replay))
         .route("/replays/new", get(views::preflight))
@@ -106,6 +116,10 @@ fn pages() -> Router<AppState> {
         .route("/saved-filters/remove", post(views::remove_saved_filter))
         .route("/audit", get(views::audit))
         .route("/status", get(views::status))
+        .route(
+            "/status/notifications/test",
+            post(views::send_test_notification),
+        )
         .route("/theme", post(views::choose_theme))
 }
 

@@ -15,13 +15,15 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 20] = [
+const PAGES: [(&str, &str); 22] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
     ("queues", "/queues"),
     ("queue", "/queues/rabbitmq/%2F/orders.dlq"),
     ("failures", "/dead-letters"),
+    ("failure-group", "/failure-groups/v1%3A00000000000002db"),
+    ("pivot", "/dead-letters/by/source"),
     ("list", "/dead-letters/list?filter=status:open"),
     ("bad-filter", "/dead-letters/list?filter=colour:red"),
     ("letter", "/dead-letters/12"),

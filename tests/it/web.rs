@@ -11,7 +11,7 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 20] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
@@ -19,6 +19,8 @@ const PAGES: [&str; 18] = [
     "/queues",
     "/queues/rabbitmq/%2F/orders.dlq",
     "/dead-letters",
+    "/dead-letters?state=open&order=total",
+    "/dead-letters/by/exception",
     "/dead-letters/list?filter=status:open",
     "/dead-letters/1",
     "/dead-letters/1?tab=error",

@@ -190,3 +190,55 @@ proptest! {
         prop_assert_eq!(group(&with(one)).group, group(&with(other)).group);
     }
 }
+
+fn ruled(rules: &[GroupingRule], decoded: &Decoded) -> Option<Classification> {
+    let position = Position::Kafka {
+        topic: "orders.dlq".into(),
+        topic_id: None,
+        partition: crate::domain::Partition(0),
+        offset: crate::domain::Offset(0),
+    };
+    let event = EventIdentity::default();
+    by_rule(rules.iter(), (&"k".into(), &position), decoded, &event)
+}
+
+#[test]
+fn the_first_rule_that_matches_groups_and_says_so() {
+    let rule = |name: &str, filter: &str, title: &str, key: &str| {
+        GroupingRule::new(name, filter, title, key).unwrap()
+    };
+    let rules = [
+        rule(
+            "gateway",
+            "error:timeout",
+            "Timeouts of {source}: {message}",
+            "{source}",
+        ),
+        rule("all of it", "dlq:orders.*", "", ""),
+    ];
+    let timeout = failed("orders", "TimeoutException", "timeout after 12 ms", STACK);
+    let group = ruled(&rules, &timeout).unwrap();
+    assert_eq!(group.title, "Timeouts of orders: timeout after {number} ms");
+    assert_eq!(
+        group.explanation,
+        "grouped by rule “gateway” (error contains “timeout”), with key “orders”"
+    );
+    assert!(group.group.as_str().starts_with("v1:"));
+    let other_source = failed("payments", "TimeoutException", "timeout after 12 ms", STACK);
+    assert_ne!(ruled(&rules, &other_source).unwrap().group, group.group);
+    // A better filter or title keeps the group; another name makes a new one.
+    let better = [rule(
+        "gateway",
+        "error:timeout source:*",
+        "Slow gateway",
+        "{source}",
+    )];
+    assert_eq!(ruled(&better, &timeout).unwrap().group, group.group);
+    let renamed = [rule("gateways", "error:timeout", "", "{source}")];
+    assert_ne!(ruled(&renamed, &timeout).unwrap().group, group.group);
+    let other = failed("orders", "NullPointerException", "x", STACK);
+    let all = ruled(&rules, &other).unwrap();
+    assert_eq!(all.title, "all of it");
+    assert_eq!(ruled(&rules[..1], &other), None);
+    assert_eq!(ruled(&[], &other), None);
+}

@@ -10,8 +10,11 @@ mod dead_letters;
 mod discards;
 mod download;
 mod failure_groups;
+mod group_care;
 mod list;
+mod notifications;
 mod overview;
+mod pivots;
 mod replays;
 mod revisions;
 mod saved_filters;
@@ -21,7 +24,7 @@ mod transfer;
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
@@ -67,7 +70,19 @@ fn routes() -> Vec<Route> {
             "/saved-filters/{name}",
             delete(saved_filters::remove),
         ),
+        ("get", "/dead-letters/by/{field}", get(pivots::pivot)),
         ("get", "/failure-groups", get(failure_groups::list)),
+        ("get", "/failure-groups/{id}", get(group_care::detail)),
+        (
+            "post",
+            "/failure-groups/{id}/notes",
+            post(group_care::add_note),
+        ),
+        (
+            "put",
+            "/failure-groups/{id}/assignee",
+            put(group_care::assign),
+        ),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),
         ("get", "/replays/{id}", get(replays::detail)),
@@ -81,6 +96,12 @@ fn routes() -> Vec<Route> {
             "post",
             "/replays/{id}/events/{replay}/resolve",
             post(replays::resolve),
+        ),
+        ("get", "/notifications", get(notifications::list)),
+        (
+            "post",
+            "/notifications/{name}/test",
+            post(notifications::test),
         ),
         ("get", "/audit", get(audit::list)),
         ("get", "/audit/head", get(audit::head)),

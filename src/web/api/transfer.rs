@@ -137,7 +137,7 @@ pub(super) async fn import(
         dry_run,
         ..Imported::default()
     };
-    let batch = read_lines(&state.store, &body, visit.now, &mut result).await?;
+    let batch = read_lines(&state, &body, visit.now, &mut result).await?;
     if result.faulty == 0 {
         result.imported = batch.len();
         if !dry_run && !batch.is_empty() {
@@ -150,7 +150,7 @@ pub(super) async fn import(
 }
 
 async fn read_lines(
-    store: &Store,
+    state: &AppState,
     body: &[u8],
     now: Timestamp,
     result: &mut Imported,
@@ -167,8 +167,9 @@ async fn read_lines(
                 continue;
             }
         };
-        let letter = from_export(&exported, now);
-        let is_here = store
+        let letter = from_export(&exported, &state.config, now);
+        let is_here = state
+            .store
             .already_here(&exported.origin, &letter)
             .await?
             .is_some();

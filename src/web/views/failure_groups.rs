@@ -7,10 +7,12 @@ use axum::response::Response;
 
 use super::bulk_form::discard_link;
 use super::dead_letter_list::parse_filter;
+use super::failure_group::path_of;
 use super::frame::NavigationEntry;
+use super::pivot::pivot_choices;
 use super::replays::state_status;
-use crate::domain::{FilterField, Replay, Timestamp};
-use crate::store::{FailureGroup, Page, PageRequest};
+use crate::domain::{FilterField, GroupOrder, GroupState, Replay, Timestamp};
+use crate::store::{FailureGroup, GroupQuery, Page, PageRequest};
 use crate::web::AppState;
 use crate::web::chart;
 use crate::web::escape::Markup;
@@ -26,27 +28,35 @@ const CARDS: u32 = 25;
 /// lies in it.
 const BUCKETS: u32 = 24;
 
-/// A group is new, or back, for so long.
-const NEW_FOR: Duration = Duration::from_hours(1);
+/// A link that is one of several.
+pub(super) struct Choice {
+    pub(super) label: &'static str,
+    pub(super) href: String,
+    pub(super) is_current: bool,
+}
 
 /// One failure group: dead letters with one cause.
 pub(crate) struct GroupCard {
     pub(crate) id: String,
     pub(crate) title: String,
-    explanation: String,
+    pub(super) explanation: String,
     pub(crate) badges: Vec<Markup>,
     pub(crate) href: String,
-    newest: String,
-    replay: String,
-    discard: String,
+    /// The page of the group.
+    page: String,
+    pub(super) newest: String,
+    pub(super) replay: String,
+    pub(super) discard: String,
     pub(crate) place: String,
     pub(crate) open: Markup,
-    open_exact: u64,
+    pub(super) open_exact: u64,
     pub(crate) total: Markup,
-    first_seen: Markup,
+    pub(super) first_seen: Markup,
     pub(crate) last_seen: Markup,
-    spark: Markup,
-    last_replay: Markup,
+    pub(super) spark: Markup,
+    pub(super) last_replay: Markup,
+    /// Who takes care of it and how many notes it has; may be empty.
+    care: String,
 }
 
 /// Dead letters by failure group: what fails, how often, since when.
@@ -59,6 +69,10 @@ pub(crate) struct FailureGroups {
     /// Terms with values that there are.
     known: Vec<String>,
     list: String,
+    fields: Vec<Choice>,
+    states: Vec<Choice>,
+    orders: Vec<Choice>,
+    is_narrowed: bool,
     cards: Vec<GroupCard>,
     next: String,
 }
@@ -79,15 +93,23 @@ pub(crate) async fn failure_groups(
 impl FailureGroups {
     async fn load(state: &AppState, visit: &Visit) -> Result<Self, Problem> {
         let (filter, filter_error) = parse_filter(visit);
+        let group_state = visit.query.get("state").and_then(GroupState::parse);
+        let order = visit.query.get("order").and_then(GroupOrder::parse);
+        let order = order.unwrap_or_default();
         let request = PageRequest {
             limit: CARDS,
             cursor: visit.query.get("cursor").map(str::to_owned),
         };
         let page = match &filter {
             Some(filter) => {
+                let asked = GroupQuery {
+                    filter: filter.clone(),
+                    state: group_state,
+                    order,
+                };
                 state
                     .store
-                    .failure_groups(filter, visit.now, &request)
+                    .failure_groups_by(&asked, visit.now, &request)
                     .await?
             }
             None => Page::empty(),
@@ -108,6 +130,10 @@ impl FailureGroups {
             filter_error,
             known: state.store.suggested_terms().await?,
             list: list_url(visit.query.get("filter").unwrap_or("")),
+            fields: pivot_choices(visit.query.get("filter").unwrap_or(""), None),
+            states: state_choices(visit, group_state),
+            orders: order_choices(visit, order),
+            is_narrowed: visit.query.get("filter").is_some() || group_state.is_some(),
             cards: cards(state, page.items, visit.now).await?,
             next: next.unwrap_or_default(),
         })
@@ -122,7 +148,7 @@ pub(crate) async fn cards(
 ) -> Result<Vec<GroupCard>, Problem> {
     let mut cards = Vec::with_capacity(groups.len());
     for group in groups {
-        let hours = if now.since(group.first_seen) < NEW_FOR {
+        let hours = if now.since(group.first_seen) < GroupState::NEWS_FOR {
             1
         } else {
             24
@@ -141,7 +167,7 @@ pub(crate) async fn cards(
 
 impl GroupCard {
     fn of(group: FailureGroup, arrivals: &[u64], replay: Option<&Replay>, now: Timestamp) -> Self {
-        let badges = badges(&group, arrivals, now);
+        let badges = badges(&group, now);
         let filter = FilterField::Group.term(group.id.as_str());
         let open_ones = format!("{filter} status:open");
         let newest = group.newest.as_ref();
@@ -149,6 +175,8 @@ impl GroupCard {
             id: group.id.to_string(),
             badges,
             href: list_url(&filter),
+            page: path_of(&group.id),
+            care: care_words(&group),
             newest: newest
                 .map(|newest| format!("/dead-letters/{}", newest.id))
                 .unwrap_or_default(),
@@ -170,8 +198,18 @@ impl GroupCard {
     }
 }
 
+/// "team-payments, 2 notes"
+fn care_words(group: &FailureGroup) -> String {
+    let notes = match group.notes {
+        0 => None,
+        count => Some(markup::counted(count, "note", "notes")),
+    };
+    let parts = [group.assignee.clone(), notes];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
 fn span_words(first_seen: Timestamp, now: Timestamp) -> &'static str {
-    if now.since(first_seen) < NEW_FOR {
+    if now.since(first_seen) < GroupState::NEWS_FOR {
         "Arrivals in the last hour"
     } else {
         "Arrivals in the last 24 hours"
@@ -195,41 +233,66 @@ fn last_replay(replay: &Replay, now: Timestamp) -> Markup {
     ))
 }
 
-fn badges(group: &FailureGroup, arrivals: &[u64], now: Timestamp) -> Vec<Markup> {
-    let mut badges = Vec::new();
-    let is_back = group.regressed_at.is_some_and(|at| now.since(at) < NEW_FOR);
-    if is_back && group.open > 0 {
-        badges.push(markup::badge(Status::Critical, "regressed"));
-    } else if now.since(group.first_seen) < NEW_FOR {
-        badges.push(markup::badge(Status::Unknown, "new"));
-    }
-    if is_growing(arrivals) && now.since(group.first_seen) >= NEW_FOR {
-        badges.push(markup::badge(Status::Warning, "growing"));
-    }
-    if group.open == 0 {
-        badges.push(markup::badge(Status::Ok, "nothing open"));
-    }
-    badges
-}
-
-/// More arrived in the last hour than in twice an average hour before, and not just one or two.
-fn is_growing(arrivals: &[u64]) -> bool {
-    let Some((last, before)) = arrivals.split_last() else {
-        return false;
+fn badges(group: &FailureGroup, now: Timestamp) -> Vec<Markup> {
+    let states = group.states(now);
+    let badge = |state: GroupState| match state {
+        GroupState::Regressed => Some(markup::badge(Status::Critical, "regressed")),
+        // What came back is not called new as well.
+        GroupState::New if !states.contains(&GroupState::Regressed) => {
+            Some(markup::badge(Status::Unknown, "new"))
+        }
+        GroupState::Growing => Some(markup::badge(Status::Warning, "growing")),
+        GroupState::Resolved => Some(markup::badge(Status::Ok, "nothing open")),
+        GroupState::New | GroupState::Open => None,
     };
-    let average = before.iter().sum::<u64>() as f64 / before.len().max(1) as f64;
-    *last >= 3 && *last as f64 > 2.0 * average
+    states.iter().copied().filter_map(badge).collect()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The states that can be asked for, each as a link that keeps the filter.
+fn state_choices(visit: &Visit, current: Option<GroupState>) -> Vec<Choice> {
+    let all = Choice {
+        label: "All",
+        href: visit
+            .query
+            .with("state", "")
+            .with("cursor", "")
+            .url(&visit.path),
+        is_current: current.is_none(),
+    };
+    let choice = |state: GroupState| Choice {
+        label: match state {
+            GroupState::New => "New",
+            GroupState::Regressed => "Regressed",
+            GroupState::Growing => "Growing",
+            GroupState::Open => "Open",
+            GroupState::Resolved => "Nothing open",
+        },
+        href: visit
+            .query
+            .with("state", state.as_str())
+            .with("cursor", "")
+            .url(&visit.path),
+        is_current: current == Some(state),
+    };
+    std::iter::once(all)
+        .chain(GroupState::ALL.map(choice))
+        .collect()
+}
 
-    #[test]
-    fn a_group_grows_when_its_last_hour_stands_out() {
-        assert!(is_growing(&[1, 1, 1, 5]));
-        assert!(!is_growing(&[5, 5, 5, 5]));
-        assert!(!is_growing(&[0, 0, 0, 2]));
-        assert!(!is_growing(&[]));
-    }
+fn order_choices(visit: &Visit, current: GroupOrder) -> Vec<Choice> {
+    let choice = |order: GroupOrder| Choice {
+        label: match order {
+            GroupOrder::Last => "Newest death",
+            GroupOrder::Open => "Most open",
+            GroupOrder::Total => "Most ever",
+            GroupOrder::First => "Newest group",
+        },
+        href: visit
+            .query
+            .with("order", order.as_str())
+            .with("cursor", "")
+            .url(&visit.path),
+        is_current: current == order,
+    };
+    GroupOrder::ALL.map(choice).into()
 }

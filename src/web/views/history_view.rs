@@ -2,8 +2,10 @@
 
 use super::dead_letter::reason_means;
 use super::evidence::evidence;
+use super::failure_group::{NOTES, path_of};
 use super::replays::state_status;
 use crate::domain::{DeadLetter, Hop, Replay, Revision, Timestamp};
+use crate::store::GroupNote;
 use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
@@ -48,6 +50,11 @@ pub(super) async fn happenings(
         happening.detail = discard.reason;
         all.push(happening);
     }
+    let notes = state
+        .store
+        .group_notes(&letter.summary.group, NOTES)
+        .await?;
+    all.extend(notes.into_iter().map(|note| group_note(note, letter, now)));
     all.sort_by_key(|happening| happening.at);
     Ok(all)
 }
@@ -124,6 +131,15 @@ fn edit(revision: &Revision, now: Timestamp) -> Happening {
     happening.detail = revision.note.clone().unwrap_or_default();
     happening.href = format!("/dead-letters/{}/edit", revision.dead_letter);
     happening.link = "Open in the editor";
+    happening
+}
+
+fn group_note(note: GroupNote, letter: &DeadLetter, now: Timestamp) -> Happening {
+    let what = format!("Note of {} on its failure group", note.author);
+    let mut happening = entry(Some(note.at), now, Status::Idle, what);
+    happening.detail = note.text;
+    happening.href = path_of(&letter.summary.group);
+    happening.link = "The group";
     happening
 }
 

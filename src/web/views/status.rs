@@ -4,6 +4,8 @@ use axum::response::Response;
 
 use super::frame::NavigationEntry;
 use super::freshness::health_of;
+use super::notifications::{NotificationRow, notification_rows};
+use super::retention_view::{RetentionView, retention_view};
 use crate::dead_letters::{IntakeState, IntakeStatus};
 use crate::domain::{ClusterDetail, ClusterSnapshot, Timestamp};
 use crate::store::{DlqDepth, Gap, GapKind};
@@ -70,13 +72,15 @@ pub(crate) struct StatusPage {
     sentence: String,
     version: &'static str,
     interval: String,
-    store_size: String,
+    retention: RetentionView,
     store_url: String,
     brokers: Vec<BrokerPanel>,
     patterns: String,
     dlqs: Vec<DlqRow>,
     intakes: Vec<IntakeRow>,
+    notifications: Vec<NotificationRow>,
     gaps: Vec<GapRow>,
+    csrf: String,
 }
 
 pub(crate) async fn status(
@@ -106,7 +110,7 @@ impl StatusPage {
             ),
             version: env!("CARGO_PKG_VERSION"),
             interval: markup::duration(*state.config.sampling.interval),
-            store_size: markup::bytes(state.store.size_bytes().await?),
+            retention: retention_view(state, now).await?,
             store_url: state.config.store.url.clone(),
             brokers: snapshot
                 .clusters
@@ -124,6 +128,8 @@ impl StatusPage {
                 .into_iter()
                 .map(|i| intake_row(i, now))
                 .collect(),
+            notifications: notification_rows(state, now).await?,
+            csrf: visit.csrf.clone(),
             gaps: gaps
                 .into_iter()
                 .map(|(c, gap, at)| gap_row(&c, &gap, at, now))

@@ -10,6 +10,7 @@ pub(crate) mod kafka_peer;
 pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod rabbitmq;
+pub(crate) mod receiver;
 pub(crate) mod replay_letters;
 pub(crate) mod replays;
 pub(crate) mod vhost;
