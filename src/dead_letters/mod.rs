@@ -22,6 +22,7 @@ mod letters;
 mod observe;
 mod parameterise;
 mod rabbitmq_intake;
+mod repairs;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 pub use bulk_actions::BulkActions;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
+pub use repairs::{LONGEST_PROGRAM, RepairError, Repairs, Sample, Trial};
 
 use crate::config::Config;
 use crate::domain::Snapshot;

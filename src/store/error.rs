@@ -1,7 +1,7 @@
 use thiserror::Error;
 
 use crate::domain::{
-    BulkActionId, DeadLetterId, IllegalTransition, ReplayId, ReplayJobId, RevisionNumber,
+    BulkActionId, DeadLetterId, IllegalTransition, RepairId, ReplayId, ReplayJobId, RevisionNumber,
 };
 
 /// Why the store refused or failed. Nothing of a failed call was written.
@@ -35,6 +35,10 @@ pub enum StoreError {
     NoSuchBulkAction(BulkActionId),
     #[error("the filter of bulk action {id} is not understood any more: {reason}")]
     UnreadableBulkAction { id: BulkActionId, reason: String },
+    #[error("there is no repair {0}")]
+    NoSuchRepair(RepairId),
+    #[error("the filter of repair {id} is not understood any more: {reason}")]
+    UnreadableRepair { id: RepairId, reason: String },
     #[error("there is no replay {0}")]
     NoSuchReplay(ReplayId),
     #[error("replay job {0} is paused; resume it first")]

@@ -1,4 +1,4 @@
-use sqlx::FromRow;
+use sqlx::{FromRow, Sqlite, Transaction};
 
 use super::message_rows::{self, MessageRow};
 use super::{NewAuditEntry, Store, StoreError, audit};
@@ -25,12 +25,7 @@ impl Store {
     ) -> Result<RevisionNumber, StoreError> {
         let id = revision.dead_letter;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let latest: Option<u32> =
-            sqlx::query_scalar("SELECT latest_revision FROM dead_letters WHERE id = ?")
-                .bind(id.0)
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let latest = RevisionNumber(latest.ok_or(StoreError::NoSuchDeadLetter(id))?);
+        let latest = latest_revision(&mut transaction, id).await?;
         if latest != revision.builds_on {
             let expected = revision.builds_on;
             return Err(StoreError::RevisionConflict {
@@ -39,28 +34,7 @@ impl Store {
                 latest,
             });
         }
-        let number = RevisionNumber(latest.0 + 1);
-        let parts = message_rows::encode(&revision.message)?;
-        sqlx::query(
-            "INSERT INTO revisions (dead_letter, number, message_key, body, headers, properties, \
-             author, created_at_ms, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        )
-        .bind(id.0)
-        .bind(number.0)
-        .bind(revision.message.key.as_deref())
-        .bind(revision.message.body.as_deref())
-        .bind(parts.headers)
-        .bind(parts.properties)
-        .bind(&revision.author)
-        .bind(revision.at.as_millis())
-        .bind(revision.note.as_deref())
-        .execute(&mut *transaction)
-        .await?;
-        sqlx::query("UPDATE dead_letters SET latest_revision = ? WHERE id = ?")
-            .bind(number.0)
-            .bind(id.0)
-            .execute(&mut *transaction)
-            .await?;
+        let number = insert_revision(&mut transaction, revision).await?;
         audit::append(&mut transaction, entry).await?;
         transaction.commit().await?;
         Ok(number)
@@ -77,6 +51,52 @@ impl Store {
         .await?;
         rows.into_iter().map(|row| row.into_revision(id)).collect()
     }
+}
+
+/// The number of the newest revision; 0 if there is none.
+pub(super) async fn latest_revision(
+    transaction: &mut Transaction<'_, Sqlite>,
+    id: DeadLetterId,
+) -> Result<RevisionNumber, StoreError> {
+    let latest: Option<u32> =
+        sqlx::query_scalar("SELECT latest_revision FROM dead_letters WHERE id = ?")
+            .bind(id.0)
+            .fetch_optional(&mut **transaction)
+            .await?;
+    latest
+        .map(RevisionNumber)
+        .ok_or(StoreError::NoSuchDeadLetter(id))
+}
+
+/// Writes a revision that follows the one on which it builds.
+pub(super) async fn insert_revision(
+    transaction: &mut Transaction<'_, Sqlite>,
+    revision: &NewRevision,
+) -> Result<RevisionNumber, StoreError> {
+    let id = revision.dead_letter;
+    let number = RevisionNumber(revision.builds_on.0 + 1);
+    let parts = message_rows::encode(&revision.message)?;
+    sqlx::query(
+        "INSERT INTO revisions (dead_letter, number, message_key, body, headers, properties, \
+         author, created_at_ms, note) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(id.0)
+    .bind(number.0)
+    .bind(revision.message.key.as_deref())
+    .bind(revision.message.body.as_deref())
+    .bind(parts.headers)
+    .bind(parts.properties)
+    .bind(&revision.author)
+    .bind(revision.at.as_millis())
+    .bind(revision.note.as_deref())
+    .execute(&mut **transaction)
+    .await?;
+    sqlx::query("UPDATE dead_letters SET latest_revision = ? WHERE id = ?")
+        .bind(number.0)
+        .bind(id.0)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(number)
 }
 
 #[derive(Debug, FromRow)]

@@ -65,6 +65,7 @@ impl From<StoreError> for Problem {
             StoreError::NoSuchDeadLetter(_)
             | StoreError::NoSuchRevision { .. }
             | StoreError::NoSuchBulkAction(_)
+            | StoreError::NoSuchRepair(_)
             | StoreError::NoSuchReplay(_) => Self::not_found(error.to_string()),
             StoreError::RevisionConflict { .. }
             | StoreError::IllegalTransition(_)

@@ -15,7 +15,7 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 20] = [
+const PAGES: [(&str, &str); 21] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -32,6 +32,7 @@ const PAGES: [(&str, &str); 20] = [
     ("edit", "/dead-letters/12/edit"),
     ("replays", "/replays"),
     ("preflight", "/replays/new?filter=status:open"),
+    ("repair", "/repairs/new?filter=status:open"),
     ("preflight-one", "/replays/new?id=12"),
     ("audit", "/audit"),
     ("status", "/status"),

@@ -23,6 +23,7 @@ mod rabbitmq_hostile;
 mod rabbitmq_managed;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
+mod repairs;
 mod replay_brake;
 mod replay_crash;
 mod replay_kafka;

@@ -11,7 +11,7 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 18] = [
+const PAGES: [&str; 19] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
@@ -28,6 +28,7 @@ const PAGES: [&str; 18] = [
     "/replays",
     "/discards",
     "/discards/new?all=1",
+    "/repairs/new?all=1",
     "/audit",
     "/status",
 ];

@@ -143,7 +143,10 @@ async fn request(
     Ok((StatusCode::CREATED, Json(Action::of(action))))
 }
 
-fn selection(ids: Option<Vec<i64>>, filter: Option<&str>) -> Result<BulkSelection, Problem> {
+pub(super) fn selection(
+    ids: Option<Vec<i64>>,
+    filter: Option<&str>,
+) -> Result<BulkSelection, Problem> {
     match (ids, filter) {
         (Some(ids), None) if ids.is_empty() => Err(Problem::bad_request(
             "dead_letter_ids is empty; name at least one",

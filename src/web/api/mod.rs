@@ -11,6 +11,7 @@ mod download;
 mod failure_groups;
 mod list;
 mod overview;
+mod repairs;
 mod replays;
 mod revisions;
 mod schemas;
@@ -46,6 +47,8 @@ fn routes() -> Vec<Route> {
         ("post", "/discards", post(discards::discard)),
         ("post", "/restores", post(discards::restore)),
         ("get", "/bulk-actions/{id}", get(discards::action)),
+        ("post", "/repairs", post(repairs::create)),
+        ("get", "/repairs/{id}", get(repairs::detail)),
         ("get", "/failure-groups", get(failure_groups::list)),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),

@@ -24,6 +24,7 @@ mod payload;
 mod preflight;
 mod queue;
 mod queues;
+mod repair;
 mod replay_actions;
 mod replay_form;
 mod replay_job;
@@ -50,6 +51,7 @@ pub(crate) use overview::overview;
 pub(crate) use preflight::{actor, preflight, start_replay};
 pub(crate) use queue::{look_at_queue, queue};
 pub(crate) use queues::queues;
+pub(crate) use repair::{new_repair, repair, repair_progress};
 pub(crate) use replay_actions::{
     cancel_replay, parse_decision, parse_job, parse_replay, pause_replay, resolve_replay,
     resume_replay, set_brake,
