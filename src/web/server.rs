@@ -89,6 +89,7 @@ fn pages() -> Router<AppState> {
             "/dead-letters/{id}/revisions",
             post(views::save_edit).layer(revision),
         )
+        .route("/dead-letters/{id}/revert", post(views::revert_edit))
         .route("/replays", get(views::replays).post(views::start_replay))
         .route("/replays/new", get(views::preflight))
         .route("/replays/{job}", get(views::replay_job))

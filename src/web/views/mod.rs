@@ -29,6 +29,7 @@ mod replay_actions;
 mod replay_form;
 mod replay_job;
 mod replays;
+mod revert;
 mod schema_view;
 mod stack_view;
 mod status;
@@ -59,5 +60,6 @@ pub(crate) use replay_actions::{
 pub(crate) use replay_form::start_time;
 pub(crate) use replay_job::replay_job;
 pub(crate) use replays::replays;
+pub(crate) use revert::revert_edit;
 pub(crate) use status::status;
 pub(crate) use theme::choose_theme;
