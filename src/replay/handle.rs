@@ -4,10 +4,9 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::config::{Config, RabbitMqConfig};
+use crate::config::Config;
 use crate::domain::{
-    Brake, DeadLetter, DeadLetterId, Message, Replay, ReplayEvent, ReplayId, ReplayJobId, Snapshot,
-    Timestamp,
+    Brake, DeadLetterId, Replay, ReplayEvent, ReplayId, ReplayJobId, Snapshot, Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::schemas::Schemas;
@@ -15,9 +14,9 @@ use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay, Replay
 
 use super::audience::audiences;
 use super::changes::Changes;
-use super::deliverability::{Finding, deliverability};
 use super::outcome::count_outcomes;
 use super::plan::{PlanContext, judge, sort_for_sending};
+use super::topic_limits::TopicLimits;
 use super::{
     Actor, Decision, DestinationChoice, JobStarted, MOST_EVENTS_OF_A_JOB, Preflight,
     PreflightEvent, ReplayError, ReplayRequest, RevisionChoice, Selection, crash, plan,
@@ -33,6 +32,7 @@ pub struct ReplayHandle {
     pub(super) changes: Changes,
     /// By which replays are gated.
     pub(super) schemas: Option<Schemas>,
+    pub(super) topic_limits: TopicLimits,
 }
 
 /// A selection as it was looked up.
@@ -63,14 +63,6 @@ impl ReplayHandle {
             audiences: audiences(&events, &candidates, &snapshot),
             events,
         })
-    }
-
-    /// What is to be said about a replay of an edited message, before the edit is saved.
-    pub fn deliverability(&self, letter: &DeadLetter, edited: &Message) -> Vec<Finding> {
-        let cluster = &letter.summary.cluster;
-        let rabbitmq = self.config.rabbitmq.iter().find(|r| r.name == *cluster);
-        let user = rabbitmq.map(RabbitMqConfig::user).unwrap_or_default();
-        deliverability(letter, edited, &user)
     }
 
     /// Freezes a job and has it sent. When this returns, the job is on disk.

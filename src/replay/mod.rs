@@ -22,6 +22,7 @@ mod plan;
 mod recovery;
 mod render;
 mod request;
+mod topic_limits;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -49,6 +50,7 @@ use brake::BrakeKeeper;
 use changes::Changes;
 use engine::{ClosedEngine, EngineContext, KafkaEngine, RabbitMqEngine};
 use outcome::OutcomeWatcher;
+use topic_limits::TopicLimits;
 
 /// Work that goes on until `stop` is cancelled.
 pub type ReplayTask = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -101,6 +103,7 @@ pub fn start(
         snapshots,
         changes,
         schemas: None,
+        topic_limits: TopicLimits::default(),
     })
 }
 

@@ -13,6 +13,7 @@ mod bulk_actions;
 mod changes;
 mod custody;
 mod dead_letters;
+mod drafts;
 mod error;
 mod failure_groups;
 mod filter_sql;
@@ -46,6 +47,7 @@ pub use audit::{
 pub use bulk_actions::NewBulkAction;
 pub use custody::CustodySession;
 pub use dead_letters::COUNTED;
+pub use drafts::Draft;
 pub use error::StoreError;
 pub use failure_groups::{FailureGroup, NewestMember};
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};

@@ -11,6 +11,8 @@ mod audit;
 mod browser;
 mod demo;
 mod discards;
+mod drafts;
+mod edit_limits;
 mod intake;
 mod kafka_clients;
 mod kafka_edges;

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::dead_letter_list::{letter_status, list_of, parse_filter};
 use super::discarded::expires;
+use super::edit::DraftNote;
 use super::facts_view::{Fact, facts};
 use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
@@ -99,6 +100,7 @@ pub(crate) struct DeadLetterPage {
     is_open: bool,
     discard: String,
     discarded: Option<DiscardNote>,
+    draft: Option<DraftNote>,
     csrf: String,
 }
 
@@ -180,6 +182,7 @@ impl DeadLetterPage {
             saved: visit.query.get("saved").is_some(),
             is_open: summary.status == DeadLetterStatus::Open,
             discard: format!("/discards/new?id={id}"),
+            draft: DraftNote::load(state, id, visit).await?,
             discarded: discard_note(state, &letter, visit.now).await?,
             csrf: visit.csrf.clone(),
         })
