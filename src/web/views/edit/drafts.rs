@@ -50,15 +50,19 @@ pub(super) async fn save(
     id: DeadLetterId,
     form: &EditForm,
 ) -> Result<Response, Problem> {
-    let mut encoded = form_urlencoded::Serializer::new(String::new());
     let draft = Draft {
-        form: encoded.extend_pairs(form.fields()).finish(),
+        form: encoded(form),
         author: ANONYMOUS.to_owned(),
         saved_at: visit.now,
     };
     let entry = entry(visit, "draft.save", id);
     state.store.save_draft(id, &draft, &entry).await?;
     Ok(Redirect::to(&format!("/dead-letters/{id}")).into_response())
+}
+
+fn encoded(form: &EditForm) -> String {
+    let mut encoded = form_urlencoded::Serializer::new(String::new());
+    encoded.extend_pairs(form.fields()).finish()
 }
 
 /// Forgets the draft and opens the editor without it.
