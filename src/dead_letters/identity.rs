@@ -1,7 +1,7 @@
 //! Which event a message is: its own ID, type, correlation, cause and entity.
 //!
 //! Each is taken from the first place that names it: headers by the usual convention, AMQP properties,
-//! `CloudEvents` attributes, the JSON body. The body is read without building it, so its size and depth
+//! `CloudEvents` attributes, the JSON body, and at last what a framework calls the type. The body is read without building it, so its size and depth
 //! cost nothing but the pass over it.
 
 use std::fmt;
@@ -9,6 +9,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use uuid::Uuid;
 
+use crate::dialects::event_type_of_framework;
 use crate::domain::conventions as header;
 use crate::domain::{EventIdentity, HeaderValue, Message};
 
@@ -29,6 +30,9 @@ pub(super) fn event_identity(message: &Message) -> EventIdentity {
         && found.aggregate_id.is_some();
     if !is_complete {
         fill(&mut found, from_body(message));
+    }
+    if found.event_type.is_none() {
+        found.event_type = event_type_of_framework(message).and_then(id);
     }
     found
 }

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 use super::discovery::DlqTopics;
 use super::intake_status::IntakeState;
 use super::kafka_plan::{Freshness, StartingPoint, starting_point};
-use super::letters::{Found, dead_letter};
+use super::letters::{Found, dead_letter_or_pointer};
+use super::pointers::{Fetched, fetch_originals};
 use super::{IntakeContext, intake_metrics};
 use crate::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaError, KafkaRecord};
 use crate::config::KafkaConfig;
@@ -275,7 +276,8 @@ impl KafkaIntake {
         let now = Timestamp::now();
         let mut batch = Vec::with_capacity(records.len());
         let mut moved: HashMap<PartitionKey, KafkaCursor> = HashMap::new();
-        for record in records {
+        let mut originals = fetch_originals(&self.config, &records).await;
+        for (index, record) in records.into_iter().enumerate() {
             let key = (record.topic.clone(), record.partition);
             let Some(cursor) = self.cursors.get(&key) else {
                 continue;
@@ -286,7 +288,7 @@ impl KafkaIntake {
             }
             let mut cursor = cursor.clone();
             cursor.next_offset = Offset(record.offset.0.saturating_add(1));
-            batch.push(self.letter(record, &cursor, now));
+            batch.push(self.letter(record, originals.remove(&index), &cursor, now));
             moved.insert(key, cursor);
         }
         if batch.is_empty() {
@@ -311,7 +313,13 @@ impl KafkaIntake {
         Ok(())
     }
 
-    fn letter(&self, record: KafkaRecord, cursor: &KafkaCursor, now: Timestamp) -> NewDeadLetter {
+    fn letter(
+        &self,
+        record: KafkaRecord,
+        fetched: Option<Fetched>,
+        cursor: &KafkaCursor,
+        now: Timestamp,
+    ) -> NewDeadLetter {
         let found = Found {
             cluster: self.config.name.clone(),
             position: Position::Kafka {
@@ -325,8 +333,9 @@ impl KafkaIntake {
             custody: Custody::Broker,
             redelivered: false,
         };
-        dead_letter(
+        dead_letter_or_pointer(
             found,
+            fetched,
             self.context.config.dead_letters.body_limit_bytes,
             now,
         )

@@ -21,6 +21,7 @@ mod kafka_plan;
 mod letters;
 mod observe;
 mod parameterise;
+mod pointers;
 mod rabbitmq_intake;
 mod repairs;
 

@@ -13,6 +13,7 @@ mod dialect;
 mod dramatiq;
 mod easynetq;
 mod envelopes;
+mod event_types;
 mod header_sets;
 mod header_values;
 mod kafka_connect;
@@ -42,10 +43,12 @@ mod x_death;
 mod x_error;
 
 pub use envelopes::unwrapped;
+pub use event_types::event_type_of_framework;
 pub use replay_headers::{
     PropertyChange, StrippedHeader, headers_stripped_on_replay, previous_error,
     properties_on_replay,
 };
+pub use share_group::pointed_to;
 
 use crate::domain::{AttemptsKind, Decoded, Hop, Message, Position, System};
 use dialect::Dialect;

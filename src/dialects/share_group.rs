@@ -6,7 +6,10 @@
 use super::dialect::{Dialect, KnownHeader, Sign};
 use super::header_sets::replaced_set;
 use super::{Account, header_values as read};
-use crate::domain::{AttemptsKind, ConsumerGroup, DeathReason, Hop, Message, Origin, System};
+use crate::domain::{
+    AttemptsKind, ConsumerGroup, DeathReason, Hop, Message, Offset, Origin, Partition, System,
+    TopicName,
+};
 
 const TOPIC: &str = "__dlq.errors.topic";
 const PARTITION: &str = "__dlq.errors.partition";
@@ -33,6 +36,19 @@ const HEADERS: [KnownHeader; 7] = [
     KnownHeader::error(MESSAGE, "why the broker dead-lettered it"),
     KnownHeader::error("__dlq.errors.*", "written by the broker for a share group"),
 ];
+
+/// Where the original of a record lies that is nothing but a pointer. Kafka's own topics are left alone:
+/// anybody who may write to the DLQ could name them.
+pub fn pointed_to(message: &Message) -> Option<(TopicName, Partition, Offset)> {
+    if message.key.is_some() || message.body.is_some() {
+        return None;
+    }
+    let integer = |name| message.header(name).and_then(read::decimal);
+    let topic = message.header(TOPIC).and_then(read::name)?;
+    let partition = integer(PARTITION).and_then(read::partition)?;
+    let offset = integer(OFFSET).and_then(read::offset)?;
+    (!topic.starts_with("__")).then(|| (TopicName::from(topic.as_str()), partition, offset))
+}
 
 fn decode(_: &str, message: &Message) -> Option<Account> {
     let found = replaced_set(message, &HEADERS);

@@ -19,6 +19,7 @@ mod kafka_edges;
 mod kafka_hostile;
 mod kafka_wire;
 mod metrics;
+mod pointers;
 mod prometheus;
 mod rabbitmq_custody;
 mod rabbitmq_hostile;

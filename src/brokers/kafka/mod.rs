@@ -2,7 +2,8 @@
 //!
 //! [`wire`] samples. librdkafka consumes, produces and administers: [`DlqConsumer`] reads DLQ topics
 //! from offsets that the store knows, [`ReplayProducer`] sends replays, [`scan_for_headers`] looks for
-//! what a crashed process sent, [`GroupConsumer`] is an ordinary consumer for the sample workload.
+//! what a crashed process sent, [`RecordReader`]
+//! fetches what pointers point to, [`GroupConsumer`] is an ordinary consumer for the sample workload.
 //! Headers go through [`headers`], the one module with unsafe code.
 
 mod admin;
@@ -14,6 +15,7 @@ mod headers;
 mod partitioner;
 mod producer;
 mod record;
+mod records_at;
 mod scan;
 pub mod wire;
 
@@ -24,6 +26,7 @@ pub use group_consumer::{GroupConsumer, StartAt};
 pub use partitioner::partition_for_key;
 pub use producer::{Batching, ReplayProducer, SendError};
 pub use record::KafkaRecord;
+pub use records_at::RecordReader;
 pub use scan::{ScanResult, scan_for_headers};
 
 use rdkafka::ClientConfig;

@@ -45,6 +45,8 @@ struct Payload {
     omitted: String,
     /// The framework whose envelope the body is; empty if it is the original itself.
     envelope: &'static str,
+    /// The DLQ has only a pointer, and what is shown is what it points to.
+    is_fetched: bool,
     download: String,
     schema: Option<SchemaView>,
 }
@@ -318,6 +320,7 @@ fn payload(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -> Pa
         key: key_words(&letter.message),
         omitted: letter.body_omitted.clone().unwrap_or_default(),
         envelope: letter.decoded.envelope.map_or("", Envelope::framework),
+        is_fetched: letter.decoded.payload_absent && letter.body_omitted.is_none(),
         download: format!("/dead-letters/{}/payload", letter.summary.id),
         schema,
     }

@@ -1,0 +1,86 @@
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use rdkafka::error::KafkaError as ClientError;
+
+use super::consumer::{AssignedPartition, DlqConsumer};
+use super::{KafkaAdmin, KafkaError, KafkaRecord};
+use crate::config::KafkaConfig;
+use crate::domain::{Offset, Partition, TopicName};
+
+/// Records read at once; a wanted offset that lies further away is fetched by itself.
+const BATCH_RECORDS: usize = 200;
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Reads single records wherever they lie, of every transaction state.
+pub struct RecordReader {
+    admin: KafkaAdmin,
+    consumer: DlqConsumer,
+}
+
+impl RecordReader {
+    pub fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
+        Ok(Self {
+            admin: KafkaAdmin::new(config)?,
+            consumer: DlqConsumer::to_the_end(config)?,
+        })
+    }
+
+    /// Adds to `found` the records at the wanted offsets. What is not there (expired, compacted away,
+    /// a topic that is gone) stays out of it. What was found before an error or an abort is kept.
+    pub async fn read(
+        &self,
+        (topic, partition): (&TopicName, Partition),
+        mut wanted: BTreeSet<Offset>,
+        found: &mut HashMap<Offset, KafkaRecord>,
+    ) -> Result<(), KafkaError> {
+        let topic_found = self.admin.topic(topic).await?;
+        let count = topic_found.map_or(0, |topic| topic.partitions.len());
+        if usize::try_from(partition.0).map_or(true, |index| index >= count) {
+            return Ok(());
+        }
+        let watermarks = self.admin.watermarks(topic, partition).await?;
+        wanted.retain(|offset| (watermarks.low..watermarks.high).contains(offset));
+        while let Some(first) = wanted.first().copied() {
+            let read_to = self
+                .read_from((topic, partition), first, &wanted, found)
+                .await?;
+            // What was passed without being met is not there any more.
+            wanted.retain(|offset| *offset > read_to);
+        }
+        Ok(())
+    }
+
+    /// One batch from `first` on; answers how far it reached.
+    async fn read_from(
+        &self,
+        (topic, partition): (&TopicName, Partition),
+        first: Offset,
+        wanted: &BTreeSet<Offset>,
+        found: &mut HashMap<Offset, KafkaRecord>,
+    ) -> Result<Offset, KafkaError> {
+        self.consumer.assign(&[AssignedPartition {
+            topic: topic.clone(),
+            partition,
+            offset: first,
+        }])?;
+        let batch = match self.consumer.next_batch(BATCH_RECORDS, IDLE_LIMIT).await {
+            Ok(batch) => batch,
+            // Nothing but markers of transactions from here to the end.
+            Err(KafkaError::Consume(ClientError::PartitionEOF(_))) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        // A record that was fetched for the assignment before may still come.
+        let is_here = |record: &KafkaRecord| {
+            record.topic == *topic && record.partition == partition && record.offset >= first
+        };
+        let mut read_to = first;
+        for record in batch.into_iter().filter(is_here) {
+            read_to = read_to.max(record.offset);
+            if wanted.contains(&record.offset) {
+                found.insert(record.offset, record);
+            }
+        }
+        Ok(read_to)
+    }
+}

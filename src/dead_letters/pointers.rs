@@ -1,0 +1,143 @@
+//! Fetches what the pointer records of share groups point to (KIP-1191), when they are indexed: later
+//! the retention of the topic may have taken it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use crate::brokers::kafka::{KafkaRecord, RecordReader};
+use crate::config::KafkaConfig;
+use crate::dialects;
+use crate::domain::{Message, Offset, Partition, TopicName};
+
+/// For all pointers of one batch; the intake of the cluster waits meanwhile.
+const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// Clocks of producers and brokers differ; an original that is this much younger than its dead letter
+/// belongs to a topic that was made anew under the name.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(10);
+
+/// What became of the search for an original: the whole message of the dead letter, or for people why
+/// it is not to be had.
+pub(super) type Fetched = Result<Message, String>;
+
+/// The pointers of one partition: the index of each among the records, by where it points to.
+type Pointers = BTreeMap<Offset, Vec<usize>>;
+
+/// What the pointers among `records` point to, by their index in `records`.
+pub(super) async fn fetch_originals(
+    config: &KafkaConfig,
+    records: &[KafkaRecord],
+) -> HashMap<usize, Fetched> {
+    let mut pointers: BTreeMap<(TopicName, Partition), Pointers> = BTreeMap::new();
+    for (index, record) in records.iter().enumerate() {
+        if let Some((topic, partition, offset)) = dialects::pointed_to(&record.message) {
+            let partition = pointers.entry((topic, partition)).or_default();
+            partition.entry(offset).or_default().push(index);
+        }
+    }
+    let mut fetched = HashMap::new();
+    let deadline = Instant::now() + TIME_LIMIT;
+    let mut reader = None;
+    for ((topic, partition), pointers) in pointers {
+        let mut originals = HashMap::new();
+        let reading = read(
+            config,
+            &mut reader,
+            (&topic, partition),
+            &pointers,
+            &mut originals,
+        );
+        let missing = match timeout_at(deadline, reading).await {
+            Ok(Ok(())) => "nothing lies there any more".to_owned(),
+            Ok(Err(reason)) => format!("reading it failed: {reason}"),
+            Err(_) => format!("Kafka did not give it within {} s", TIME_LIMIT.as_secs()),
+        };
+        for (offset, indexes) in pointers {
+            let original = originals.get(&offset);
+            fetched.extend(indexes.into_iter().map(|index| {
+                let message = original
+                    .ok_or_else(|| missing.clone())
+                    .and_then(|original| with_original(&records[index], original));
+                (index, message)
+            }));
+        }
+    }
+    fetched
+}
+
+async fn read(
+    config: &KafkaConfig,
+    reader: &mut Option<RecordReader>,
+    place: (&TopicName, Partition),
+    pointers: &Pointers,
+    originals: &mut HashMap<Offset, KafkaRecord>,
+) -> Result<(), String> {
+    let wanted: BTreeSet<Offset> = pointers.keys().copied().collect();
+    let outcome = async {
+        let reader = match reader {
+            Some(reader) => reader,
+            None => reader.insert(RecordReader::new(config)?),
+        };
+        reader.read(place, wanted, originals).await
+    };
+    outcome.await.map_err(|error| {
+        let reason = crate::error_chain(&error);
+        tracing::warn!(cluster = %config.name, topic = %place.0, partition = place.1.0, reason,
+            "the originals of pointer records could not be fetched");
+        reason
+    })
+}
+
+/// Key, value and headers of the original, and behind them what the broker wrote on the pointer.
+fn with_original(pointer: &KafkaRecord, original: &KafkaRecord) -> Fetched {
+    let times = original.timestamp.zip(pointer.timestamp);
+    if times.is_some_and(|(original, pointer)| original.since(pointer) > CLOCK_TOLERANCE) {
+        return Err("the record that lies there now is younger than the dead letter".to_owned());
+    }
+    let mut message = original.message.clone();
+    message
+        .headers
+        .extend(pointer.message.headers.iter().cloned());
+    Ok(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Header, Offset, Partition, Timestamp};
+
+    fn record(body: Option<&'static str>, header: &str, at: i64) -> KafkaRecord {
+        KafkaRecord {
+            topic: "orders".into(),
+            partition: Partition(0),
+            offset: Offset(7),
+            timestamp: Some(Timestamp(at)),
+            message: Message {
+                body: body.map(Into::into),
+                headers: vec![Header::text(header, "1")],
+                ..Message::default()
+            },
+        }
+    }
+
+    #[test]
+    fn the_headers_of_the_pointer_stand_behind_those_of_the_original() {
+        let pointer = record(None, "__dlq.errors.offset", 1_000_000);
+        let message = with_original(&pointer, &record(Some("{}"), "tenant", 1_600_000)).unwrap();
+        assert_eq!(message.body.as_deref(), Some(b"{}".as_slice()));
+        let names: Vec<String> = message.headers.iter().map(Header::name_lossy).collect();
+        assert_eq!(names, ["tenant", "__dlq.errors.offset"]);
+    }
+
+    #[test]
+    fn a_record_that_came_after_the_death_is_not_the_original() {
+        let pointer = record(None, "__dlq.errors.offset", 1_000_000);
+        let later = record(Some("{}"), "tenant", 1_600_001);
+        assert!(
+            with_original(&pointer, &later)
+                .unwrap_err()
+                .contains("younger")
+        );
+    }
+}
