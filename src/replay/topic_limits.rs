@@ -10,7 +10,7 @@ use crate::config::KafkaConfig;
 use crate::domain::{ClusterName, TopicName};
 
 /// A person waits for the answer; without one the usual limit is said.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 const REMEMBERED: Duration = Duration::from_mins(1);
 
