@@ -31,6 +31,14 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     let store = Store::open(&config.store.url).await?;
     let metrics = Arc::new(Metrics::new(*config.sampling.interval));
     restore_counters(&store, &metrics).await?;
+    let doubted = store.doubt_unfinished_returns().await?;
+    if doubted > 0 {
+        tracing::warn!(
+            dead_letters = doubted,
+            "the last run ended while dead letters went back into \
+            their queues; they are open again, and may lie in their queues as well"
+        );
+    }
     let lifecycle = Lifecycle::new();
     let state = start_parts(&config, &store, &metrics, &lifecycle, (schemas, sandbox))?;
     audit_start(&store).await?;

@@ -56,7 +56,7 @@ pub(super) fn dead_letter_or_pointer(
         .header_text(REPLAY_ID)
         .and_then(|text| text.parse().ok());
     let body_omitted = not_fetched.or_else(|| match custody {
-        Custody::Broker => omit_large_body(&mut message, body_limit),
+        Custody::Broker | Custody::Stream => omit_large_body(&mut message, body_limit),
         Custody::Store => None,
     });
     NewDeadLetter {

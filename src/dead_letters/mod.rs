@@ -13,6 +13,7 @@ mod bulk_actions;
 mod classify;
 mod depth;
 mod discovery;
+mod give_back;
 mod identity;
 mod intake_metrics;
 mod intake_status;
@@ -24,6 +25,8 @@ mod parameterise;
 mod pointers;
 mod rabbitmq_intake;
 mod repairs;
+mod stream;
+mod take_one;
 
 use std::sync::Arc;
 
@@ -31,9 +34,11 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
 pub use bulk_actions::BulkActions;
+pub use give_back::{MOST_RETURNS, ReturnReport};
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
 pub use repairs::{LONGEST_PROGRAM, RepairError, Repairs, Sample, Trial};
+pub use take_one::Requester;
 
 use crate::config::Config;
 use crate::domain::Snapshot;

@@ -1,21 +1,24 @@
 use thiserror::Error;
 
 use super::IntakeContext;
+use super::give_back::MOST_RETURNS;
 use super::intake_metrics;
 use super::letters::{Found, dead_letter};
 use crate::brokers::rabbitmq::BrokerVersion;
-use crate::brokers::rabbitmq::amqp::{ObserveError, fingerprint, observe_rule, observe_window};
+use crate::brokers::rabbitmq::amqp::{
+    AmqpError, ObserveError, fingerprint, observe_rule, observe_window,
+};
 use crate::config::{QueueCustody, RabbitMqConfig};
 use crate::domain::{
-    ClusterName, Custody, Message, NewDeadLetter, Position, QueueName, QueueRole, System,
-    Timestamp, VhostName,
+    ClusterName, Custody, DeadLetterId, Message, NewDeadLetter, Position, QueueName, QueueRole,
+    QueueType, System, Timestamp, VhostName,
 };
 use crate::store::StoreError;
 
 /// Looks at observed queues when a person asks. Cheap to clone.
 #[derive(Clone)]
 pub struct Observer {
-    context: IntakeContext,
+    pub(super) context: IntakeContext,
 }
 
 /// What a look brought.
@@ -36,10 +39,23 @@ pub enum LookError {
     NoSuchQueue(QueueName),
     #[error("{queue} was not looked at: {reason}")]
     Refused { queue: QueueName, reason: String },
+    #[error(
+        "more than {MOST_RETURNS} dead letters are selected; narrow the filter, and ask again for the rest"
+    )]
+    TooMany,
+    /// A single dead letter stays where it is.
+    #[error("dead letter {id} was not taken: {reason}")]
+    NotTaken { id: DeadLetterId, reason: String },
     #[error(transparent)]
     RabbitMq(ObserveError),
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<AmqpError> for LookError {
+    fn from(error: AmqpError) -> Self {
+        Self::RabbitMq(error.into())
+    }
 }
 
 impl From<ObserveError> for LookError {
@@ -69,7 +85,7 @@ impl Observer {
     }
 
     /// Takes a window from the head of the queue, gives it back, and replaces what the store knew of
-    /// the window before.
+    /// the window before. A stream is read on instead.
     pub async fn look(
         &self,
         cluster: &ClusterName,
@@ -77,12 +93,16 @@ impl Observer {
         queue: &QueueName,
     ) -> Result<LookResult, LookError> {
         let config = self.permitted(cluster, vhost, queue)?;
+        if self.is_stream(cluster, vhost, queue) {
+            return self.read_on(&config, vhost, queue).await;
+        }
         let limit = self.context.config.dead_letters.observe_window;
         let timeout = *self.context.config.sampling.request_timeout;
         // It asks RabbitMQ once more, right before the queue is touched: the sample may be old.
         let window = observe_window(&config, timeout, (vhost, queue), limit).await?;
         let now = Timestamp::now();
-        let letter = |message| self.letter(cluster, vhost, queue, message, now);
+        let place = (cluster, vhost, queue);
+        let letter = |message| self.letter(place, message, Custody::Broker, now);
         let letters: Vec<NewDeadLetter> = window.messages.into_iter().map(letter).collect();
         let store = &self.context.store;
         let indexed = store
@@ -98,7 +118,7 @@ impl Observer {
     }
 
     /// The cluster's configuration, if it and the last sample permit a look.
-    fn permitted(
+    pub(super) fn permitted(
         &self,
         cluster: &ClusterName,
         vhost: &VhostName,
@@ -146,17 +166,19 @@ impl Observer {
                 return Err(refused(reason));
             }
         }
-        observe_rule(&status.sample, &BrokerVersion::new(detail.version.as_str()))
-            .map_err(refused)?;
+        if status.sample.queue_type != QueueType::Stream {
+            let version = BrokerVersion::new(detail.version.as_str());
+            observe_rule(&status.sample, &version).map_err(refused)?;
+        }
         Ok(config.clone())
     }
 
-    fn letter(
+    /// A message of a RabbitMQ queue as a dead letter.
+    pub(super) fn letter(
         &self,
-        cluster: &ClusterName,
-        vhost: &VhostName,
-        queue: &QueueName,
+        (cluster, vhost, queue): (&ClusterName, &VhostName, &QueueName),
         message: Message,
+        custody: Custody,
         now: Timestamp,
     ) -> NewDeadLetter {
         let found = Found {
@@ -168,7 +190,7 @@ impl Observer {
             },
             message,
             arrived_at: None,
-            custody: Custody::Broker,
+            custody,
             redelivered: false,
         };
         dead_letter(

@@ -100,6 +100,8 @@ pub enum Custody {
     Broker,
     /// The message was taken from its RabbitMQ queue; the store is the record.
     Store,
+    /// A RabbitMQ stream keeps it, whatever is done with the dead letter.
+    Stream,
 }
 
 impl Custody {
@@ -107,6 +109,16 @@ impl Custody {
         match self {
             Self::Broker => "broker",
             Self::Store => "store",
+            Self::Stream => "stream",
+        }
+    }
+
+    /// The inverse of [`Custody::as_str`].
+    pub fn parse(text: &str) -> Self {
+        match text {
+            "store" => Self::Store,
+            "stream" => Self::Stream,
+            _ => Self::Broker,
         }
     }
 }
@@ -225,6 +237,14 @@ pub struct DeadLetterSummary {
     pub died_from_replay: Option<ReplayId>,
     /// The stored row that it may repeat (RabbitMQ redelivery, broker-facts C.4).
     pub possible_duplicate_of: Option<DeadLetterId>,
+}
+
+impl DeadLetterSummary {
+    /// Its message is in a RabbitMQ queue that Redrive only observes, so that a replay would be a second
+    /// copy of it.
+    pub fn lies_in_observed_queue(&self) -> bool {
+        self.custody == Custody::Broker && self.position.system() == System::RabbitMq
+    }
 }
 
 /// Everything the store holds about one dead letter.

@@ -3,8 +3,8 @@
 
 use crate::config::Config;
 use crate::domain::{
-    ClusterDetail, ClusterName, ClusterSnapshot, Custody, DeadLetterId, DeadLetterStatus,
-    Destination, ExchangeName, Offset, Partition, Position, QueueName, QueueSample, RabbitMqDetail,
+    ClusterDetail, ClusterName, ClusterSnapshot, DeadLetterId, DeadLetterStatus, Destination,
+    ExchangeName, Offset, Partition, Position, QueueName, QueueSample, RabbitMqDetail,
     RevisionNumber, Snapshot, System, TopicName, VhostName,
 };
 use crate::store::ReplayCandidate;
@@ -107,11 +107,11 @@ fn is_ready(candidate: &ReplayCandidate, selection: &Selection) -> Result<(), Re
     if let Some(omitted) = candidate.body_omitted.as_ref().filter(|_| is_original) {
         return refuse(RefusalKind::Incomplete, omitted);
     }
-    if summary.position.system() == System::RabbitMq && summary.custody == Custody::Broker {
+    if summary.lies_in_observed_queue() {
         return refuse(
             RefusalKind::StillInQueue,
             "it still lies in its queue, which Redrive only observes, so a replay would be a second \
-             copy; give the queue custody = \"managed\" and replay it then",
+             copy; take it into custody first, on its page or by POST /api/v1/dead-letters/{id}/take",
         );
     }
     Ok(())

@@ -7,12 +7,16 @@
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::audit;
 use super::insert::insert_all;
-use super::{Indexed, Store, StoreError};
+use super::{Indexed, NewAuditEntry, Store, StoreError};
 use crate::domain::{
     ClusterName, DeadLetterId, DeadLetterStatus, NewDeadLetter, Position, QueueName, Timestamp,
     VhostName,
 };
+
+/// Stands for a session where a message may have come into the queue by a return.
+pub(super) const RETURN: &str = "return";
 
 /// One connection that takes messages from a queue. What a connection was given is never delivered to
 /// the same connection again.
@@ -69,6 +73,32 @@ impl Store {
         Ok(indexed)
     }
 
+    /// Stores the message of an observed row, with an audit entry. When this returns it is on disk and
+    /// may be acknowledged; `false` if the row is not observed and open any more.
+    pub async fn take_observed(
+        &self,
+        session: &CustodySession,
+        id: DeadLetterId,
+        letter: &NewDeadLetter,
+        entry: &NewAuditEntry,
+    ) -> Result<bool, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let is_observed: i64 = sqlx::query_scalar(
+            "SELECT COUNT(*) FROM dead_letters \
+             WHERE id = ? AND custody = 'broker' AND status = 'open'",
+        )
+        .bind(id.0)
+        .fetch_one(&mut *transaction)
+        .await?;
+        if is_observed == 0 {
+            return Ok(false);
+        }
+        adopt(&mut transaction, session, letter, id).await?;
+        audit::append(&mut transaction, entry).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
     /// Notes that RabbitMQ has seen the acknowledgement of all that the session took.
     pub async fn acknowledged(&self, session: &CustodySession) -> Result<(), StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -113,9 +143,7 @@ async fn recognise(
     session: &CustodySession,
     letter: &NewDeadLetter,
 ) -> Result<Recognised, StoreError> {
-    if letter.redelivered
-        && let Some(row) = claim_unacknowledged(transaction, session, letter).await?
-    {
+    if let Some(row) = claim_unacknowledged(transaction, session, letter).await? {
         let is_certain = has_identity(letter) && is_the_only_one(transaction, letter).await?;
         return Ok(if is_certain {
             tracing::debug!(dead_letter = %row, "a redelivery of a stored dead letter");
@@ -157,8 +185,9 @@ async fn is_the_only_one(
     Ok(count == 1)
 }
 
-/// A row whose acknowledgement may have been lost by an earlier session, so that this delivery may be
-/// its message. From now on it waits for this session's acknowledgement.
+/// A row whose message may lie in the queue as well, so that this delivery may be it: its
+/// acknowledgement may have been lost by an earlier session, and then it is redelivered, or its return
+/// was cut short. From now on it waits for this session's acknowledgement.
 async fn claim_unacknowledged(
     transaction: &mut Transaction<'_, Sqlite>,
     session: &CustodySession,
@@ -168,10 +197,33 @@ async fn claim_unacknowledged(
     let row = sqlx::query_scalar(
         "UPDATE unacknowledged SET session = ?1 WHERE dead_letter = \
          (SELECT MIN(dead_letter) FROM unacknowledged WHERE cluster = ?2 AND vhost = ?3 \
-          AND queue = ?4 AND fingerprint = ?5 AND session <> ?1) \
+          AND queue = ?4 AND fingerprint = ?5 AND session <> ?1 AND (?6 OR session = ?7)) \
          RETURNING dead_letter",
     )
     .bind(&session.id)
+    .bind(letter.cluster.as_str())
+    .bind(place.vhost)
+    .bind(place.queue)
+    .bind(place.fingerprint)
+    .bind(letter.redelivered)
+    .bind(RETURN)
+    .fetch_optional(&mut **transaction)
+    .await?;
+    Ok(row.map(DeadLetterId))
+}
+
+/// The stored row that a message in the window of an observed queue may repeat, each row once.
+pub(super) async fn second_copy_of(
+    transaction: &mut Transaction<'_, Sqlite>,
+    letter: &NewDeadLetter,
+) -> Result<Option<DeadLetterId>, StoreError> {
+    let place = place(letter);
+    let row = sqlx::query_scalar(
+        "DELETE FROM unacknowledged WHERE dead_letter = \
+         (SELECT MIN(dead_letter) FROM unacknowledged WHERE cluster = ? AND vhost = ? \
+          AND queue = ? AND fingerprint = ?) \
+         RETURNING dead_letter",
+    )
     .bind(letter.cluster.as_str())
     .bind(place.vhost)
     .bind(place.queue)
@@ -268,7 +320,7 @@ async fn open_acknowledgement(
     Ok(())
 }
 
-async fn mark_duplicate(
+pub(super) async fn mark_duplicate(
     transaction: &mut Transaction<'_, Sqlite>,
     id: DeadLetterId,
     twin: DeadLetterId,

@@ -312,11 +312,7 @@ impl From<SummaryRow> for DeadLetterSummary {
             cluster: row.cluster.into(),
             position,
             status: row.status.parse().unwrap_or(DeadLetterStatus::Open),
-            custody: if row.custody == "store" {
-                Custody::Store
-            } else {
-                Custody::Broker
-            },
+            custody: Custody::parse(&row.custody),
             dead_at: Timestamp(row.dead_at_ms),
             indexed_at: Timestamp(row.indexed_at_ms),
             reason: DeathReason::parse(&row.reason),

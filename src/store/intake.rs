@@ -3,6 +3,7 @@
 use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::custody::{mark_duplicate, second_copy_of};
 use super::insert::{insert_all, set_status};
 use super::{Store, StoreError};
 use crate::domain::{
@@ -150,6 +151,10 @@ impl Store {
         }
         let mut indexed = insert_all(&mut transaction, &fresh, now).await?;
         for entry in &mut indexed {
+            let twin = second_copy_of(&mut transaction, &fresh[entry.batch_index]).await?;
+            if let Some(twin) = twin {
+                mark_duplicate(&mut transaction, entry.id, twin).await?;
+            }
             entry.batch_index = window_indexes[entry.batch_index];
         }
         transaction.commit().await?;

@@ -29,9 +29,11 @@ mod replay_outcomes;
 mod replay_transitions;
 mod replay_work;
 mod replays;
+mod returns;
 mod revisions;
 mod search_index;
 mod search_terms;
+mod streams;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -58,6 +60,7 @@ pub use replay_contents::ReplayContent;
 pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
 pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
+pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.

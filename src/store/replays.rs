@@ -241,7 +241,7 @@ async fn plan(
     }
     if system == "rabbitmq" && custody == Custody::Broker.as_str() {
         let remedy = "it still lies in its queue, which Redrive only observes, so a replay would be a \
-                      second copy; give the queue custody = \"managed\" and replay it then";
+                      second copy; take it into custody first";
         return Ok(Err(remedy.to_owned()));
     }
     if let Some(omitted) = body_omitted.filter(|_| replay.revision == RevisionNumber(0)) {

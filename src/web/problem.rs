@@ -4,6 +4,7 @@
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
+use crate::dead_letters::LookError;
 use crate::store::StoreError;
 
 /// A refusal or failure in words that name the thing and the remedy.
@@ -72,6 +73,26 @@ impl From<StoreError> for Problem {
             | StoreError::JobPaused(_) => Self::conflict(error.to_string()),
             StoreError::BadCursor(_) => Self::bad_request(error.to_string()),
             other => Self::internal("the store failed", &other),
+        }
+    }
+}
+
+impl From<LookError> for Problem {
+    fn from(error: LookError) -> Self {
+        match error {
+            LookError::NoSuchCluster(_) | LookError::NoSuchQueue(_) => {
+                Self::not_found(error.to_string())
+            }
+            LookError::TooMany => Self::bad_request(error.to_string()),
+            LookError::Refused { .. } | LookError::NotTaken { .. } => {
+                Self::conflict(error.to_string())
+            }
+            LookError::Store(error) => error.into(),
+            LookError::RabbitMq(_) => Self::new(
+                StatusCode::BAD_GATEWAY,
+                "RabbitMQ did not play along",
+                crate::error_chain(&error),
+            ),
         }
     }
 }

@@ -85,6 +85,8 @@ fn pages() -> Router<AppState> {
             "/dead-letters/{id}/edit",
             get(views::edit).post(views::review_edit).layer(revision),
         )
+        .route("/dead-letters/{id}/take", post(views::take_dead_letter))
+        .route("/dead-letters/{id}/return", post(views::return_dead_letter))
         .route(
             "/dead-letters/{id}/revisions",
             post(views::save_edit).layer(revision),

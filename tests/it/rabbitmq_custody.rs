@@ -53,7 +53,7 @@ fn numbered(count: usize) -> Vec<String> {
 }
 
 /// Everything that lies in the queue, in order; takes it out.
-async fn drain(vhost: &Vhost, queue: &QueueName, count: usize) -> Vec<(String, bool)> {
+pub(crate) async fn drain(vhost: &Vhost, queue: &QueueName, count: usize) -> Vec<(String, bool)> {
     let config = vhost.config();
     let mut consumer = ManagedConsumer::open(&config, &vhost.name, queue, 100)
         .await
@@ -100,7 +100,7 @@ async fn a_window_ends_where_the_queue_does() {
 }
 
 /// A quorum queue has no delivery limit by itself before 4.0, and has to be told since.
-async fn unlimited_quorum(vhost: &Vhost) -> Vec<(String, AmqpValue)> {
+pub(crate) async fn unlimited_quorum(vhost: &Vhost) -> Vec<(String, AmqpValue)> {
     let mut arguments = vec![text("x-queue-type", "quorum")];
     if !vhost.version().await.is_surely_before(4, 0) {
         arguments.push(number("x-delivery-limit", -1));

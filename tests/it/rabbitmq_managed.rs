@@ -18,7 +18,7 @@ use crate::support::crashes::{Kill, Kills, run_and_kill, serve};
 use crate::support::eventually;
 use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, body, default_exchange, fill, text};
 
-fn dlq() -> QueueName {
+pub(crate) fn dlq() -> QueueName {
     QueueName::new("orders.dlq")
 }
 
@@ -32,14 +32,14 @@ fn with_message_id(text: &str) -> Message {
     }
 }
 
-async fn publish(channel: &AmqpChannel, queue: &QueueName, message: &Message) {
+pub(crate) async fn publish(channel: &AmqpChannel, queue: &QueueName, message: &Message) {
     channel
         .publish(&default_exchange(), queue.as_str(), message)
         .await
         .unwrap();
 }
 
-fn in_custody(vhost: &Vhost, custody: QueueCustody) -> Config {
+pub(crate) fn in_custody(vhost: &Vhost, custody: QueueCustody) -> Config {
     let queue = QueueConfig {
         vhost: vhost.name.clone(),
         name: dlq(),

@@ -34,6 +34,28 @@ const PROGRAMS: [(&str, &str); 3] = [
     ("REDRIVE_TEST_PROMTOOL", "/usr/bin/promtool"),
 ];
 
+/// The modules of `tests/it` that ask only RabbitMQ: the matrix of its releases. They know the rules of each
+/// release and assert those of the one that they find.
+const RABBITMQ_MATRIX: [&str; 9] = [
+    "rabbitmq_actions",
+    "rabbitmq_custody",
+    "rabbitmq_hostile",
+    "rabbitmq_managed",
+    "rabbitmq_replay",
+    "rabbitmq_sampling",
+    "rabbitmq_streams",
+    "replay_rabbitmq",
+    "sampling_rabbitmq",
+];
+
+/// Tests of the matrix in modules that ask both brokers.
+const RABBITMQ_MATRIX_ELSEWHERE: [&str; 4] = [
+    "intake::a_managed_queue",
+    "intake::a_rejected_message",
+    "intake::an_observed_dlq",
+    "replay_crash::rabbitmq",
+];
+
 /// Which brokers the tests run against.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Matrix {
@@ -123,8 +145,7 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
     report.tests(&mut tests);
 }
 
-/// The tests of RabbitMQ know the rules of each release and assert those of the one that they find. Each
-/// node stops after its tests if this command started it.
+/// Each node stops after its tests if this command started it.
 fn run_tests_on_newer_releases(workspace: &Workspace, report: &mut Report) {
     for settings in &rabbitmq::NEWER {
         let start = || Brokers::ensure_running_with(workspace, settings);
@@ -132,15 +153,20 @@ fn run_tests_on_newer_releases(workspace: &Workspace, report: &mut Report) {
         let Some(brokers) = report.needed(&step, start) else {
             continue;
         };
-        let arguments = ["test", "--package", "redrive", "--test", "it", "rabbitmq"];
+        let arguments = ["test", "--package", "redrive", "--test", "it", "--"];
         let mut tests = limited(&workspace.cargo(&arguments));
-        // The sample workload belongs to the demo, which has its own brokers.
-        tests.args(["--", "--skip", "on_a_running_dashboard", "--skip", "demo::"]);
+        tests.args(rabbitmq_matrix());
         tests.envs(PROGRAMS).envs(brokers.variables());
         report.tests(&mut tests);
         let step = format!("stop {}", settings.name);
         report.needed(&step, || workspace.started.stop(settings.name));
     }
+}
+
+/// What selects the tests of the matrix.
+fn rabbitmq_matrix() -> impl Iterator<Item = String> {
+    let whole = RABBITMQ_MATRIX.iter().map(|module| format!("{module}::"));
+    whole.chain(RABBITMQ_MATRIX_ELSEWHERE.map(str::to_owned))
 }
 
 /// The shipped expressions are tried on the demo. It starts after the other tests, whose queues its
@@ -192,4 +218,17 @@ fn limited(command: &Command) -> Command {
         limited.current_dir(directory);
     }
     limited
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_module_that_is_named_after_rabbitmq_belongs_to_the_matrix() {
+        let modules = include_str!("../../tests/it/main.rs").lines();
+        let modules = modules.filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+        let of_rabbitmq: Vec<&str> = modules.filter(|name| name.contains("rabbitmq")).collect();
+        assert_eq!(of_rabbitmq, RABBITMQ_MATRIX);
+    }
 }

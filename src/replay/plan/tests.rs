@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::domain::{
-    BindingSample, BrokerHealth, DeadLetterSummary, DeathReason, EventIdentity, ExchangeSample,
-    Filter, KafkaDetail, Origin, PartitionSample, RabbitMqDetail, RevisionNumber, Timestamp,
-    TopicStatus,
+    BindingSample, BrokerHealth, Custody, DeadLetterSummary, DeathReason, EventIdentity,
+    ExchangeSample, Filter, KafkaDetail, Origin, PartitionSample, RabbitMqDetail, RevisionNumber,
+    Timestamp, TopicStatus,
 };
 use crate::replay::RevisionChoice;
 

@@ -5,6 +5,7 @@
 
 mod audit;
 mod brokers;
+mod custody;
 mod dead_letters;
 mod discards;
 mod download;
@@ -42,6 +43,8 @@ fn routes() -> Vec<Route> {
         ("get", "/dead-letters", get(dead_letters::list)),
         ("get", "/dead-letters/{id}", get(dead_letters::detail)),
         ("post", "/dead-letters/{id}/revisions", revision),
+        ("post", "/dead-letters/{id}/take", post(custody::take)),
+        ("post", "/returns", post(custody::give_back)),
         ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
         ("get", "/discards", get(discards::list)),
         ("post", "/discards", post(discards::discard)),

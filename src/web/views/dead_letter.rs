@@ -4,6 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
 
+use super::custody::{CustodyAction, custody_action, return_notice};
 use super::dead_letter_list::{letter_status, list_of, parse_filter};
 use super::discarded::expires;
 use super::edit::DraftNote;
@@ -16,8 +17,8 @@ use super::schema_view::SchemaView;
 use super::stack_view::{FrameLine, frame_lines};
 use crate::dialects::title_of_dialect;
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterStatus, Envelope, FilterField, Hop, Message,
-    RevisionNumber, Timestamp,
+    DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary, Envelope, FilterField, Hop,
+    Message, RevisionNumber, Timestamp,
 };
 use crate::web::AppState;
 use crate::web::escape::{Markup, escaped};
@@ -103,6 +104,9 @@ pub(crate) struct DeadLetterPage {
     discard: String,
     discarded: Option<DiscardNote>,
     draft: Option<DraftNote>,
+    custody: Option<CustodyAction>,
+    /// What is known of its last return to its queue; may be empty.
+    returned: String,
     csrf: String,
 }
 
@@ -180,12 +184,14 @@ impl DeadLetterPage {
                 .with("filter", text)
                 .url(&format!("/dead-letters/{id}/edit")),
             replay: format!("/replays/new?id={id}"),
-            blocked: blocked(summary.status),
+            blocked: blocked(summary),
             saved: visit.query.get("saved").is_some(),
             is_open: summary.status == DeadLetterStatus::Open,
             discard: format!("/discards/new?id={id}"),
             draft: DraftNote::load(state, id, visit).await?,
             discarded: discard_note(state, &letter, visit.now).await?,
+            custody: custody_action(state, summary),
+            returned: return_notice(state, visit, id).await?,
             csrf: visit.csrf.clone(),
         })
     }
@@ -225,8 +231,11 @@ async fn shown(state: &AppState, visit: &Visit, letter: &DeadLetter) -> Result<S
     })
 }
 
-const fn blocked(status: DeadLetterStatus) -> &'static str {
-    match status {
+fn blocked(summary: &DeadLetterSummary) -> &'static str {
+    match summary.status {
+        DeadLetterStatus::Open if summary.lies_in_observed_queue() => {
+            "it lies in its queue; take it into custody first"
+        }
         DeadLetterStatus::Open | DeadLetterStatus::Replayed => "",
         DeadLetterStatus::Replaying => "a replay of it is still active",
         DeadLetterStatus::Gone => "it has left its queue",

@@ -97,7 +97,9 @@ fn arrival(letter: &DeadLetter, now: Timestamp) -> Happening {
     let mut happening = entry(Some(summary.indexed_at), now, Status::Idle, what);
     happening.revert = Revert::to(RevisionNumber(0), summary.latest_revision);
     happening.detail = match summary.custody {
-        crate::domain::Custody::Broker => "indexed; the broker keeps the message".to_owned(),
+        crate::domain::Custody::Broker | crate::domain::Custody::Stream => {
+            "indexed; the broker keeps the message".to_owned()
+        }
         crate::domain::Custody::Store => {
             "taken from the queue; the store keeps the message".to_owned()
         }

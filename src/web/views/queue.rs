@@ -1,6 +1,5 @@
 use askama::Template;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::consumer_group::draw;
@@ -8,12 +7,10 @@ use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
-use crate::dead_letters::LookError;
 use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
-    QueueRole, QueueStatus, VhostName,
+    QueueRole, QueueStatus, QueueType, VhostName,
 };
-use crate::error_chain;
 use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::Unit;
@@ -69,7 +66,7 @@ struct Observe {
     refusal: String,
     action: String,
     csrf: String,
-    window: u16,
+    label: String,
 }
 
 pub(crate) async fn queue(
@@ -101,19 +98,7 @@ pub(crate) async fn look_at_queue(
 ) -> Result<Response, Problem> {
     let (cluster, vhost) = (ClusterName::new(cluster), VhostName::new(vhost));
     let queue = QueueName::new(queue);
-    let looked = state.observer.look(&cluster, &vhost, &queue).await;
-    looked.map_err(|error| match error {
-        LookError::NoSuchCluster(_) | LookError::NoSuchQueue(_) => {
-            Problem::not_found(error.to_string())
-        }
-        LookError::Refused { .. } => Problem::conflict(error.to_string()),
-        LookError::Store(error) => error.into(),
-        LookError::RabbitMq(_) => Problem::new(
-            StatusCode::BAD_GATEWAY,
-            "RabbitMQ did not play along",
-            error_chain(&error),
-        ),
-    })?;
+    state.observer.look(&cluster, &vhost, &queue).await?;
     let dlq = FilterField::Dlq.term(queue.as_str());
     let cluster = FilterField::Cluster.term(cluster.as_str());
     Ok(Redirect::to(&list_url(&format!("{dlq} {cluster} -status:gone"))).into_response())
@@ -187,6 +172,10 @@ fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> 
         (_, Some(QueueCustody::Managed)) => {
             "Managed: Redrive moves the messages into its store as they arrive; the store is the record."
         }
+        (QueueRole::Dlq, _) if queue.sample.queue_type == QueueType::Stream => {
+            "A stream: it is read by offset, from where the last read ended. Nothing in it changes, and its \
+             dead letters can be replayed as they are."
+        }
         (QueueRole::Dlq, _) => {
             "Observed: messages stay in the queue. A look reads the first ones and gives them back. To \
              search and replay at any size, set custody = \"managed\" for this queue."
@@ -206,11 +195,16 @@ fn observe_form(
     let refusal = state
         .observer
         .refusal(&cluster.name, &sample.vhost, &sample.queue);
+    let window = state.config.dead_letters.observe_window;
+    let label = match sample.queue_type {
+        QueueType::Stream => format!("Read the next {window} messages"),
+        _ => format!("Look at the first {window} messages"),
+    };
     (queue.role == QueueRole::Dlq && !is_managed).then(|| Observe {
         refusal: refusal.unwrap_or_default(),
         action: format!("{}/observe", visit.path),
         csrf: visit.csrf.clone(),
-        window: state.config.dead_letters.observe_window,
+        label,
     })
 }
 

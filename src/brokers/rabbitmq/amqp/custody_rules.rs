@@ -53,7 +53,7 @@ pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<Give
     match queue.queue_type {
         QueueType::Classic => Ok(GiveBack::Nack),
         QueueType::Quorum => quorum_rule(queue, version),
-        QueueType::Stream => Err("streams are not read yet".to_owned()),
+        QueueType::Stream => Err("a stream is read by offset".to_owned()),
         QueueType::Other => Err("this type of queue is not known".to_owned()),
     }
 }
@@ -262,7 +262,7 @@ mod tests {
             "3.10.8",
             Err("another consumer"),
         );
-        check(&queue(QueueType::Stream), "3.10.8", Err("streams"));
+        check(&queue(QueueType::Stream), "3.10.8", Err("by offset"));
     }
 
     #[test]

@@ -21,6 +21,9 @@ mod guarded_stream;
 mod managed;
 mod observe;
 mod publisher;
+mod return_publisher;
+mod stream;
+mod take_one;
 
 pub use channel::{AmqpChannel, AmqpDelivery, QueueConsumer};
 pub use custody_rules::{GiveBack, managed_refusal, observe_rule};
@@ -29,3 +32,6 @@ pub use fingerprint::fingerprint;
 pub use managed::{ManagedConsumer, TakenMessage};
 pub use observe::{ObserveError, Window, look_at_window, observe_window};
 pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};
+pub use return_publisher::{ReturnOutcome, ReturnPublisher, as_returned};
+pub use stream::{StreamMessage, StreamStart, read_stream};
+pub use take_one::{HeldMessage, hold_message};

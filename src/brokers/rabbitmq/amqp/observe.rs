@@ -12,6 +12,7 @@ use super::convert::message_of;
 use super::count::count;
 use super::custody_rules::{GiveBack, observe_rule};
 use super::error::AmqpError;
+use super::managed::TakenMessage;
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, QueueDetails, RabbitMqError};
 use crate::config::RabbitMqConfig;
 use crate::domain::{Message, QueueName, QueueSample, VhostName};
@@ -58,9 +59,20 @@ pub enum ObserveError {
 pub async fn observe_window(
     config: &RabbitMqConfig,
     request_timeout: Duration,
-    (vhost, queue): (&VhostName, &QueueName),
+    place: (&VhostName, &QueueName),
     limit: u16,
 ) -> Result<Window, ObserveError> {
+    let (give_back, limit) = may_be_held(config, request_timeout, place, limit).await?;
+    look_at_window(config, place, limit, give_back).await
+}
+
+/// How messages at the head of the queue may be given back, and how many of them may be held at once.
+pub(super) async fn may_be_held(
+    config: &RabbitMqConfig,
+    request_timeout: Duration,
+    (vhost, queue): (&VhostName, &QueueName),
+    limit: u16,
+) -> Result<(GiveBack, u16), ObserveError> {
     let refused = |reason: String| ObserveError::Refused {
         queue: queue.clone(),
         reason,
@@ -70,9 +82,7 @@ pub async fn observe_window(
     let details = management.queue(vhost, queue).await?;
     let details = details.ok_or_else(|| refused("it does not exist any more".to_owned()))?;
     let give_back = current_rule(&details, &version).map_err(refused)?;
-    let limit = limit_by_size(&details.sample, limit);
-    let window = look_at_window(config, (vhost, queue), limit, give_back).await?;
-    Ok(window)
+    Ok((give_back, limit_by_size(&details.sample, limit)))
 }
 
 fn current_rule(details: &QueueDetails, version: &BrokerVersion) -> Result<GiveBack, String> {
@@ -128,6 +138,32 @@ async fn look(
     limit: u16,
     give_back: GiveBack,
 ) -> Result<Window, ObserveError> {
+    let held = hold_window(connection, queue, limit, &|_| false).await?;
+    give_back.all(&held.channel).await?;
+    let ready_before = held.ready_before;
+    let messages = held.messages?.into_iter().map(|one| one.message);
+    Ok(Window {
+        messages: messages.collect(),
+        ready_before,
+        ready_after: count_after(connection, queue, ready_before).await?,
+    })
+}
+
+/// Messages at the head of a queue that are held on a channel of their own, whose consumer is cancelled.
+pub(super) struct HeldWindow {
+    pub(super) channel: Channel,
+    /// What came, or why not all of it came; either way some may be held.
+    pub(super) messages: Result<Vec<TakenMessage>, AmqpError>,
+    pub(super) ready_before: u32,
+}
+
+/// Takes messages from the head of a queue, up to `limit` of them or up to the first that is wanted.
+pub(super) async fn hold_window(
+    connection: &Connection,
+    queue: &QueueName,
+    limit: u16,
+    is_wanted: &(dyn Fn(&TakenMessage) -> bool + Sync),
+) -> Result<HeldWindow, ObserveError> {
     let before = count(connection, queue).await?;
     if before.consumers > 0 {
         return Err(ObserveError::Refused {
@@ -142,12 +178,15 @@ async fn look(
     let options = BasicConsumeOptions::default();
     let consumer = channel.basic_consume(name, tag, options, FieldTable::default());
     let consumer = ask(format!("looking at {queue}"), consumer).await?;
-    let messages = collect(consumer, queue, limit).await;
-    return_all(&channel, give_back).await?;
-    Ok(Window {
-        messages: messages?,
+    let messages = collect(consumer, queue, limit, is_wanted).await;
+    // A live consumer would get the returned messages again at once, which counts as another delivery
+    // (rabbitmq4.md 3).
+    let cancelled = channel.basic_cancel(short(CONSUMER_TAG)?, BasicCancelOptions::default());
+    ask("cancelling the look", cancelled).await?;
+    Ok(HeldWindow {
+        channel,
+        messages,
         ready_before: before.ready,
-        ready_after: count_after(connection, queue, before.ready).await?,
     })
 }
 
@@ -155,7 +194,8 @@ async fn collect(
     mut consumer: Consumer,
     queue: &QueueName,
     limit: u16,
-) -> Result<Vec<Message>, AmqpError> {
+    is_wanted: &(dyn Fn(&TakenMessage) -> bool + Sync),
+) -> Result<Vec<TakenMessage>, AmqpError> {
     let mut messages = Vec::new();
     let lease_end = Instant::now() + LEASE;
     while messages.len() < usize::from(limit) {
@@ -168,25 +208,31 @@ async fn collect(
         };
         let delivery = next.ok_or_else(cancelled)?;
         let delivery = delivery.map_err(refused(format!("looking at {queue}")))?;
-        messages.push(message_of(&delivery));
+        messages.push(TakenMessage {
+            message: message_of(&delivery),
+            redelivered: delivery.redelivered,
+            delivery_tag: delivery.delivery_tag,
+        });
+        if messages.last().is_some_and(is_wanted) {
+            break;
+        }
     }
     Ok(messages)
 }
 
-/// The consumer is cancelled first: a live one would get the returned messages again at once, which
-/// counts as another delivery (rabbitmq4.md 3).
-async fn return_all(channel: &Channel, give_back: GiveBack) -> Result<(), AmqpError> {
-    let cancelled = channel.basic_cancel(short(CONSUMER_TAG)?, BasicCancelOptions::default());
-    ask("cancelling the look", cancelled).await?;
-    if give_back == GiveBack::Nack {
-        let everything = BasicNackOptions {
-            multiple: true,
-            requeue: true,
-        };
-        let returned = channel.basic_nack(0, everything);
-        ask("giving the messages back", returned).await?;
+impl GiveBack {
+    /// Gives back everything that a channel holds, whose consumer is cancelled, and closes it.
+    pub(super) async fn all(self, channel: &Channel) -> Result<(), AmqpError> {
+        if self == Self::Nack {
+            let everything = BasicNackOptions {
+                multiple: true,
+                requeue: true,
+            };
+            let returned = channel.basic_nack(0, everything);
+            ask("giving the messages back", returned).await?;
+        }
+        ask("closing the channel", channel.close(200, "done".into())).await
     }
-    ask("closing the channel", channel.close(200, "done".into())).await
 }
 
 /// A queue learns of a closed channel a moment later.

@@ -1,0 +1,102 @@
+use super::*;
+use crate::domain::{Custody, DeadLetterStatus, NewDeadLetter};
+use crate::store::tests::{Fixture, NOW, entry, fixture, queue_letter};
+
+const ID: DeadLetterId = DeadLetterId(1);
+
+/// A dead letter in the store that is about to go back; there it will have another fingerprint.
+async fn returning() -> Fixture {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let session = store.begin_custody().await.unwrap();
+    let letter = queue_letter("taken", Custody::Store);
+    store.take_custody(&session, &[letter], NOW).await.unwrap();
+    store.acknowledged(&session).await.unwrap();
+    let returning = Returning {
+        dead_letter: ID,
+        fingerprint: "returned".to_owned(),
+    };
+    for expected in [vec![ID], vec![]] {
+        let once = std::slice::from_ref(&returning);
+        let begun = store.begin_returns(once, &entry()).await.unwrap();
+        assert_eq!(begun, expected, "it begins once");
+    }
+    fixture
+}
+
+async fn status(store: &Store) -> (DeadLetterStatus, Custody) {
+    let row = store.dead_letter_summary(ID).await.unwrap();
+    (row.status, row.custody)
+}
+
+/// A look finds the message as it was returned. Answers the new rows.
+async fn look(store: &Store) -> usize {
+    let found: NewDeadLetter = queue_letter("returned", Custody::Broker);
+    let place = (&"/".into(), &"orders.dlq".into());
+    let replaced = store
+        .replace_window(&"c".into(), place, &[found], NOW)
+        .await;
+    replaced.unwrap().len()
+}
+
+#[tokio::test]
+async fn what_was_returned_is_the_same_row_when_it_is_seen_again() {
+    let fixture = returning().await;
+    let store = &fixture.store;
+    store.end_return(ID).await.unwrap();
+    assert_eq!(
+        status(store).await,
+        (DeadLetterStatus::Gone, Custody::Broker)
+    );
+    let last = store.return_of(ID).await.unwrap().unwrap();
+    assert_eq!(
+        (last.state, last.by.as_str()),
+        (ReturnState::Returned, "alice")
+    );
+    assert_eq!(look(store).await, 0);
+    assert_eq!(
+        status(store).await,
+        (DeadLetterStatus::Open, Custody::Broker)
+    );
+}
+
+#[tokio::test]
+async fn what_the_queue_refused_is_open_as_before() {
+    let fixture = returning().await;
+    let store = &fixture.store;
+    store.undo_return(ID).await.unwrap();
+    assert_eq!(
+        status(store).await,
+        (DeadLetterStatus::Open, Custody::Store)
+    );
+    assert!(store.return_of(ID).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_return_that_was_cut_short_keeps_the_row_and_marks_what_is_found_as_its_duplicate() {
+    let fixture = returning().await;
+    let store = &fixture.store;
+    assert_eq!(store.doubt_unfinished_returns().await.unwrap(), 1);
+    assert_eq!(store.doubt_unfinished_returns().await.unwrap(), 0);
+    assert_eq!(
+        status(store).await,
+        (DeadLetterStatus::Open, Custody::Store)
+    );
+    let last = store.return_of(ID).await.unwrap().unwrap();
+    assert_eq!(last.state, ReturnState::Unknown);
+    assert_eq!(look(store).await, 1);
+    let found = store.dead_letter_summary(DeadLetterId(2)).await.unwrap();
+    assert_eq!(found.possible_duplicate_of, Some(ID));
+}
+
+#[tokio::test]
+async fn a_managed_queue_that_brings_it_again_marks_it_too() {
+    let fixture = returning().await;
+    let store = &fixture.store;
+    store.doubt_return(ID).await.unwrap();
+    let session = store.begin_custody().await.unwrap();
+    let again = queue_letter("returned", Custody::Store);
+    let taken = store.take_custody(&session, &[again], NOW).await.unwrap();
+    let row = store.dead_letter_summary(taken[0].id).await.unwrap();
+    assert_eq!(row.possible_duplicate_of, Some(ID));
+}

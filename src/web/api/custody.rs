@@ -1,0 +1,76 @@
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::{Deserialize, Serialize};
+
+use super::Body;
+use super::dead_letters::Summary;
+use super::discards::selection;
+use crate::dead_letters::ReturnReport;
+use crate::domain::DeadLetterId;
+use crate::web::AppState;
+use crate::web::problem::Problem;
+use crate::web::views::requester;
+use crate::web::visit::Visit;
+
+/// What shall go back: `dead_letter_ids` or `filter`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewReturns {
+    dead_letter_ids: Option<Vec<i64>>,
+    filter: Option<String>,
+}
+
+/// What became of each.
+#[derive(Debug, Serialize)]
+pub(super) struct Returns {
+    /// They lie in their queues.
+    returned: Vec<i64>,
+    /// They are in the store as before.
+    refused: Vec<NotReturned>,
+    /// They are in the store, and may lie in their queues as well.
+    unknown: Vec<NotReturned>,
+}
+
+#[derive(Debug, Serialize)]
+struct NotReturned {
+    dead_letter_id: i64,
+    reason: String,
+}
+
+/// Takes a dead letter out of its observed queue into the store.
+pub(super) async fn take(
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    visit: Visit,
+) -> Result<Json<Summary>, Problem> {
+    let id = DeadLetterId(id);
+    state.observer.take(id, &requester(&visit)).await?;
+    let letter = state.store.dead_letter_summary(id).await?;
+    Ok(Json(Summary::of(&letter)))
+}
+
+/// Publishes dead letters back into the queues that they were taken from.
+pub(super) async fn give_back(
+    State(state): State<AppState>,
+    visit: Visit,
+    Body(body): Body<NewReturns>,
+) -> Result<Json<Returns>, Problem> {
+    let selection = selection(body.dead_letter_ids, body.filter.as_deref())?;
+    let requester = requester(&visit);
+    let report = state.observer.give_back(&selection, &requester).await?;
+    Ok(Json(Returns::of(report)))
+}
+
+impl Returns {
+    fn of(report: ReturnReport) -> Self {
+        let not_returned = |(id, reason): (DeadLetterId, String)| NotReturned {
+            dead_letter_id: id.0,
+            reason,
+        };
+        Self {
+            returned: report.returned.into_iter().map(|id| id.0).collect(),
+            refused: report.refused.into_iter().map(not_returned).collect(),
+            unknown: report.unknown.into_iter().map(not_returned).collect(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What the page of a dead letter offers about its message in RabbitMQ: to take it out of its queue, or to
+//! put it back.
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+
+use crate::dead_letters::Requester;
+use crate::domain::{
+    BulkSelection, Custody, DeadLetterId, DeadLetterStatus, DeadLetterSummary, System,
+};
+use crate::store::ReturnState;
+use crate::web::AppState;
+use crate::web::markup;
+use crate::web::problem::Problem;
+use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
+
+/// A button.
+pub(super) struct CustodyAction {
+    pub(super) label: &'static str,
+    pub(super) means: &'static str,
+    pub(super) href: String,
+    /// Why it is not possible; empty if it is.
+    pub(super) refusal: String,
+}
+
+/// What can be done with an open dead letter of RabbitMQ.
+pub(super) fn custody_action(
+    state: &AppState,
+    letter: &DeadLetterSummary,
+) -> Option<CustodyAction> {
+    let is_open = letter.status == DeadLetterStatus::Open;
+    if !is_open || letter.position.system() != System::RabbitMq {
+        return None;
+    }
+    let id = letter.id;
+    Some(match letter.custody {
+        Custody::Stream => return None,
+        Custody::Broker => CustodyAction {
+            label: "Take into custody",
+            means: "Takes this one message out of its queue into the store, from where it can be replayed",
+            href: format!("/dead-letters/{id}/take"),
+            refusal: state.observer.take_refusal(letter).unwrap_or_default(),
+        },
+        Custody::Store => CustodyAction {
+            label: "Return to queue",
+            means: "Publishes the original back into the queue that it was taken from",
+            href: format!("/dead-letters/{id}/return"),
+            refusal: state.observer.return_refusal(letter).unwrap_or_default(),
+        },
+    })
+}
+
+/// What is known of its last return; empty if there was none.
+pub(super) async fn return_notice(
+    state: &AppState,
+    visit: &Visit,
+    id: DeadLetterId,
+) -> Result<String, Problem> {
+    let Some(last) = state.store.return_of(id).await? else {
+        return Ok(String::new());
+    };
+    let ago = markup::ago_text(last.at, visit.now);
+    let by = last.by;
+    Ok(match last.state {
+        ReturnState::Sending => format!("It is on its way back into its queue, by {by}, {ago}."),
+        ReturnState::Returned => format!("It was returned to its queue by {by}, {ago}."),
+        ReturnState::Unknown => format!(
+            "Its return to the queue by {by}, {ago}, was cut short: it may lie there as well. What is found \
+             there with the same content will be marked as its possible duplicate."
+        ),
+    })
+}
+
+/// Who asks, for the audit.
+pub(crate) fn requester(visit: &Visit) -> Requester {
+    Requester {
+        name: ANONYMOUS.to_owned(),
+        address: visit.address.clone(),
+    }
+}
+
+pub(crate) async fn take_dead_letter(
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    visit: Visit,
+    CheckedForm(_): CheckedForm,
+) -> Result<Response, Problem> {
+    let requester = requester(&visit);
+    state.observer.take(DeadLetterId(id), &requester).await?;
+    Ok(Redirect::to(&format!("/dead-letters/{id}")).into_response())
+}
+
+pub(crate) async fn return_dead_letter(
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    visit: Visit,
+    CheckedForm(_): CheckedForm,
+) -> Result<Response, Problem> {
+    let selection = BulkSelection::DeadLetters(vec![DeadLetterId(id)]);
+    let requester = requester(&visit);
+    let report = state.observer.give_back(&selection, &requester).await?;
+    if let Some((id, reason)) = report.refused.first() {
+        let refusal = format!("dead letter {id} was not returned to its queue: {reason}");
+        return Err(Problem::conflict(refusal));
+    }
+    Ok(Redirect::to(&format!("/dead-letters/{id}")).into_response())
+}

@@ -1,0 +1,252 @@
+//! One dead letter out of its observed queue, and back into it, on a real RabbitMQ.
+
+use redrive::config::QueueCustody;
+use redrive::dead_letters::{LookError, Requester};
+use redrive::domain::{
+    AmqpProperties, AmqpValue, BulkSelection, ClusterName, Custody, DeadLetterId, DeadLetterStatus,
+    DeadLetterSummary, Filter, Header, Message, QueueName,
+};
+use redrive::store::ReturnState;
+use tempfile::TempDir;
+
+use crate::intake::Redrive;
+use crate::rabbitmq_custody::{drain, unlimited_quorum};
+use crate::rabbitmq_managed::{dlq, in_custody, publish};
+use crate::support::eventually;
+use crate::support::rabbitmq::{Vhost, body, fill, text};
+
+fn somebody() -> Requester {
+    Requester {
+        name: "alice".to_owned(),
+        address: "192.0.2.1".to_owned(),
+    }
+}
+
+/// Looks at the queue until so many messages are in the window.
+async fn look(redrive: &Redrive, vhost: &Vhost, expected: usize) -> Vec<DeadLetterSummary> {
+    let cluster = ClusterName::new("rabbitmq");
+    eventually("the queue is looked at", async || {
+        let looked = redrive.observer.look(&cluster, &vhost.name, &dlq()).await;
+        looked.ok().filter(|look| look.seen == expected)
+    })
+    .await;
+    let mut rows = redrive.dead_letters().await;
+    rows.sort_by_key(|row| row.id);
+    rows
+}
+
+/// Takes one once the statistics have forgotten the look before.
+async fn take(redrive: &Redrive, id: DeadLetterId) {
+    eventually("the message is taken", async || {
+        match redrive.observer.take(id, &somebody()).await {
+            Ok(()) => Some(()),
+            Err(LookError::Refused { reason, .. }) if reason.contains("consumer") => None,
+            Err(error) => panic!("{error}"),
+        }
+    })
+    .await;
+}
+
+async fn give_back(redrive: &Redrive, id: DeadLetterId) {
+    let one = BulkSelection::DeadLetters(vec![id]);
+    let report = redrive.observer.give_back(&one, &somebody()).await.unwrap();
+    assert_eq!(report.returned, [id], "{report:?}");
+}
+
+async fn observed(vhost: &Vhost, folder: &TempDir) -> Redrive {
+    Redrive::start(in_custody(vhost, QueueCustody::Observe), folder).await
+}
+
+async fn one_of_the_middle_is_taken(vhost: &Vhost, arguments: &[(String, AmqpValue)]) {
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), arguments).await.unwrap();
+    fill(&channel, &dlq(), "m", 6).await;
+    let folder = TempDir::new().unwrap();
+    let redrive = observed(vhost, &folder).await;
+    let rows = look(&redrive, vhost, 6).await;
+    take(&redrive, rows[2].id).await;
+    let taken = redrive.store.dead_letter_summary(rows[2].id).await.unwrap();
+    assert_eq!(
+        (taken.custody, taken.status),
+        (Custody::Store, DeadLetterStatus::Open)
+    );
+    let again = redrive.observer.take(rows[2].id, &somebody()).await;
+    assert!(
+        matches!(again, Err(LookError::NotTaken { .. })),
+        "{again:?}"
+    );
+    assert_eq!(
+        look(&redrive, vhost, 5).await.len(),
+        6,
+        "the others keep their rows"
+    );
+    redrive.stop().await;
+    let rest: Vec<String> = drain(vhost, &dlq(), 5)
+        .await
+        .into_iter()
+        .map(|(b, _)| b)
+        .collect();
+    assert_eq!(rest, ["m0", "m1", "m3", "m4", "m5"]);
+}
+
+#[tokio::test]
+async fn one_of_the_middle_of_a_classic_queue_is_taken_and_the_others_keep_their_order() {
+    let vhost = Vhost::create().await;
+    one_of_the_middle_is_taken(&vhost, &[]).await;
+}
+
+#[tokio::test]
+async fn one_of_the_middle_of_a_quorum_queue_is_taken_and_the_others_keep_their_order() {
+    let vhost = Vhost::create().await;
+    let arguments = unlimited_quorum(&vhost).await;
+    one_of_the_middle_is_taken(&vhost, &arguments).await;
+}
+
+#[tokio::test]
+async fn what_left_the_queue_is_not_taken_and_nothing_else_is() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    fill(&channel, &dlq(), "m", 3).await;
+    let folder = TempDir::new().unwrap();
+    let redrive = observed(&vhost, &folder).await;
+    let rows = look(&redrive, &vhost, 3).await;
+    drain(&vhost, &dlq(), 3).await;
+    fill(&channel, &dlq(), "another", 2).await;
+    let refused = eventually("the queue may be read", async || {
+        match redrive.observer.take(rows[1].id, &somebody()).await {
+            Err(LookError::Refused { reason, .. }) if reason.contains("consumer") => None,
+            other => Some(other),
+        }
+    })
+    .await;
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("not among the first")
+    );
+    redrive.stop().await;
+    assert_eq!(drain(&vhost, &dlq(), 2).await.len(), 2);
+}
+
+/// A dead letter with a history, an identity, and copies.
+fn with_everything() -> Message {
+    Message {
+        headers: vec![
+            Header::amqp(
+                "CC",
+                AmqpValue::Array(vec![AmqpValue::long_string("copies")]),
+            ),
+            Header::amqp("tenant", AmqpValue::I64(7)),
+        ],
+        properties: Some(Box::new(AmqpProperties {
+            content_type: Some("application/json".to_owned()),
+            delivery_mode: Some(2),
+            priority: Some(3),
+            message_id: Some("event-1".to_owned()),
+            ..AmqpProperties::default()
+        })),
+        ..body("{}")
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_goes_back_as_it_was_and_is_the_same_row_when_it_is_seen() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    let copies = QueueName::new("copies");
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    channel.declare_queue(&copies, &[]).await.unwrap();
+    publish(&channel, &dlq(), &with_everything()).await;
+    assert_eq!(drain(&vhost, &copies, 1).await.len(), 1);
+    let folder = TempDir::new().unwrap();
+    let redrive = observed(&vhost, &folder).await;
+    let rows = look(&redrive, &vhost, 1).await;
+    take(&redrive, rows[0].id).await;
+    give_back(&redrive, rows[0].id).await;
+    let last = redrive.store.return_of(rows[0].id).await.unwrap().unwrap();
+    assert_eq!(
+        (last.state, last.by.as_str()),
+        (ReturnState::Returned, "alice")
+    );
+    let seen = look(&redrive, &vhost, 1).await;
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert_eq!(
+        (seen[0].status, seen[0].custody),
+        (DeadLetterStatus::Open, Custody::Broker)
+    );
+    redrive.stop().await;
+
+    let mut consumer = channel.consume(&dlq(), 1).await.unwrap();
+    let wait = crate::support::rabbitmq::REQUEST_TIMEOUT;
+    let back = consumer.next(wait).await.unwrap().unwrap();
+    let mut expected = with_everything();
+    expected.headers.remove(0);
+    let properties = expected.properties.as_mut().unwrap();
+    properties.routing_key = dlq().to_string();
+    assert_eq!(back.message, expected);
+    let mut consumer = channel.consume(&copies, 1).await.unwrap();
+    let soon = std::time::Duration::from_millis(200);
+    assert!(
+        consumer.next(soon).await.unwrap().is_none(),
+        "a copy went elsewhere"
+    );
+}
+
+#[tokio::test]
+async fn nothing_goes_back_into_a_queue_that_is_gone_or_managed() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel
+        .declare_queue(&dlq(), &[text("x-queue-type", "classic")])
+        .await
+        .unwrap();
+    fill(&channel, &dlq(), "m", 2).await;
+    let folder = TempDir::new().unwrap();
+    let managed = in_custody(&vhost, QueueCustody::Managed);
+    let redrive = Redrive::start(managed, &folder).await;
+    let rows = redrive.await_dead_letters(2).await;
+    let all = BulkSelection::DeadLetters(rows.iter().map(|row| row.id).collect());
+    let report = redrive.observer.give_back(&all, &somebody()).await.unwrap();
+    assert_eq!((report.returned.len(), report.refused.len()), (0, 2));
+    assert!(report.refused[0].1.contains("managed"), "{report:?}");
+    redrive.stop().await;
+
+    let redrive = observed(&vhost, &folder).await;
+    vhost.delete_queue(&dlq()).await;
+    let report = redrive.observer.give_back(&all, &somebody()).await.unwrap();
+    assert_eq!((report.returned.len(), report.refused.len()), (0, 2));
+    assert!(report.refused[0].1.contains("does not exist"), "{report:?}");
+    for row in redrive.dead_letters().await {
+        assert_eq!(
+            (row.status, row.custody),
+            (DeadLetterStatus::Open, Custody::Store)
+        );
+    }
+    redrive.stop().await;
+}
+
+#[tokio::test]
+async fn many_go_back_at_once() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    fill(&channel, &dlq(), "m", 120).await;
+    let folder = TempDir::new().unwrap();
+    let managed = in_custody(&vhost, QueueCustody::Managed);
+    let redrive = Redrive::start(managed, &folder).await;
+    redrive.await_dead_letters(120).await;
+    redrive.stop().await;
+    let redrive = observed(&vhost, &folder).await;
+    let all = BulkSelection::Filter(Filter::parse("status:open").unwrap());
+    let report = redrive.observer.give_back(&all, &somebody()).await.unwrap();
+    assert_eq!(report.returned.len(), 120, "{:?}", report.refused);
+    redrive.stop().await;
+    let back = drain(&vhost, &dlq(), 120).await;
+    let expected: Vec<String> = (0..120).map(|n| format!("m{n}")).collect();
+    assert_eq!(
+        back.into_iter().map(|(body, _)| body).collect::<Vec<_>>(),
+        expected
+    );
+}
