@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::{JoinError, JoinHandle};
@@ -133,7 +134,7 @@ impl KafkaIntake {
                     self.index(batch?).await?;
                 }
                 result = written(&mut self.writing), if self.writing.is_some() => {
-                    self.note_written(result)?;
+                    self.note_written(result).await?;
                 }
             }
         }

@@ -15,6 +15,7 @@ mod list;
 mod notifications;
 mod overview;
 mod pivots;
+mod repairs;
 mod replays;
 mod revisions;
 mod saved_filters;
@@ -71,6 +72,8 @@ fn routes() -> Vec<Route> {
             delete(saved_filters::remove),
         ),
         ("get", "/dead-letters/by/{field}", get(pivots::pivot)),
+        ("post", "/repairs", post(repairs::create)),
+        ("get", "/repairs/{id}", get(repairs::detail)),
         ("get", "/failure-groups", get(failure_groups::list)),
         ("get", "/failure-groups/{id}", get(group_care::detail)),
         (
