@@ -40,7 +40,7 @@ pub(super) fn dead_letter_or_pointer(
         custody,
         redelivered,
     } = found;
-    let decoded = dialects::decode(&position, &message);
+    let mut decoded = dialects::decode(&position, &message);
     let not_fetched = match fetched {
         Some(Ok(original)) => {
             message = original;
@@ -52,7 +52,7 @@ pub(super) fn dead_letter_or_pointer(
         }
         None => None,
     };
-    let original = dialects::unwrapped(&message).map(|(original, _)| original);
+    let original = dialects::readable(&message);
     let event = event_identity(original.as_ref().unwrap_or(&message));
     let classification = by_rule(
         config.grouping.rules(),
@@ -61,6 +61,8 @@ pub(super) fn dead_letter_or_pointer(
         &event,
     )
     .unwrap_or_else(|| classify(position.system(), position.dlq(), &decoded, &event));
+    // Only now, since a group stays the same when a guess becomes better.
+    guess_source(&position, &mut decoded.origin);
     let replay_id = message
         .header_text(REPLAY_ID)
         .and_then(|text| text.parse().ok());
@@ -85,6 +87,14 @@ pub(super) fn dead_letter_or_pointer(
         custody,
         replay_id,
         redelivered,
+    }
+}
+
+fn guess_source(position: &Position, origin: &mut Origin) {
+    if origin.destination.is_none() {
+        let source = dialects::source_by_name(position.system(), position.dlq());
+        origin.destination = source.map(str::to_owned);
+        origin.guessed = source.is_some();
     }
 }
 
@@ -114,4 +124,56 @@ fn omit_large_body(message: &mut Message, body_limit: usize) -> Option<String> {
         "its body of {length} bytes is larger than dead_letters.body_limit_bytes = {body_limit}; it \
          lies in the broker only"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::conventions::{ERROR_CLASS, ORIGINAL_TOPIC};
+    use crate::domain::{Header, Offset, Partition};
+
+    fn letter_in(topic: &str, headers: &[(&str, &str)]) -> NewDeadLetter {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| Header::text(name, *value));
+        let found = Found {
+            cluster: "main".into(),
+            position: Position::Kafka {
+                topic: topic.into(),
+                topic_id: None,
+                partition: Partition(0),
+                offset: Offset(0),
+            },
+            message: Message {
+                headers: headers.collect(),
+                ..Message::default()
+            },
+            arrived_at: None,
+            custody: Custody::Broker,
+            redelivered: false,
+        };
+        dead_letter(found, 1024, Timestamp(0))
+    }
+
+    #[test]
+    fn a_source_that_no_header_tells_is_guessed_and_called_so() {
+        let check = |topic, headers, expected: (Option<&str>, bool)| {
+            let origin = letter_in(topic, headers).decoded.origin;
+            let found = (origin.destination.as_deref(), origin.guessed);
+            assert_eq!(found, expected, "{topic}");
+        };
+        check("orders.dlq", &[], (Some("orders"), true));
+        check("failures", &[], (None, false));
+        let told = [(ERROR_CLASS, "E"), (ORIGINAL_TOPIC, "shipments")];
+        check("orders.dlq", &told, (Some("shipments"), false));
+    }
+
+    #[test]
+    fn a_guess_makes_no_group() {
+        let explanation = letter_in("orders.dlq", &[]).classification.explanation;
+        assert!(
+            explanation.ends_with("among dead letters in orders.dlq"),
+            "{explanation}"
+        );
+    }
 }

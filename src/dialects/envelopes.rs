@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::easynetq::{self, ErrorMessage};
-use super::sneakers;
+use super::{embedded_headers, sneakers};
 use crate::domain::{AmqpProperties, AmqpValue, Envelope, Header, Message};
 
 /// A deeper value in a header is none that AMQP libraries write.
@@ -12,7 +12,10 @@ const DEEPEST: usize = 32;
 
 /// The original message and what was around it; `None` if the message is the original itself.
 pub fn unwrapped(message: &Message) -> Option<(Message, Envelope)> {
-    let properties = message.properties.as_deref()?;
+    let Some(properties) = message.properties.as_deref() else {
+        let original = embedded_headers::without_error(message)?;
+        return Some((original, Envelope::SpringEmbeddedHeaders));
+    };
     if let Some(error) = easynetq::error_message(message) {
         return Some((from_easynetq(error), Envelope::EasyNetQ));
     }
@@ -30,6 +33,13 @@ pub fn unwrapped(message: &Message) -> Option<(Message, Envelope)> {
         ..message.clone()
     };
     Some((restored, Envelope::Sneakers))
+}
+
+/// The message as its application reads it, which is what tells of the event; `None` if it is that
+/// already.
+pub fn readable(message: &Message) -> Option<Message> {
+    embedded_headers::with_headers(message)
+        .or_else(|| unwrapped(message).map(|(original, _)| original))
 }
 
 fn from_easynetq(error: ErrorMessage) -> Message {

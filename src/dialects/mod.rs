@@ -12,6 +12,7 @@ mod dapr;
 mod dialect;
 mod dramatiq;
 mod easynetq;
+mod embedded_headers;
 mod envelopes;
 mod event_types;
 mod header_sets;
@@ -31,24 +32,27 @@ mod shovel;
 mod silverback;
 mod smallrye;
 mod sneakers;
+mod source_by_name;
 mod spring_amqp;
 mod spring_cloud_stream;
 mod spring_kafka;
 mod spring_retry_topic;
 pub(crate) mod stack_trace;
 mod symfony;
+mod symfony_php;
 mod watermill;
 mod wolverine;
 mod x_death;
 mod x_error;
 
-pub use envelopes::unwrapped;
+pub use envelopes::{readable, unwrapped};
 pub use event_types::event_type_of_framework;
 pub use replay_headers::{
     PropertyChange, StrippedHeader, headers_stripped_on_replay, previous_error,
     properties_on_replay,
 };
 pub use share_group::pointed_to;
+pub use source_by_name::source_by_name;
 
 use crate::domain::{AttemptsKind, Decoded, Hop, Message, Position, System};
 use dialect::Dialect;
@@ -57,12 +61,13 @@ use dialect::Dialect;
 const MOST_HOPS: usize = 100;
 
 /// Every dialect. Where nothing tells which account is later, the earlier in this list counts as that.
-static DIALECTS: [Dialect; 30] = [
+static DIALECTS: [Dialect; 32] = [
     x_death::DIALECT,
     x_error::DIALECT,
     spring_kafka::DIALECT,
     spring_retry_topic::DIALECT,
     spring_cloud_stream::DIALECT,
+    embedded_headers::DIALECT,
     spring_amqp::DIALECT,
     kafka_connect::DIALECT,
     kafka_streams::DIALECT,
@@ -86,6 +91,7 @@ static DIALECTS: [Dialect; 30] = [
     celery::DIALECT,
     dramatiq::DIALECT,
     symfony::DIALECT,
+    symfony_php::DIALECT,
     shovel::DIALECT,
     retry_counters::DIALECT,
 ];

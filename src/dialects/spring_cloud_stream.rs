@@ -40,12 +40,21 @@ const HEADERS: [KnownHeader; 8] = [
 ];
 
 fn decode(dlq: &str, message: &Message) -> Option<Account> {
-    let found = appended_sets(message, &HEADERS);
-    let hops = found.sets.iter().map(|set| hop(dlq, set)).collect();
-    Account::of_hops(hops, found.rank)
+    decode_as(DIALECT.name, dlq, message)
 }
 
-fn hop(dlq: &str, set: &HeaderSet) -> Hop {
+/// Reads the headers wherever the binder wrote them.
+pub(super) fn decode_as(dialect: &str, dlq: &str, message: &Message) -> Option<Account> {
+    let found = appended_sets(message, &HEADERS);
+    let hops = found.sets.iter().map(|set| hop(dialect, dlq, set));
+    Account::of_hops(hops.collect(), found.rank)
+}
+
+pub(super) fn is_error_header(name: &str) -> bool {
+    HEADERS.iter().any(|known| known.matches(name.as_bytes()))
+}
+
+fn hop(dialect: &str, dlq: &str, set: &HeaderSet) -> Hop {
     let integer = |name| set.read(name, read::fixed_width);
     let destination = set.read(TOPIC, read::name);
     let group = destination.as_deref().and_then(|topic| {
@@ -54,7 +63,7 @@ fn hop(dlq: &str, set: &HeaderSet) -> Hop {
             .strip_prefix('.')
     });
     Hop {
-        dialect: DIALECT.name.to_owned(),
+        dialect: dialect.to_owned(),
         origin: Origin {
             consumer: group.map(Into::into),
             destination,

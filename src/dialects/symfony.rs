@@ -1,5 +1,5 @@
 //! Symfony Messenger with its JSON serializer: each stamp is a header of JSON, named by its PHP class.
-//! With the default serializer everything stands in the body in PHP's own form, which is not opened.
+//! With the default serializer everything stands in the body in PHP's own form: see `symfony_php`.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -34,28 +34,38 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct FailedStamp {
-    original_receiver_name: Option<String>,
+pub(super) struct FailedStamp {
+    pub(super) original_receiver_name: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ErrorStamp {
-    exception_class: Option<String>,
-    exception_message: Option<String>,
+pub(super) struct ErrorStamp {
+    pub(super) exception_class: Option<String>,
+    pub(super) exception_message: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RedeliveryStamp {
-    retry_count: Option<i64>,
-    redelivered_at: Option<String>,
+pub(super) struct RedeliveryStamp {
+    pub(super) retry_count: Option<i64>,
+    pub(super) redelivered_at: Option<String>,
 }
 
 fn decode(_: &str, message: &Message) -> Option<Account> {
     let failed: Option<FailedStamp> = last_stamp(message, FAILED);
     let error: Option<ErrorStamp> = last_stamp(message, ERROR);
     let redelivery: Option<RedeliveryStamp> = last_stamp(message, REDELIVERY);
+    account(DIALECT.name, failed, error, redelivery)
+}
+
+/// What the last stamp of each kind tells.
+pub(super) fn account(
+    dialect: &str,
+    failed: Option<FailedStamp>,
+    error: Option<ErrorStamp>,
+    redelivery: Option<RedeliveryStamp>,
+) -> Option<Account> {
     let retries = redelivery
         .as_ref()
         .and_then(|stamp| read::count(stamp.retry_count?));
@@ -67,7 +77,7 @@ fn decode(_: &str, message: &Message) -> Option<Account> {
         .as_ref()
         .and_then(|stamp| stamp.exception_class.clone());
     let hop = Hop {
-        dialect: DIALECT.name.to_owned(),
+        dialect: dialect.to_owned(),
         origin: Origin {
             // A transport is a name of the application, not that of its queue.
             endpoint: failed.and_then(|stamp| stamp.original_receiver_name),

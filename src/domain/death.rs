@@ -15,6 +15,9 @@ use super::{ConsumerGroup, ExchangeName, Offset, Partition, Timestamp};
 pub struct Origin {
     /// Topic, or the queue in which the message died.
     pub destination: Option<String>,
+    /// No header tells the destination: it is what the name of the DLQ suggests.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub guessed: bool,
     /// Kafka.
     pub partition: Option<Partition>,
     /// Kafka.
@@ -192,6 +195,8 @@ pub enum Envelope {
     EasyNetQ,
     /// Header `retry_info` of Sneakers, which holds the properties that the message had.
     Sneakers,
+    /// Headers of Spring Cloud Stream in front of the payload.
+    SpringEmbeddedHeaders,
 }
 
 impl Envelope {
@@ -200,6 +205,7 @@ impl Envelope {
         match self {
             Self::EasyNetQ => "EasyNetQ",
             Self::Sneakers => "Sneakers",
+            Self::SpringEmbeddedHeaders => "Spring Cloud Stream",
         }
     }
 }

@@ -29,8 +29,6 @@ pub struct ReplayHandle {
 }
 
 impl ReplayHandle {
-    }
-
     /// A person decides about a replay that is unknown.
     pub async fn resolve_unknown(
         &self,

@@ -93,6 +93,11 @@ pub(super) fn judge(candidate: &ReplayCandidate, context: &PlanContext<'_>) -> P
         .and_then(|()| destination_of(candidate, &context.request.destination))
         .and_then(|destination| is_allowed(candidate, &destination, context).map(|()| destination))
         .and_then(|destination| exists(destination, candidate, context.snapshot, &mut warnings));
+    if candidate.origin.guessed && context.request.destination == DestinationChoice::Original {
+        let guess = "the headers do not tell where it came from; the destination is guessed by the \
+                     name of the DLQ";
+        warnings.push(guess.to_owned());
+    }
     PreflightEvent {
         dead_letter: candidate.summary.id,
         revision: candidate.revision,

@@ -358,3 +358,18 @@ fn events_are_sent_in_the_order_in_which_they_first_lay() {
     let order: Vec<i64> = candidates.iter().map(|c| c.summary.id.0).collect();
     assert_eq!(order, [4, 5, 3, 1, 2]);
 }
+
+#[test]
+fn a_guessed_destination_is_called_so() {
+    let warned = |destination: &DestinationChoice| {
+        let mut candidate = in_kafka(origin("orders", 1, 4711));
+        candidate.origin.guessed = true;
+        let event = event(&candidate, destination);
+        let warned = event.warnings.iter();
+        warned
+            .filter(|warning| warning.contains("guessed by the name of the DLQ"))
+            .count()
+    };
+    assert_eq!(warned(&original()), 1);
+    assert_eq!(warned(&topic("orders")), 0);
+}

@@ -8,7 +8,7 @@ use super::custody::{CustodyAction, custody_action, return_notice};
 use super::dead_letter_list::{letter_status, list_of, parse_filter};
 use super::discarded::expires;
 use super::edit::DraftNote;
-use super::facts_view::{Fact, facts};
+use super::facts_view::{Fact, about_envelope, facts};
 use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
@@ -17,8 +17,8 @@ use super::schema_view::SchemaView;
 use super::stack_view::{FrameLine, frame_lines};
 use crate::dialects::title_of_dialect;
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary, Envelope, FilterField, Hop,
-    Message, RevisionNumber, Timestamp,
+    DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary, FilterField, Hop, Message,
+    RevisionNumber, Timestamp,
 };
 use crate::web::AppState;
 use crate::web::escape::{Markup, escaped};
@@ -44,8 +44,8 @@ struct Payload {
     is_null: bool,
     key: Option<String>,
     omitted: String,
-    /// The framework whose envelope the body is; empty if it is the original itself.
-    envelope: &'static str,
+    /// What is wrapped around the original; empty if the body is the original itself.
+    envelope: String,
     /// The DLQ has only a pointer, and what is shown is what it points to.
     is_fetched: bool,
     download: String,
@@ -328,7 +328,7 @@ fn payload(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -> Pa
         is_null: letter.message.body.is_none(),
         key: key_words(&letter.message),
         omitted: letter.body_omitted.clone().unwrap_or_default(),
-        envelope: letter.decoded.envelope.map_or("", Envelope::framework),
+        envelope: about_envelope(letter.decoded.envelope),
         is_fetched: letter.decoded.payload_absent && letter.body_omitted.is_none(),
         download: format!("/dead-letters/{}/payload", letter.summary.id),
         schema,

@@ -4,7 +4,8 @@ use askama::filters::Safe;
 
 use super::dead_letter_list::list_of;
 use crate::domain::{
-    AttemptsKind, ConsumerGroup, DeadLetter, DeadLetterSummary, FilterField, Position, Timestamp,
+    AttemptsKind, ConsumerGroup, DeadLetter, DeadLetterSummary, Envelope, FilterField, Position,
+    Timestamp,
 };
 use crate::web::escape::{Markup, escaped};
 use crate::web::markup;
@@ -105,9 +106,30 @@ fn came_from(letter: &DeadLetter) -> Markup {
         keys.map(|keys| format!("key {keys}")),
     ];
     let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let guessed = if origin.guessed {
+        " <span class=\"meta\">guessed by the name of the DLQ</span>"
+    } else {
+        ""
+    };
     Safe(format!(
-        "<a href=\"{}\">{}</a>",
+        "<a href=\"{}\">{}</a>{guessed}",
         escaped(&list_of(FilterField::Source, destination)),
         escaped(&text)
     ))
+}
+
+/// What is wrapped around the original message, and what a replay does with that; empty for nothing.
+pub(super) fn about_envelope(envelope: Option<Envelope>) -> String {
+    let Some(envelope) = envelope else {
+        return String::new();
+    };
+    let framework = envelope.framework();
+    match envelope {
+        Envelope::EasyNetQ | Envelope::Sneakers => format!(
+            "The message is stored in an envelope of {framework}. A replay sends the original that is              inside."
+        ),
+        Envelope::SpringEmbeddedHeaders => format!(
+            "The body begins with headers of {framework}. A replay sends it without those of the error."
+        ),
+    }
 }
