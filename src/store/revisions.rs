@@ -24,6 +24,7 @@ impl Store {
         entry: &NewAuditEntry,
     ) -> Result<RevisionNumber, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let id = revision.dead_letter;
         let latest = latest_revision(&mut transaction, id).await?;
         if latest != revision.builds_on {
             let expected = revision.builds_on;

@@ -34,6 +34,7 @@ struct PivotPage {
     filter: String,
     filter_error: String,
     filter_action: String,
+    known: Vec<String>,
     list: String,
     fields: Vec<Choice>,
     rows: Vec<Row>,
@@ -75,6 +76,7 @@ impl PivotPage {
             filter: text.to_owned(),
             filter_error,
             filter_action: path_of(field),
+            known: state.store.suggested_terms().await?,
             list: list_url(text),
             fields: pivot_choices(text, Some(field)),
             rows: pivot
