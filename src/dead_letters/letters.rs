@@ -152,7 +152,7 @@ mod tests {
             custody: Custody::Broker,
             redelivered: false,
         };
-        dead_letter(found, 1024, Timestamp(0))
+        dead_letter(found, &Config::default(), Timestamp(0))
     }
 
     #[test]
