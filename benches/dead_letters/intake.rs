@@ -14,7 +14,7 @@ const RECORDS: u64 = 200_000;
 const PARTITIONS: i32 = 4;
 
 pub(crate) fn run() -> Result<()> {
-    let records = site::records(RECORDS)?;
+    let records = site::number("REDRIVE_BENCH_RECORDS", RECORDS)?;
     let database = site::fresh_database("intake.db")?;
     let topic = TopicName::new(site::unique_topic());
     let report = with_topic(&site::kafka()?, &topic, records, || {

@@ -24,7 +24,7 @@ use crate::figure::{self, Goal};
 use crate::replay_letters::{Origin, fill};
 use crate::{replay_million, replay_peer, site};
 
-/// Events of a job; `REDRIVE_BENCH_RECORDS` asks for another number.
+/// Events of a job; `REDRIVE_BENCH_EVENTS` asks for another number.
 const EVENTS: u64 = 100_000;
 const BODY_BYTES: usize = 1_024;
 const PARTITIONS: i32 = 4;
@@ -46,7 +46,7 @@ pub(crate) fn run_million() -> Result<()> {
 async fn kafka() -> Result<()> {
     let config = site::kafka()?;
     let (replayed, raw) = (new_topic(&config).await?, new_topic(&config).await?);
-    let events = site::records(EVENTS)?;
+    let events = site::number("REDRIVE_BENCH_EVENTS", EVENTS)?;
     let origin = Origin::Topic(replayed.clone());
     let service = Config {
         kafka: vec![config.clone()],
@@ -77,7 +77,7 @@ async fn rabbitmq() -> Result<()> {
     let config = site::rabbitmq()?;
     let vhost = VhostName::new(format!("bench-{}", Uuid::new_v4().simple()));
     let peer = replay_peer::Queues::create(&config, &vhost).await?;
-    let events = site::records(EVENTS)?;
+    let events = site::number("REDRIVE_BENCH_EVENTS", EVENTS)?;
     let cluster = config.name.clone();
     let service = Config {
         rabbitmq: vec![config],

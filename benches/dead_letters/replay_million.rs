@@ -25,7 +25,7 @@ const LIMIT: Duration = Duration::from_mins(30);
 pub(crate) async fn run() -> Result<()> {
     let config = site::kafka()?;
     let topic = new_topic(&config).await?;
-    let events = site::records(EVENTS)?;
+    let events = site::number("REDRIVE_BENCH_EVENTS", EVENTS)?;
     let folder = tempfile::tempdir_in(site::folder()?)?;
     let store = Store::open(&site::store_url(&folder.path().join("redrive.db"))).await?;
     let (origin, content) = (Origin::Topic(topic.clone()), (events, BODY_BYTES));

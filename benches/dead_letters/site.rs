@@ -32,11 +32,6 @@ pub(crate) fn rabbitmq() -> Result<RabbitMqConfig> {
     })
 }
 
-/// How many events a group works with; `REDRIVE_BENCH_RECORDS` asks for another number.
-pub(crate) fn records(usual: u64) -> Result<u64> {
-    number("REDRIVE_BENCH_RECORDS", usual)
-}
-
 /// A number that an environment variable may replace.
 pub(crate) fn number(variable: &str, usual: u64) -> Result<u64> {
     match std::env::var(variable) {

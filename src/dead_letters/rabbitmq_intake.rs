@@ -4,7 +4,7 @@ use super::intake_status::IntakeState;
 use super::letters::{Found, dead_letter};
 use super::{IntakeContext, intake_metrics};
 use crate::brokers::rabbitmq::amqp::{
-    AmqpError, ManagedConsumer, TakenMessage, fingerprint, managed_refusal,
+    ANOTHER_CONSUMER, AmqpError, ManagedConsumer, TakenMessage, fingerprint, managed_refusal,
 };
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, RabbitMqError};
 use crate::config::{QueueConfig, QueueCustody, RabbitMqConfig};
@@ -17,6 +17,8 @@ const BATCH_MESSAGES: usize = 200;
 const PREFETCH: u16 = 400;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How often the queue is asked whether somebody else consumes from it too.
+const LOOK_AROUND: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
 enum IntakeError {
@@ -137,6 +139,7 @@ impl RabbitMqIntake {
         let mut lease = Lease::begin(self).await?;
         self.note(IntakeState::Reading);
         let mut is_noted = false;
+        let mut looked_around = Instant::now();
         loop {
             let batch = tokio::select! {
                 () = self.context.stop.cancelled() => break,
@@ -152,6 +155,13 @@ impl RabbitMqIntake {
                     crash::point("custody.acknowledged");
                 }
                 None => lease.note_idle(&consumer).await?,
+            }
+            if looked_around.elapsed() >= LOOK_AROUND {
+                looked_around = Instant::now();
+                if consumer.has_company().await? {
+                    self.note(IntakeState::Refused(ANOTHER_CONSUMER.to_owned()));
+                    break;
+                }
             }
             if backlog_is_read && !is_noted {
                 // What was found at the start is no news to any alert.

@@ -27,6 +27,7 @@ pub(crate) struct Redrive {
     pub(crate) store: Store,
     pub(crate) sampling: SamplingHandle,
     pub(crate) observer: Observer,
+    pub(crate) board: IntakeBoard,
     metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
 }
@@ -42,12 +43,13 @@ impl Redrive {
         let sampling = sampling::start(&config, Arc::clone(&metrics), &stop, |task| {
             lifecycle.spawn("sampling", task);
         });
+        let board = IntakeBoard::default();
         let context = IntakeContext {
             config,
             store: store.clone(),
             metrics: Arc::clone(&metrics),
             snapshots: sampling.subscribe(),
-            board: IntakeBoard::default(),
+            board: board.clone(),
             stop,
         };
         for (name, task) in dead_letters::tasks(&context) {
@@ -57,6 +59,7 @@ impl Redrive {
             store,
             sampling,
             observer: Observer::new(context),
+            board,
             metrics,
             lifecycle,
         }

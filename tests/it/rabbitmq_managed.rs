@@ -5,6 +5,7 @@ use std::path::Path;
 
 use redrive::brokers::rabbitmq::amqp::AmqpChannel;
 use redrive::config::{Config, QueueConfig, QueueCustody};
+use redrive::dead_letters::IntakeState;
 use redrive::domain::{
     AmqpProperties, ClusterName, Custody, DeadLetterStatus, DeadLetterSummary, Filter, Message,
     QueueName, QueueRole, Timestamp,
@@ -212,4 +213,34 @@ async fn what_was_observed_before_keeps_its_rows_when_the_queue_becomes_managed(
         .filter(|old| rows.iter().any(|row| row.id == old.id));
     assert_eq!(kept.count(), 7);
     assert!(rows.iter().all(|row| row.status == DeadLetterStatus::Open));
+}
+
+#[tokio::test]
+async fn a_managed_queue_is_left_to_another_consumer_that_comes() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    fill(&channel, &dlq(), "m", 2).await;
+    let folder = TempDir::new().unwrap();
+    let redrive = Redrive::start(in_custody(&vhost, QueueCustody::Managed), &folder).await;
+    redrive.await_dead_letters(2).await;
+    let mut consumer = channel.consume(&dlq(), 10).await.unwrap();
+    eventually("the queue is left to the other consumer", async || {
+        let statuses = redrive.board.statuses();
+        let refused = |state: &IntakeState| {
+            matches!(state, IntakeState::Refused(reason) if reason.contains("another consumer"))
+        };
+        statuses.iter().any(|status| refused(&status.state)).then_some(())
+    })
+    .await;
+    fill(&channel, &dlq(), "theirs", 5).await;
+    for number in 0..5 {
+        let delivery = consumer.next(REQUEST_TIMEOUT).await.unwrap().unwrap();
+        assert_eq!(
+            delivery.message.body.as_deref(),
+            Some(format!("theirs{number}").as_bytes())
+        );
+        delivery.acknowledge().await.unwrap();
+    }
+    redrive.stop().await;
 }

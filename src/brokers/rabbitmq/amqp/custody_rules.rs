@@ -105,6 +105,10 @@ fn lifting_command(queue: &QueueSample) -> String {
     )
 }
 
+/// Two consumers would share the messages of a queue.
+pub const ANOTHER_CONSUMER: &str =
+    "another consumer reads this queue; stop it, or set custody = \"observe\"";
+
 /// Why a queue must not be taken into custody, if so. `own_consumers` are ours.
 pub fn managed_refusal(
     queue: &QueueSample,
@@ -115,9 +119,7 @@ pub fn managed_refusal(
         .consumers
         .is_some_and(|consumers| consumers > own_consumers)
     {
-        return Some(
-            "another consumer reads this queue; stop it, or set custody = \"observe\"".to_owned(),
-        );
+        return Some(ANOTHER_CONSUMER.to_owned());
     }
     if matches!(queue.queue_type, QueueType::Stream | QueueType::Other) {
         return Some("only classic and quorum queues can be managed".to_owned());

@@ -128,6 +128,11 @@ impl ManagedConsumer {
         Ok(self.ahead.is_empty() && counted.ready == 0 && counted.consumers == 1)
     }
 
+    /// Whether somebody else consumes from the queue too.
+    pub async fn has_company(&self) -> Result<bool, AmqpError> {
+        Ok(count(&self.connection, &self.queue).await?.consumers > 1)
+    }
+
     /// Gives back what was not acknowledged and ends the connection.
     pub async fn close(self) {
         close(self.connection).await;
