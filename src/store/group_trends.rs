@@ -1,22 +1,23 @@
 //! Which failure groups grow, judged in the background: a page reads it from a small table.
 
+use super::failure_groups::MINUTE_MS;
 use super::{Store, StoreError};
 use crate::domain::{GroupState, Timestamp};
 
-const HOUR_MS: i64 = 60 * 60 * 1000;
+const MINUTES: i64 = 60;
 const HOURS_BEFORE: i64 = 23;
 
 impl Store {
     /// Judges anew which groups grow.
     pub async fn judge_growth(&self, now: Timestamp) -> Result<(), StoreError> {
-        let hour_began = now.as_millis() - HOUR_MS;
+        let hour_began = now.as_millis() / MINUTE_MS - MINUTES;
         let rates: Vec<(String, i64, i64)> = sqlx::query_as(
-            "SELECT d.failure_group, SUM(d.dead_at_ms > ?1), SUM(d.dead_at_ms <= ?1) \
-             FROM dead_letters d JOIN failure_groups g ON g.id = d.failure_group \
-             WHERE d.dead_at_ms > ?2 AND g.first_seen_ms <= ?3 GROUP BY d.failure_group",
+            "SELECT m.failure_group, SUM(m.deaths * (m.minute > ?1)), SUM(m.deaths * (m.minute <= ?1)) \
+             FROM failure_group_minutes m JOIN failure_groups g ON g.id = m.failure_group \
+             WHERE m.minute > ?2 AND g.first_seen_ms <= ?3 GROUP BY m.failure_group",
         )
         .bind(hour_began)
-        .bind(hour_began - HOURS_BEFORE * HOUR_MS)
+        .bind(hour_began - HOURS_BEFORE * MINUTES)
         .bind(now.minus(GroupState::NEWS_FOR).as_millis())
         .fetch_all(&self.reader)
         .await?;
