@@ -1,10 +1,9 @@
 //! Intake from Kafka against bare inserts: `intake_ratio`, `searchable_ratio`, `intake_rss_bytes`.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use redrive::brokers::kafka::KafkaAdmin;
 use redrive::config::KafkaConfig;
 use redrive::domain::TopicName;
-use uuid::Uuid;
 
 use crate::figure::{self, Goal};
 use crate::peer::{self, Search};
@@ -15,9 +14,9 @@ const RECORDS: u64 = 200_000;
 const PARTITIONS: i32 = 4;
 
 pub(crate) fn run() -> Result<()> {
-    let records = records()?;
+    let records = site::number("REDRIVE_BENCH_RECORDS", RECORDS)?;
     let database = site::fresh_database("intake.db")?;
-    let topic = TopicName::new(format!("bench-{}.dlq", Uuid::new_v4().simple()));
+    let topic = TopicName::new(site::unique_topic());
     let report = with_topic(&site::kafka()?, &topic, records, || {
         take_in::measure(&site::store_url(&database), topic.as_str(), records)
     })?;
@@ -39,15 +38,6 @@ pub(crate) fn run() -> Result<()> {
     let resident = report.peak_resident_bytes as f64;
     figure::print("intake_rss_bytes", resident, "bytes", Goal::Below(250e6));
     Ok(())
-}
-
-fn records() -> Result<u64> {
-    match std::env::var("REDRIVE_BENCH_RECORDS") {
-        Ok(number) => number
-            .parse()
-            .with_context(|| format!("REDRIVE_BENCH_RECORDS is {number:?}, not a number")),
-        Err(_) => Ok(RECORDS),
-    }
 }
 
 /// Runs `measure` while the topic holds the records, and removes it whatever comes of it.

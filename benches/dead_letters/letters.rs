@@ -15,11 +15,13 @@ use redrive::config::KafkaConfig;
 use redrive::domain::{Timestamp, TopicName, conventions};
 use uuid::Uuid;
 
+/// Changes with what is generated, so that a store of other letters is not taken for one of these.
+pub(crate) const VERSION: u32 = 1;
 /// Of a hundred: a failure that has most of the letters.
 const TIMEOUTS_PERCENT: u64 = 60;
 /// One in so many carries [`RARE_WORD`].
 const RARE_EVERY: u64 = 100_000;
-const RARE_WORD: &str = "quokka";
+pub(crate) const RARE_WORD: &str = "quokka";
 const CUSTOMERS: u64 = 20_000;
 const TENANTS: u64 = 50;
 /// 2026-11-01.
@@ -41,17 +43,15 @@ struct Failure {
 
 /// The letter with that number.
 pub(crate) fn letter(number: u64) -> Letter {
-    let mut random = Rng::with_seed(number);
     let order = format!("ord-{number}");
-    let body = body(&order, number, &mut random);
+    let body = body(&order, number);
     let failure = failure(number);
-    let mut uuid = || Uuid::from_u128(random.u128(..)).to_string();
     let died = FIRST_DEATH_MS + i64::try_from(number).unwrap_or(0) * 1000;
     let at = Timestamp(died);
     let headers = vec![
-        (conventions::EVENT_ID, uuid()),
+        (conventions::EVENT_ID, event_id(number)),
         (conventions::EVENT_TYPE, "OrderCreated".to_owned()),
-        (conventions::CORRELATION_ID, uuid()),
+        (conventions::CORRELATION_ID, uuid(number, 1)),
         ("tenant", format!("tenant-{}", number % TENANTS)),
         (conventions::ERROR_CLASS, failure.class.to_owned()),
         (conventions::ERROR_MESSAGE, failure.message.clone()),
@@ -76,7 +76,23 @@ pub(crate) fn letter(number: u64) -> Letter {
     }
 }
 
-fn body(order: &str, number: u64, random: &mut Rng) -> Bytes {
+/// The event ID of the letter with that number.
+pub(crate) fn event_id(number: u64) -> String {
+    uuid(number, 0)
+}
+
+/// The customer of the letter with that number.
+pub(crate) fn customer(number: u64) -> String {
+    format!("cus-{}", Rng::with_seed(number).u64(0..CUSTOMERS))
+}
+
+fn uuid(number: u64, which: u64) -> String {
+    let seed = number.wrapping_mul(2).wrapping_add(which);
+    Uuid::from_u128(Rng::with_seed(!seed).u128(..)).to_string()
+}
+
+fn body(order: &str, number: u64) -> Bytes {
+    let mut random = Rng::with_seed(number.wrapping_add(7));
     let note = if number % RARE_EVERY == RARE_EVERY / 2 {
         RARE_WORD
     } else {
@@ -93,7 +109,7 @@ fn body(order: &str, number: u64, random: &mut Rng) -> Bytes {
         .collect();
     let body = serde_json::json!({
         "orderId": order,
-        "customerId": format!("cus-{}", random.u64(0..CUSTOMERS)),
+        "customerId": customer(number),
         "version": 1,
         "items": items,
         "totalAmount": f64::from(random.u32(100..99999)) / 100.0,

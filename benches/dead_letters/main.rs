@@ -12,6 +12,7 @@ mod letters;
 mod peer;
 mod prepared;
 mod process;
+mod search;
 mod site;
 mod take_in;
 
@@ -21,7 +22,7 @@ use anyhow::{Result, bail};
 type Group = (&'static str, fn() -> Result<()>);
 
 /// The groups in the order in which they run.
-const GROUPS: &[Group] = &[("intake", intake::run)];
+const GROUPS: &[Group] = &[("intake", intake::run), ("search", search::run)];
 
 fn main() -> Result<()> {
     rustls::crypto::ring::default_provider()

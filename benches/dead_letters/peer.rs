@@ -17,11 +17,12 @@ use crate::site;
 const ROWS_A_TRANSACTION: u32 = 1_000;
 
 /// As `Store::open` sets them for the connection that writes.
-const PRAGMAS: [&str; 4] = [
+const PRAGMAS: [&str; 5] = [
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA cache_size = -2000",
+    "PRAGMA cache_size = -32000",
+    "PRAGMA wal_autocheckpoint = 8000",
 ];
 
 /// Whether the peer fills the full-text index as well.

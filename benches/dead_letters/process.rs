@@ -4,7 +4,12 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-/// The most memory that a process ever held; `self` names this one.
+/// Resident memory of a process now; `self` names this one.
+pub(crate) fn resident_bytes(process: &str) -> Result<u64> {
+    memory(process, "VmRSS:")
+}
+
+/// The most that it was ever resident.
 pub(crate) fn peak_resident_bytes(process: &str) -> Result<u64> {
     memory(process, "VmHWM:")
 }

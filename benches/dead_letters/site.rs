@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use redrive::config::KafkaConfig;
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 /// The shared Kafka.
 pub(crate) fn kafka() -> Result<KafkaConfig> {
@@ -16,6 +17,21 @@ pub(crate) fn kafka() -> Result<KafkaConfig> {
         bootstrap_servers: vec![server],
         ..KafkaConfig::default()
     })
+}
+
+/// A number that an environment variable may replace.
+pub(crate) fn number(variable: &str, usual: u64) -> Result<u64> {
+    match std::env::var(variable) {
+        Ok(text) => text
+            .parse()
+            .with_context(|| format!("{variable} is {text:?}, not a number")),
+        Err(_) => Ok(usual),
+    }
+}
+
+/// The name of a DLQ topic that nobody else uses.
+pub(crate) fn unique_topic() -> String {
+    format!("bench-{}.dlq", Uuid::new_v4().simple())
 }
 
 /// The folder of everything that the bench writes.

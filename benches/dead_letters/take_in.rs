@@ -68,6 +68,10 @@ async fn take_in(url: &str, topic: &str, count: i64) -> Result<Report> {
     })
     .await?;
     let stored = started.elapsed();
+    wait("everything is searchable", async || {
+        Ok(store.search_backlog().await? == 0)
+    })
+    .await?;
     let report = Report {
         stored_seconds: stored.as_secs_f64(),
         searchable_seconds: started.elapsed().as_secs_f64(),

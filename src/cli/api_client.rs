@@ -47,13 +47,50 @@ impl ApiArgs {
         self.answer(request.json(body)).await
     }
 
+    /// A long answer, for the caller to read piece by piece; a refusal is an error.
+    pub(super) async fn download(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<reqwest::Response> {
+        let request = reqwest::Client::new().get(self.address(path, query)?);
+        let response = self.send(request).await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(self.read(response).await.err().unwrap_or_else(|| {
+            anyhow::anyhow!("{} refused the request without a reason", self.url)
+        }))
+    }
+
+    /// Posts lines of JSON.
+    pub(super) async fn post_lines(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+        lines: Vec<u8>,
+    ) -> anyhow::Result<Value> {
+        let request = reqwest::Client::new()
+            .post(self.address(path, query)?)
+            .header("content-type", "application/x-ndjson");
+        self.answer(request.body(lines)).await
+    }
+
     async fn answer(&self, request: reqwest::RequestBuilder) -> anyhow::Result<Value> {
-        let response = request.send().await.with_context(|| {
+        let response = self.send(request).await?;
+        self.read(response).await
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        request.send().await.with_context(|| {
             format!(
                 "no answer from {}; is `redrive serve` running there? --url or REDRIVE_URL says where",
                 self.url
             )
-        })?;
+        })
+    }
+
+    async fn read(&self, response: reqwest::Response) -> anyhow::Result<Value> {
         let status = response.status();
         let answer: Value = response
             .json()

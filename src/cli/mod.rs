@@ -30,7 +30,7 @@ enum Command {
     Serve(ConfigArgs),
     /// Connect to every broker and say what Redrive can and cannot do there.
     Check(ConfigArgs),
-    /// List, show and replay dead letters through a running Redrive.
+    /// List, show, edit, replay, discard, export and import dead letters through a running Redrive.
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Look at the audit without the service.
     Audit {

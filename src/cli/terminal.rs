@@ -1,6 +1,7 @@
 //! What goes to a terminal: nothing that a broker says may act there, and tables fit the line.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use crate::web::escape::is_invisible;
 
@@ -47,6 +48,16 @@ pub(super) fn width() -> usize {
         .and_then(|columns| columns.parse().ok())
         .filter(|columns| *columns >= 40)
         .unwrap_or(120)
+}
+
+/// Asks at the terminal; anything but `y` or `yes` is a no.
+#[expect(clippy::print_stdout, reason = "it asks at the terminal")]
+pub(super) fn confirmed(question: &str) -> anyhow::Result<bool> {
+    print!("{question} [y/N] ");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 #[cfg(test)]

@@ -31,5 +31,6 @@ async fn publish_once(context: &IntakeContext) -> Result<(), crate::store::Store
     context
         .metrics
         .set_store_size(context.store.size_bytes().await?);
+    context.store.forget_old_minutes(now).await?;
     Ok(())
 }

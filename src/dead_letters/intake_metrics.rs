@@ -3,7 +3,12 @@ use crate::metrics::Metrics;
 use crate::store::Indexed;
 
 /// Counts what a batch brought. `indexed` may be shorter: certain redeliveries are not stored again.
-pub(super) fn count(metrics: &Metrics, batch: &[NewDeadLetter], indexed: &[Indexed]) {
+pub(super) fn count<'a>(
+    metrics: &Metrics,
+    batch: impl IntoIterator<Item = &'a NewDeadLetter>,
+    indexed: &[Indexed],
+) {
+    let batch: Vec<&NewDeadLetter> = batch.into_iter().collect();
     for entry in indexed {
         let Some(letter) = batch.get(entry.batch_index) else {
             continue;

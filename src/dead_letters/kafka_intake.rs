@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use tokio::task::{JoinError, JoinHandle};
+
 use super::discovery::DlqTopics;
 use super::intake_status::IntakeState;
 use super::kafka_plan::{Freshness, StartingPoint, starting_point};
@@ -10,14 +12,14 @@ use super::{IntakeContext, intake_metrics};
 use crate::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaError, KafkaRecord};
 use crate::config::KafkaConfig;
 use crate::domain::{
-    BrokerHealth, Custody, NewDeadLetter, Offset, Partition, Position, Snapshot, System, Timestamp,
-    TopicName, TopicStatus,
+    BrokerHealth, Custody, Offset, Partition, Position, Snapshot, System, Timestamp, TopicName,
+    TopicStatus,
 };
-use crate::store::{Gap, KafkaCursor, StoreError};
+use crate::store::{Gap, Indexed, KafkaCursor, PreparedBatch, StoreError};
 
 /// Records of one transaction: large enough that the sync to disk is shared, small enough that no
 /// writer waits long.
-const BATCH_RECORDS: usize = 500;
+const BATCH_RECORDS: usize = 1_000;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
@@ -48,10 +50,15 @@ pub(super) async fn run(context: IntakeContext, config: KafkaConfig) {
             config: config.clone(),
             topics: topics.clone(),
             cursors: HashMap::new(),
+            read: HashMap::new(),
+            writing: None,
             backlog: HashMap::new(),
             started_at: Timestamp::now(),
         };
-        if let Err(error) = intake.read_until_stopped().await {
+        let ended = intake.read_until_stopped().await;
+        // Whoever starts anew reads the cursors that this write may still move.
+        let written = intake.finish_write().await;
+        if let Err(error) = ended.and(written) {
             let error = crate::error_chain(&error);
             tracing::warn!(cluster = %config.name, error, "reading the DLQ topics failed; trying again");
             context
@@ -67,15 +74,39 @@ pub(super) async fn run(context: IntakeContext, config: KafkaConfig) {
 
 type PartitionKey = (TopicName, Partition);
 
+/// A record, and what became of the search for its original.
+type FoundRecord = (Found, Option<Fetched>);
+
 struct KafkaIntake {
     context: IntakeContext,
     config: KafkaConfig,
     topics: DlqTopics,
-    /// What is read now, with the next offset of each partition.
+    /// What is read now, with the next offset of each partition that is not stored yet.
     cursors: HashMap<PartitionKey, KafkaCursor>,
+    /// The next offsets that are not read yet; a batch of records may lie between the two.
+    read: HashMap<PartitionKey, Offset>,
+    /// The batch that is being stored while the next one is read and decoded.
+    writing: Option<Write>,
     /// Topics whose first backlog is not read yet, with the end that has to be reached.
     backlog: HashMap<TopicName, HashMap<Partition, Offset>>,
     started_at: Timestamp,
+}
+
+/// A batch on its way to the disk, and the cursors that it moves.
+struct Write {
+    task: JoinHandle<Result<Written, StoreError>>,
+    moved: HashMap<PartitionKey, KafkaCursor>,
+}
+
+struct Written {
+    batch: PreparedBatch,
+    indexed: Vec<Indexed>,
+    took: Duration,
+}
+
+/// A panic of another task is one of this task.
+fn joined<T>(result: Result<T, JoinError>) -> T {
+    result.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
 }
 
 fn key_of(cursor: &KafkaCursor) -> PartitionKey {
@@ -101,6 +132,9 @@ impl KafkaIntake {
                 batch = consumer.next_batch(BATCH_RECORDS, BATCH_WAIT), if !self.cursors.is_empty() => {
                     self.index(batch?).await?;
                 }
+                result = written(&mut self.writing), if self.writing.is_some() => {
+                    self.note_written(result)?;
+                }
             }
         }
     }
@@ -122,6 +156,7 @@ impl KafkaIntake {
         };
         let wanted: Vec<TopicStatus> = self.topics.of(detail).cloned().collect();
         if !self.reads_exactly(&wanted) {
+            self.finish_write().await?;
             let stored = self.context.store.kafka_cursors(&self.config.name).await?;
             let stored = stored
                 .into_iter()
@@ -214,6 +249,8 @@ impl KafkaIntake {
             .into_iter()
             .map(|cursor| (key_of(&cursor), cursor))
             .collect();
+        let next = |(key, cursor): (&PartitionKey, &KafkaCursor)| (key.clone(), cursor.next_offset);
+        self.read = self.cursors.iter().map(next).collect();
         consumer.assign(&self.assignment())?;
         self.publish_backlogs_read();
         Ok(())
@@ -272,55 +309,70 @@ impl KafkaIntake {
         });
     }
 
+    /// Decodes a batch while the one before is written, then has it written.
     async fn index(&mut self, records: Vec<KafkaRecord>) -> Result<(), IntakeError> {
-        let now = Timestamp::now();
-        let mut batch = Vec::with_capacity(records.len());
-        let mut moved: HashMap<PartitionKey, KafkaCursor> = HashMap::new();
-        let mut originals = fetch_originals(&self.config, &records).await;
-        for (index, record) in records.into_iter().enumerate() {
-            let key = (record.topic.clone(), record.partition);
-            let Some(cursor) = self.cursors.get(&key) else {
-                continue;
-            };
-            // A record that was fetched before the assignment changed was indexed already.
-            if record.offset < cursor.next_offset {
-                continue;
-            }
-            let mut cursor = cursor.clone();
-            cursor.next_offset = Offset(record.offset.0.saturating_add(1));
-            batch.push(self.letter(record, originals.remove(&index), &cursor, now));
-            moved.insert(key, cursor);
-        }
-        if batch.is_empty() {
+        let originals = fetch_originals(&self.config, &records).await;
+        let (found, moved) = self.new_records(records, originals);
+        if found.is_empty() {
             return Ok(());
         }
+        let now = Timestamp::now();
+        let body_limit = self.context.config.dead_letters.body_limit_bytes;
+        let decode = move || {
+            let decode =
+                |(found, original)| dead_letter_or_pointer(found, original, body_limit, now);
+            PreparedBatch::new(found.into_iter().map(decode).collect())
+        };
+        let batch = joined(tokio::task::spawn_blocking(decode).await)?;
+        self.finish_write().await?;
         let cursors: Vec<KafkaCursor> = moved.values().cloned().collect();
-        let cluster = &self.config.name;
-        let started = Instant::now();
-        let indexed = self
-            .context
-            .store
-            .index_kafka_batch(cluster, &batch, &cursors, &[], now)
-            .await?;
-        let metrics = &self.context.metrics;
-        metrics.store_batch_written(batch.len(), started.elapsed());
-        intake_metrics::count(&self.context.metrics, &batch, &indexed);
-        self.context
-            .board
-            .add_indexed(cluster, SOURCE, indexed.len());
-        self.cursors.extend(moved);
-        self.publish_backlogs_read();
+        let (store, cluster) = (self.context.store.clone(), self.config.name.clone());
+        let task = tokio::spawn(async move {
+            let started = Instant::now();
+            let indexed = store.index_prepared(&cluster, &batch, &cursors, &[], now);
+            let indexed = indexed.await?;
+            Ok(Written {
+                batch,
+                indexed,
+                took: started.elapsed(),
+            })
+        });
+        self.writing = Some(Write { task, moved });
         Ok(())
     }
 
-    fn letter(
-        &self,
-        record: KafkaRecord,
-        fetched: Option<Fetched>,
-        cursor: &KafkaCursor,
-        now: Timestamp,
-    ) -> NewDeadLetter {
-        let found = Found {
+    /// Records that were not read before, each with its original if it is a pointer, and how far they move
+    /// the cursors.
+    fn new_records(
+        &mut self,
+        records: Vec<KafkaRecord>,
+        mut originals: HashMap<usize, Fetched>,
+    ) -> (Vec<FoundRecord>, HashMap<PartitionKey, KafkaCursor>) {
+        let mut found = Vec::with_capacity(records.len());
+        let mut moved: HashMap<PartitionKey, KafkaCursor> = HashMap::new();
+        for (index, record) in records.into_iter().enumerate() {
+            let key = (record.topic.clone(), record.partition);
+            let (Some(cursor), Some(next)) = (self.cursors.get(&key), self.read.get_mut(&key))
+            else {
+                continue;
+            };
+            // A record that was fetched before the assignment changed was indexed already.
+            if record.offset < *next {
+                continue;
+            }
+            *next = Offset(record.offset.0.saturating_add(1));
+            let cursor = KafkaCursor {
+                next_offset: *next,
+                ..cursor.clone()
+            };
+            found.push((self.found(record, &cursor), originals.remove(&index)));
+            moved.insert(key, cursor);
+        }
+        (found, moved)
+    }
+
+    fn found(&self, record: KafkaRecord, cursor: &KafkaCursor) -> Found {
+        Found {
             cluster: self.config.name.clone(),
             position: Position::Kafka {
                 topic: record.topic,
@@ -332,12 +384,38 @@ impl KafkaIntake {
             arrived_at: record.timestamp,
             custody: Custody::Broker,
             redelivered: false,
-        };
-        dead_letter_or_pointer(
-            found,
-            fetched,
-            self.context.config.dead_letters.body_limit_bytes,
-            now,
-        )
+        }
+    }
+
+    async fn finish_write(&mut self) -> Result<(), IntakeError> {
+        if self.writing.is_none() {
+            return Ok(());
+        }
+        let result = written(&mut self.writing).await;
+        self.note_written(result)
+    }
+
+    /// What was being written is on disk, or all of it is read again.
+    fn note_written(&mut self, result: Result<Written, StoreError>) -> Result<(), IntakeError> {
+        let moved = self.writing.take().map(|write| write.moved);
+        let written = result?;
+        let metrics = &self.context.metrics;
+        metrics.store_batch_written(written.batch.len(), written.took);
+        intake_metrics::count(metrics, written.batch.letters(), &written.indexed);
+        let count = written.indexed.len();
+        self.context
+            .board
+            .add_indexed(&self.config.name, SOURCE, count);
+        self.cursors.extend(moved.unwrap_or_default());
+        self.publish_backlogs_read();
+        Ok(())
+    }
+}
+
+/// The result of the write; what is not being written is never finished. May be dropped and asked again.
+async fn written(writing: &mut Option<Write>) -> Result<Written, StoreError> {
+    match writing {
+        Some(write) => joined((&mut write.task).await),
+        None => std::future::pending().await,
     }
 }

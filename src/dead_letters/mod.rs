@@ -15,6 +15,7 @@ mod depth;
 mod discovery;
 mod give_back;
 mod identity;
+mod import;
 mod intake_metrics;
 mod intake_status;
 mod kafka_intake;
@@ -35,6 +36,7 @@ use tokio::sync::watch;
 
 pub use bulk_actions::BulkActions;
 pub use give_back::{MOST_RETURNS, ReturnReport};
+pub use import::from_export;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
 pub use observe::{LookError, LookResult, Observer};
 pub use repairs::{LONGEST_PROGRAM, RepairError, Repairs, Sample, Trial};
@@ -59,10 +61,17 @@ pub struct IntakeContext {
 
 /// The intake tasks of all clusters, for the caller to spawn: a name for the log and the task.
 pub fn tasks(context: &IntakeContext) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
-    let mut tasks: Vec<(&'static str, BoxFuture<'static, ()>)> = vec![(
-        "dead letter depth",
-        Box::pin(depth::publish_depths(context.clone())),
-    )];
+    let search = context.store.clone();
+    let mut tasks: Vec<(&'static str, BoxFuture<'static, ()>)> = vec![
+        (
+            "dead letter depth",
+            Box::pin(depth::publish_depths(context.clone())),
+        ),
+        (
+            "search index",
+            Box::pin(search.follow_search_index(context.stop.clone())),
+        ),
+    ];
     for kafka in &context.config.kafka {
         let task = kafka_intake::run(context.clone(), kafka.clone());
         tasks.push(("kafka dead letter intake", Box::pin(task)));

@@ -64,7 +64,7 @@ impl Store {
             known.fetch_one(&self.reader).await?
         } else {
             let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (SELECT 1 FROM ");
-            filter_sql::push_source(&mut query, filter, now);
+            filter_sql::push_counted(&mut query, filter, now);
             query
                 .push(" LIMIT ")
                 .push_bind(i64::try_from(COUNTED).unwrap_or(i64::MAX) + 1)

@@ -1,7 +1,8 @@
 use thiserror::Error;
 
 use crate::domain::{
-    BulkActionId, DeadLetterId, IllegalTransition, RepairId, ReplayId, ReplayJobId, RevisionNumber,
+    BulkActionId, DeadLetterId, FilterName, IllegalTransition, RepairId, ReplayId, ReplayJobId,
+    RevisionNumber,
 };
 
 /// Why the store refused or failed. Nothing of a failed call was written.
@@ -54,6 +55,10 @@ pub enum StoreError {
     },
     #[error(transparent)]
     IllegalTransition(#[from] IllegalTransition),
+    #[error("there is no saved filter {:?}", .0.as_str())]
+    NoSuchSavedFilter(FilterName),
+    #[error("there are {0} saved filters already; remove one first")]
+    TooManySavedFilters(i64),
     #[error("the cursor {0:?} is none that a page of this list gave out")]
     BadCursor(String),
 }

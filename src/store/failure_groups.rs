@@ -29,6 +29,10 @@ pub struct NewestMember {
     pub source: Option<String>,
 }
 
+pub(super) const MINUTE_MS: i64 = 60_000;
+/// What sparklines show is kept: a day, and an hour to spare.
+pub(super) const SPARKLINE_MS: i64 = 25 * 60 * MINUTE_MS;
+
 const COLUMNS: &str = "g.id, g.title, g.explanation, g.first_seen_ms, g.last_seen_ms, \
      g.regressed_ms, g.total, g.open, d.id AS newest_id, d.system, d.cluster, d.dlq, d.source";
 
@@ -47,10 +51,15 @@ impl Store {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
             "SELECT {COLUMNS} FROM failure_groups g {NEWEST} WHERE TRUE"
         ));
-        if !filter.is_empty() {
+        if filter_sql::asks_index(filter) {
             query.push(" AND g.id IN (SELECT failure_group FROM ");
             filter_sql::push_source(&mut query, filter, now);
             query.push(")");
+        } else if !filter.is_empty() {
+            // Ends with the first member that matches, of a group that is shown anyway.
+            query.push(" AND EXISTS (SELECT 1 FROM ");
+            filter_sql::push_source(&mut query, filter, now);
+            query.push(" AND dead_letters.failure_group = g.id)");
         }
         let offset = page.key()?.unwrap_or(0).max(0);
         query
@@ -77,7 +86,8 @@ impl Store {
         Ok(row.map(FailureGroup::from))
     }
 
-    /// Dead letters of a group by time, for its sparkline: counts of `buckets` equal spans.
+    /// Dead letters of a group by time, for its sparkline: counts of `buckets` equal spans, to the minute, of
+    /// the last day at most.
     pub async fn failure_group_arrivals(
         &self,
         id: &FailureGroupId,
@@ -86,14 +96,16 @@ impl Store {
     ) -> Result<Vec<u64>, StoreError> {
         let span = (to.as_millis() - from.as_millis()).max(1);
         let rows: Vec<(i64, i64)> = sqlx::query_as(
-            "SELECT (dead_at_ms - ?1) * ?2 / ?3 AS bucket, COUNT(*) FROM dead_letters \
-             WHERE failure_group = ?4 AND dead_at_ms >= ?1 AND dead_at_ms < ?5 GROUP BY bucket",
+            "SELECT MAX(minute * ?6 - ?1, 0) * ?2 / ?3 AS bucket, SUM(deaths) \
+             FROM failure_group_minutes \
+             WHERE failure_group = ?4 AND minute >= ?1 / ?6 AND minute * ?6 < ?5 GROUP BY bucket",
         )
         .bind(from.as_millis())
         .bind(i64::from(buckets))
         .bind(span)
         .bind(id.as_str())
         .bind(to.as_millis())
+        .bind(MINUTE_MS)
         .fetch_all(&self.reader)
         .await?;
         let mut counts = vec![0; buckets as usize];
@@ -106,6 +118,15 @@ impl Store {
             }
         }
         Ok(counts)
+    }
+
+    /// Forgets the minutes that no sparkline shows any more.
+    pub async fn forget_old_minutes(&self, now: Timestamp) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM failure_group_minutes WHERE minute < ?")
+            .bind((now.as_millis() - SPARKLINE_MS) / MINUTE_MS)
+            .execute(&self.writer)
+            .await?;
+        Ok(())
     }
 }
 

@@ -29,6 +29,25 @@ pub(super) fn push_source(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now
     push_columns(query, filter, now);
 }
 
+/// `FROM`'s tables and the condition for those who only count: the rows stay unread where the index alone knows.
+pub(super) fn push_counted(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
+    let indexed = |term: &FilterTerm| search_terms::is_indexed(term.field);
+    match search_terms::query(filter.terms()) {
+        Some(words) if filter.terms().iter().all(indexed) => {
+            query
+                .push("search_index WHERE search_index MATCH ")
+                .push_bind(words);
+        }
+        _ => push_source(query, filter, now),
+    }
+}
+
+/// Whether the index answers a part of it, which may be behind the rows.
+pub(super) fn asks_index(filter: &Filter) -> bool {
+    let leads = |term: &FilterTerm| search_terms::is_indexed(term.field);
+    filter.terms().iter().any(leads)
+}
+
 /// The condition alone, where `FROM` is written already and need not be led by the index.
 pub(super) fn push(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
     query.push("TRUE");
@@ -55,8 +74,7 @@ fn push_columns(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestam
 
 /// The column by which a selection is ordered and continued.
 pub(super) fn id_column(filter: &Filter) -> &'static str {
-    let leads = |term: &FilterTerm| search_terms::is_indexed(term.field);
-    if filter.terms().iter().any(leads) {
+    if asks_index(filter) {
         "search_index.rowid"
     } else {
         "dead_letters.id"

@@ -1,9 +1,14 @@
-//! The rows of one dead letter: its group, its list row, its body, its share of the totals.
+//! The rows of a batch of dead letters: list rows, bodies, what they change beside (`arrivals`), and search.
+//! Many rows are one statement: what a statement costs beyond its rows is a round trip to the thread of the
+//! connection.
 
-use sqlx::{Sqlite, Transaction};
+use sqlx::query_builder::Separated;
+use sqlx::{QueryBuilder, Sqlite, Transaction};
 
+use super::arrivals::Arrivals;
 use super::dead_letters::attempts_kind_name;
-use super::{Indexed, StoreError, message_rows, search_index};
+use super::prepared::{PreparedBatch, PreparedLetter};
+use super::{Indexed, StoreError, search_index};
 use crate::domain::{
     ConsumerGroup, DeadLetterId, DeadLetterStatus, NewDeadLetter, Position, ReplayEvent, Timestamp,
 };
@@ -11,110 +16,146 @@ use crate::domain::{
 /// Longer failure messages are cut in the lists; the whole one stays in `decoded` and the headers.
 const LISTED_MESSAGE_CHARACTERS: usize = 400;
 
+/// Rows of one statement: few numbers, so that few statements are prepared, each once.
+const ROWS_A_STATEMENT: [usize; 3] = [64, 8, 1];
+
+/// Stores a batch and answers what became of each.
 pub(super) async fn insert_all(
     transaction: &mut Transaction<'_, Sqlite>,
-    batch: &[NewDeadLetter],
+    batch: &PreparedBatch,
     now: Timestamp,
 ) -> Result<Vec<Indexed>, StoreError> {
-    let mut indexed = Vec::with_capacity(batch.len());
-    for (batch_index, letter) in batch.iter().enumerate() {
-        let group_is_new_or_regressed = touch_group(transaction, letter, now).await?;
-        let id = insert_row(transaction, letter, now).await?;
-        insert_body(transaction, id, letter).await?;
-        search_index::add(transaction, id, letter).await?;
-        count_total(transaction, letter).await?;
-        link_replay(transaction, id, letter, now).await?;
-        indexed.push(Indexed {
-            id,
-            batch_index,
-            group: letter.classification.group.clone(),
-            group_is_new_or_regressed,
-            died_from_replay: letter.replay_id,
-        });
+    if batch.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(indexed)
+    let (arrivals, news) = Arrivals::of(transaction, batch.letters(), now).await?;
+    arrivals.write(transaction, now).await?;
+    let ids = (next_id(transaction).await?..).map(DeadLetterId);
+    let rows = ids.zip(&batch.entries).map(|(id, entry)| Row { id, entry });
+    let rows: Vec<Row<'_>> = rows.collect();
+    for chunk in chunks(&rows) {
+        insert_rows(transaction, chunk, now).await?;
+        insert_bodies(transaction, chunk).await?;
+    }
+    let documents = rows
+        .iter()
+        .map(|row| (row.id, row.entry.document.as_deref()));
+    search_index::add_new(transaction, &documents.collect::<Vec<_>>()).await?;
+    for row in &rows {
+        link_replay(transaction, row.id, &row.entry.letter, now).await?;
+    }
+    let stored = rows.iter().zip(news).enumerate();
+    Ok(stored
+        .map(|(batch_index, (row, is_news))| Indexed {
+            id: row.id,
+            batch_index,
+            group: row.entry.letter.classification.group.clone(),
+            group_is_new_or_regressed: is_news,
+            died_from_replay: row.entry.letter.replay_id,
+        })
+        .collect())
 }
 
-/// Creates or refreshes the failure group and says whether it is new or regressed.
-async fn touch_group(
-    transaction: &mut Transaction<'_, Sqlite>,
-    letter: &NewDeadLetter,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let classification = &letter.classification;
-    let known: Option<(i64, i64)> =
-        sqlx::query_as("SELECT total, open + replaying FROM failure_groups WHERE id = ?")
-            .bind(classification.group.as_str())
-            .fetch_optional(&mut **transaction)
-            .await?;
-    let regressed = matches!(known, Some((total, 0)) if total > 0) && letter.replay_id.is_none();
-    sqlx::query(
-        "INSERT INTO failure_groups (id, title, explanation, first_seen_ms, last_seen_ms) \
-         VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT (id) DO UPDATE SET \
-         last_seen_ms = MAX(last_seen_ms, ?4), \
-         regressed_ms = CASE WHEN ?5 THEN ?6 ELSE regressed_ms END",
-    )
-    .bind(classification.group.as_str())
-    .bind(&classification.title)
-    .bind(&classification.explanation)
-    .bind(letter.dead_at.as_millis())
-    .bind(regressed)
-    .bind(now.as_millis())
-    .execute(&mut **transaction)
-    .await?;
-    Ok(known.is_none() || regressed)
+/// One dead letter with the ID that it gets.
+struct Row<'a> {
+    id: DeadLetterId,
+    entry: &'a PreparedLetter,
 }
 
-async fn insert_row(
+/// The ID after the last one that was ever given.
+async fn next_id(transaction: &mut Transaction<'_, Sqlite>) -> Result<i64, StoreError> {
+    let next = sqlx::query_scalar(
+        "SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'dead_letters'), 0) + 1",
+    );
+    Ok(next.fetch_one(&mut **transaction).await?)
+}
+
+/// Cuts rows into statements.
+fn chunks<T>(mut rows: &[T]) -> Vec<&[T]> {
+    let mut chunks = Vec::new();
+    for size in ROWS_A_STATEMENT {
+        while let Some((chunk, rest)) = rows.split_at_checked(size) {
+            chunks.push(chunk);
+            rows = rest;
+        }
+    }
+    chunks
+}
+
+async fn insert_rows(
     transaction: &mut Transaction<'_, Sqlite>,
-    letter: &NewDeadLetter,
+    rows: &[Row<'_>],
     now: Timestamp,
-) -> Result<DeadLetterId, StoreError> {
+) -> Result<(), StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO dead_letters (id, system, cluster, vhost, dlq, topic_id, partition, \
+         log_offset, fingerprint, status, custody, dead_at_ms, indexed_at_ms, reason, source, \
+         consumer, failure_class, failure_message, event_id, event_type, correlation_id, \
+         causation_id, aggregate_id, failure_group, size, attempts, attempts_kind, \
+         died_from_replay) ",
+    );
+    query.push_values(rows, |mut values, row| push_row(&mut values, row, now));
+    query.build().execute(&mut **transaction).await?;
+    Ok(())
+}
+
+fn push_row(values: &mut Separated<'_, Sqlite, &'static str>, row: &Row<'_>, now: Timestamp) {
+    let letter = &row.entry.letter;
     let keys = PositionKeys::of(&letter.position);
     let decoded = &letter.decoded;
-    let listed_message = decoded.failure.message.as_deref().map(cut_for_lists);
-    let source = decoded.origin.destination.as_deref();
-    let result = sqlx::query(
-        "INSERT INTO dead_letters (system, cluster, vhost, dlq, topic_id, partition, log_offset, \
-         fingerprint, status, custody, dead_at_ms, indexed_at_ms, reason, source, consumer, \
-         failure_class, failure_message, event_id, event_type, correlation_id, causation_id, \
-         aggregate_id, failure_group, size, attempts, attempts_kind, died_from_replay) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'open', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, \
-         ?)",
-    )
-    .bind(letter.position.system().as_str())
-    .bind(letter.cluster.as_str())
-    .bind(keys.vhost)
-    .bind(letter.position.dlq())
-    .bind(keys.topic_id)
-    .bind(keys.partition)
-    .bind(keys.offset)
-    .bind(keys.fingerprint)
-    .bind(letter.custody.as_str())
-    .bind(letter.dead_at.as_millis())
-    .bind(now.as_millis())
-    .bind(decoded.reason.as_str())
-    .bind(source)
-    .bind(decoded.origin.consumer.as_ref().map(ConsumerGroup::as_str))
-    .bind(decoded.failure.class.as_deref())
-    .bind(listed_message)
-    .bind(letter.event.event_id.as_deref())
-    .bind(letter.event.event_type.as_deref())
-    .bind(letter.event.correlation_id.as_deref())
-    .bind(letter.event.causation_id.as_deref())
-    .bind(letter.event.aggregate_id.as_deref())
-    .bind(letter.classification.group.as_str())
-    .bind(i64::try_from(letter.message.size()).unwrap_or(i64::MAX))
-    .bind(
-        decoded
-            .attempts
-            .map(|(count, _)| i64::try_from(count).unwrap_or(i64::MAX)),
-    )
-    .bind(decoded.attempts.map(|(_, kind)| attempts_kind_name(kind)))
-    .bind(letter.replay_id.map(|id| id.to_string()))
-    .execute(&mut **transaction)
-    .await?;
-    Ok(DeadLetterId(result.last_insert_rowid()))
+    let attempts = |count| i64::try_from(count).unwrap_or(i64::MAX);
+    values
+        .push_bind(row.id.0)
+        .push_bind(letter.position.system().as_str())
+        .push_bind(letter.cluster.as_str())
+        .push_bind(keys.vhost)
+        .push_bind(letter.position.dlq())
+        .push_bind(keys.topic_id)
+        .push_bind(keys.partition)
+        .push_bind(keys.offset)
+        .push_bind(keys.fingerprint)
+        .push_bind(DeadLetterStatus::Open.as_str())
+        .push_bind(letter.custody.as_str())
+        .push_bind(letter.dead_at.as_millis())
+        .push_bind(now.as_millis())
+        .push_bind(decoded.reason.as_str())
+        .push_bind(decoded.origin.destination.as_deref())
+        .push_bind(decoded.origin.consumer.as_ref().map(ConsumerGroup::as_str))
+        .push_bind(decoded.failure.class.as_deref())
+        .push_bind(decoded.failure.message.as_deref().map(cut_for_lists))
+        .push_bind(letter.event.event_id.as_deref())
+        .push_bind(letter.event.event_type.as_deref())
+        .push_bind(letter.event.correlation_id.as_deref())
+        .push_bind(letter.event.causation_id.as_deref())
+        .push_bind(letter.event.aggregate_id.as_deref())
+        .push_bind(letter.classification.group.as_str())
+        .push_bind(i64::try_from(letter.message.size()).unwrap_or(i64::MAX))
+        .push_bind(decoded.attempts.map(|(count, _)| attempts(count)))
+        .push_bind(decoded.attempts.map(|(_, kind)| attempts_kind_name(kind)))
+        .push_bind(letter.replay_id.map(|id| id.to_string()));
+}
+
+async fn insert_bodies(
+    transaction: &mut Transaction<'_, Sqlite>,
+    rows: &[Row<'_>],
+) -> Result<(), StoreError> {
+    let mut query = QueryBuilder::<Sqlite>::new(
+        "INSERT INTO bodies (dead_letter, message_key, body, headers, properties, body_omitted, \
+         decoded) ",
+    );
+    query.push_values(rows, |mut values, row| {
+        let entry = row.entry;
+        values
+            .push_bind(row.id.0)
+            .push_bind(entry.letter.message.key.as_deref())
+            .push_bind(entry.letter.message.body.as_deref())
+            .push_bind(entry.parts.headers.as_str())
+            .push_bind(entry.parts.properties.as_deref())
+            .push_bind(entry.letter.body_omitted.as_deref())
+            .push_bind(entry.decoded.as_str());
+    });
+    query.build().execute(&mut **transaction).await?;
+    Ok(())
 }
 
 struct PositionKeys<'a> {
@@ -155,55 +196,6 @@ impl<'a> PositionKeys<'a> {
 
 fn cut_for_lists(message: &str) -> String {
     message.chars().take(LISTED_MESSAGE_CHARACTERS).collect()
-}
-
-async fn insert_body(
-    transaction: &mut Transaction<'_, Sqlite>,
-    id: DeadLetterId,
-    letter: &NewDeadLetter,
-) -> Result<(), StoreError> {
-    let parts = message_rows::encode(&letter.message)?;
-    let decoded = serde_json::to_string(&letter.decoded).map_err(StoreError::corrupt("decoded"))?;
-    sqlx::query(
-        "INSERT INTO bodies (dead_letter, message_key, body, headers, properties, body_omitted, \
-         decoded) VALUES (?, ?, ?, ?, ?, ?, ?)",
-    )
-    .bind(id.0)
-    .bind(letter.message.key.as_deref())
-    .bind(letter.message.body.as_deref())
-    .bind(parts.headers)
-    .bind(parts.properties)
-    .bind(letter.body_omitted.as_deref())
-    .bind(decoded)
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
-}
-
-async fn count_total(
-    transaction: &mut Transaction<'_, Sqlite>,
-    letter: &NewDeadLetter,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO dead_letter_totals (system, cluster, dlq, source, reason, total) \
-         VALUES (?, ?, ?, ?, ?, 1) \
-         ON CONFLICT (system, cluster, dlq, source, reason) DO UPDATE SET total = total + 1",
-    )
-    .bind(letter.position.system().as_str())
-    .bind(letter.cluster.as_str())
-    .bind(letter.position.dlq())
-    .bind(
-        letter
-            .decoded
-            .origin
-            .destination
-            .as_deref()
-            .unwrap_or_default(),
-    )
-    .bind(letter.decoded.reason.as_str())
-    .execute(&mut **transaction)
-    .await?;
-    Ok(())
 }
 
 /// A message that carries a replay ID of ours proves that this replay died again.

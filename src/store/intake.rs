@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::custody::{mark_duplicate, second_copy_of};
 use super::insert::{insert_all, set_status};
+use super::prepared::PreparedBatch;
 use super::{Store, StoreError};
 use crate::domain::{
     ClusterName, DeadLetterId, DeadLetterStatus, FailureGroupId, NewDeadLetter, Offset, Partition,
@@ -105,6 +106,20 @@ impl Store {
         gaps: &[Gap],
         now: Timestamp,
     ) -> Result<Vec<Indexed>, StoreError> {
+        let batch = PreparedBatch::new(batch.to_vec())?;
+        self.index_prepared(cluster, &batch, cursors, gaps, now)
+            .await
+    }
+
+    /// The same with a batch that was prepared before.
+    pub async fn index_prepared(
+        &self,
+        cluster: &ClusterName,
+        batch: &PreparedBatch,
+        cursors: &[KafkaCursor],
+        gaps: &[Gap],
+        now: Timestamp,
+    ) -> Result<Vec<Indexed>, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let indexed = insert_all(&mut transaction, batch, now).await?;
         for cursor in cursors {
@@ -114,6 +129,7 @@ impl Store {
             put_gap(&mut transaction, cluster, gap, now).await?;
         }
         transaction.commit().await?;
+        self.announce_to_search(batch);
         Ok(indexed)
     }
 
@@ -149,15 +165,18 @@ impl Store {
         {
             set_status(&mut transaction, row.id, DeadLetterStatus::Gone).await?;
         }
+        let fresh = PreparedBatch::new(fresh)?;
         let mut indexed = insert_all(&mut transaction, &fresh, now).await?;
         for entry in &mut indexed {
-            let twin = second_copy_of(&mut transaction, &fresh[entry.batch_index]).await?;
+            let twin =
+                second_copy_of(&mut transaction, &fresh.entries[entry.batch_index].letter).await?;
             if let Some(twin) = twin {
                 mark_duplicate(&mut transaction, entry.id, twin).await?;
             }
             entry.batch_index = window_indexes[entry.batch_index];
         }
         transaction.commit().await?;
+        self.announce_to_search(&fresh);
         Ok(indexed)
     }
 

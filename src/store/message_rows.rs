@@ -31,6 +31,7 @@ impl MessageRow {
 }
 
 /// The two columns that are JSON.
+#[derive(Debug)]
 pub(super) struct EncodedParts {
     pub(super) headers: String,
     pub(super) properties: Option<String>,

@@ -8,6 +8,7 @@
 //!
 //! A new table is a new file in `migrations/`, a file here with its row type, and methods on [`Store`].
 
+mod arrivals;
 mod audit;
 mod bulk_actions;
 mod changes;
@@ -22,6 +23,7 @@ mod intake;
 mod message_rows;
 mod overview;
 mod page;
+mod prepared;
 mod repairs;
 mod replay_contents;
 mod replay_jobs;
@@ -31,9 +33,13 @@ mod replay_work;
 mod replays;
 mod returns;
 mod revisions;
+mod saved_filters;
+mod search_follower;
 mod search_index;
 mod search_terms;
 mod streams;
+mod suggestions;
+mod transfer;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -42,6 +48,7 @@ use sqlx::SqlitePool;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
+use tokio::sync::watch;
 
 pub use audit::{
     AuditEntry, AuditFault, AuditFilter, AuditHead, AuditReport, NewAuditEntry, verify_audit,
@@ -55,6 +62,7 @@ pub use failure_groups::{FailureGroup, NewestMember};
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
 pub use overview::{DeadLetterTotal, DlqDepth};
 pub use page::{Page, PageRequest};
+pub use prepared::PreparedBatch;
 pub use repairs::NewRepair;
 pub use replay_contents::ReplayContent;
 pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
@@ -62,6 +70,7 @@ pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use replays::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
 pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
+pub use transfer::ImportedDeadLetter;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.
 const READ_CONNECTIONS: u32 = 4;
@@ -69,14 +78,23 @@ const READ_CONNECTIONS: u32 = 4;
 /// A writer that waits longer than this has met a foreign process that holds the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pages of 4 KiB that a connection caches: 2 MiB each, to stay small when idle.
-const CACHE_KIBIBYTES: &str = "-2000";
+/// Pages that a reading connection caches, 2 MiB: it stays small when idle.
+const READER_CACHE_KIBIBYTES: &str = "-2000";
+
+/// Pages that the writer caches, 32 MiB: what a batch changes fits, or each index would be written several times.
+const WRITER_CACHE_KIBIBYTES: &str = "-32000";
+
+/// Pages of the write-ahead log after which it is carried over: 32 MiB, because a batch of dead letters changes
+/// pages all over the indexes, most of them again in the next one.
+const CHECKPOINT_PAGES: &str = "8000";
 
 /// The store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     reader: SqlitePool,
     writer: SqlitePool,
+    /// Batches of new dead letters since the start, for the follower of the search index.
+    search_wanted: watch::Sender<u64>,
 }
 
 impl Store {
@@ -93,29 +111,34 @@ impl Store {
             .auto_vacuum(SqliteAutoVacuum::Incremental)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
-            .pragma("cache_size", CACHE_KIBIBYTES);
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
-            .connect_with(options.clone())
+            .connect_with(options.clone().pragma("cache_size", WRITER_CACHE_KIBIBYTES))
             .await
             .map_err(|source| StoreError::Open {
                 url: url.to_owned(),
                 source,
             })?;
         sqlx::migrate!("./migrations").run(&writer).await?;
+        let reader = options
+            .pragma("cache_size", READER_CACHE_KIBIBYTES)
+            .pragma("query_only", "ON");
         let reader = SqlitePoolOptions::new()
             .max_connections(READ_CONNECTIONS)
-            .connect_with(options.pragma("query_only", "ON"))
+            .connect_with(reader)
             .await
             .map_err(|source| StoreError::Open {
                 url: url.to_owned(),
                 source,
             })?;
-        let store = Self { reader, writer };
-        store.index_older().await?;
-        Ok(store)
+        Ok(Self {
+            reader,
+            writer,
+            search_wanted: watch::Sender::new(0),
+        })
     }
 
     /// Closes all connections, which checkpoints the write-ahead log.

@@ -31,10 +31,12 @@ impl Store {
     /// Every DLQ that ever had a dead letter.
     pub async fn dlq_depths(&self) -> Result<Vec<DlqDepth>, StoreError> {
         let rows: Vec<DepthRow> = sqlx::query_as(
-            "SELECT system, cluster, vhost, dlq, \
-             SUM(status IN ('open', 'replaying')) AS open, \
-             MIN(CASE WHEN status IN ('open', 'replaying') THEN dead_at_ms END) AS oldest_ms \
-             FROM dead_letters GROUP BY cluster, vhost, dlq ORDER BY cluster, vhost, dlq",
+            "SELECT q.system, q.cluster, q.vhost, q.dlq, q.waiting AS open, \
+             (SELECT MIN(dead_at_ms) FROM dead_letters d WHERE d.cluster = q.cluster \
+             AND d.vhost = q.vhost AND d.dlq = q.dlq AND d.status = 'open') AS oldest_open_ms, \
+             (SELECT MIN(dead_at_ms) FROM dead_letters d WHERE d.cluster = q.cluster \
+             AND d.vhost = q.vhost AND d.dlq = q.dlq AND d.status = 'replaying') \
+             AS oldest_replaying_ms FROM dlq_depths q ORDER BY q.cluster, q.vhost, q.dlq",
         )
         .fetch_all(&self.reader)
         .await?;
@@ -58,18 +60,20 @@ struct DepthRow {
     vhost: String,
     dlq: String,
     open: i64,
-    oldest_ms: Option<i64>,
+    oldest_open_ms: Option<i64>,
+    oldest_replaying_ms: Option<i64>,
 }
 
 impl From<DepthRow> for DlqDepth {
     fn from(row: DepthRow) -> Self {
+        let oldest = [row.oldest_open_ms, row.oldest_replaying_ms];
         Self {
             system: row.system.parse().unwrap_or(System::Kafka),
             cluster: row.cluster.into(),
             vhost: row.vhost,
             dlq: row.dlq,
             open: u64::try_from(row.open).unwrap_or(0),
-            oldest: row.oldest_ms.map(Timestamp),
+            oldest: oldest.into_iter().flatten().min().map(Timestamp),
         }
     }
 }

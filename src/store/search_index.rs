@@ -1,24 +1,23 @@
-//! Keeps the full-text index: new dead letters in the transaction that stores them, older ones once.
+//! The full-text index. A few new dead letters enter it in the transaction that stores them; after a large
+//! batch, and in a store that is older than the index, [`search_follower`](super::search_follower) takes what
+//! is left, so that a backlog is stored as fast as it can be read.
 
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::{QueryBuilder, Sqlite, Transaction};
 
-use super::message_rows::MessageRow;
+use super::prepared::PreparedBatch;
 use super::search_terms::Searchable;
-use super::{Store, StoreError};
-use crate::domain::{ConsumerGroup, DeadLetterId, NewDeadLetter};
+use super::{Store, StoreError, filter_sql};
+use crate::domain::{ConsumerGroup, DeadLetterId, Filter, NewDeadLetter};
 
-/// Older dead letters of one transaction: a writer that waits for it waits well under 100 ms.
-const OLDER_AT_ONCE: u32 = 100;
+/// A larger batch is left to the follower.
+pub(super) const INDEXED_WITH_THE_ROWS: usize = 100;
 
-/// Makes a new dead letter searchable.
-pub(super) async fn add(
-    transaction: &mut Transaction<'_, Sqlite>,
-    id: DeadLetterId,
-    letter: &NewDeadLetter,
-) -> Result<(), StoreError> {
+/// What a new dead letter is found by.
+pub(super) fn document(letter: &NewDeadLetter) -> String {
     let (decoded, event) = (&letter.decoded, &letter.event);
     let searchable = Searchable {
         message: &letter.message,
+        group: letter.classification.group.as_str(),
         failure: [
             decoded.failure.class.as_deref(),
             decoded.failure.message.as_deref(),
@@ -34,122 +33,83 @@ pub(super) async fn add(
             event.aggregate_id.as_deref(),
         ],
     };
-    put(transaction, id.0, searchable.document()).await
+    searchable.document()
 }
 
-async fn put(
+/// Makes new dead letters searchable at once, if they have their documents and nothing before them waits.
+pub(super) async fn add_new(
     transaction: &mut Transaction<'_, Sqlite>,
-    id: i64,
-    document: String,
+    rows: &[(DeadLetterId, Option<&str>)],
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO search_index (rowid, terms) VALUES (?, ?)")
-        .bind(id)
-        .bind(document)
+    let documents: Option<Vec<_>> = rows
+        .iter()
+        .map(|(id, text)| Some((*id, (*text)?)))
+        .collect();
+    let ends = rows.first().zip(rows.last());
+    let (Some(documents), Some(((first, _), (last, _)))) = (documents, ends) else {
+        return Ok(());
+    };
+    let is_next = sqlx::query("UPDATE search_mark SET indexed = ? WHERE indexed = ?")
+        .bind(last.0)
+        .bind(first.0 - 1)
         .execute(&mut **transaction)
         .await?;
+    if is_next.rows_affected() == 0 {
+        return Ok(());
+    }
+    put(transaction, &documents).await
+}
+
+/// Documents of one statement.
+const DOCUMENTS_A_STATEMENT: usize = 50;
+
+/// Adds documents, except of dead letters that have left the store since they were read.
+pub(super) async fn put(
+    transaction: &mut Transaction<'_, Sqlite>,
+    documents: &[(DeadLetterId, &str)],
+) -> Result<(), StoreError> {
+    for chunk in documents.chunks(DOCUMENTS_A_STATEMENT) {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO search_index (rowid, terms) SELECT column1, column2 FROM (",
+        );
+        query.push_values(chunk, |mut values, (id, text)| {
+            values.push_bind(id.0).push_bind(*text);
+        });
+        query.push(") WHERE EXISTS (SELECT 1 FROM dead_letters WHERE id = column1)");
+        let query = query
+            .build()
+            .persistent(chunk.len() == DOCUMENTS_A_STATEMENT);
+        query.execute(&mut **transaction).await?;
+    }
     Ok(())
 }
 
 impl Store {
-    /// Indexes what was stored before there was an index, newest first, in short transactions.
-    pub(super) async fn index_older(&self) -> Result<(), StoreError> {
-        while self.index_older_chunk().await? {}
-        Ok(())
+    /// Dead letters that are stored but not found by text, payload fields, headers or errors yet.
+    pub async fn search_backlog(&self) -> Result<u64, StoreError> {
+        let waiting = sqlx::query_scalar(
+            "SELECT MAX(0, COALESCE((SELECT MAX(id) FROM dead_letters), 0) \
+             - COALESCE((SELECT MAX(indexed) FROM search_mark), 0)) \
+             + COALESCE((SELECT MAX(through) FROM search_backlog), 0)",
+        );
+        let waiting: i64 = waiting.fetch_one(&self.reader).await?;
+        Ok(u64::try_from(waiting).unwrap_or(0))
     }
 
-    /// What the index holds of the dead letters after one, oldest first: each with its document, which the
-    /// index itself does not keep.
-    pub async fn search_documents(
-        &self,
-        after: DeadLetterId,
-        limit: u32,
-    ) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
-        let rows: Vec<OlderRow> = sqlx::query_as(
-            "SELECT d.id, d.source, d.dlq, d.consumer, d.event_type, d.event_id, d.correlation_id, \
-             d.causation_id, d.aggregate_id, d.failure_class, d.failure_message, b.message_key, \
-             b.body, b.headers, b.properties FROM dead_letters d \
-             JOIN bodies b ON b.dead_letter = d.id WHERE d.id > ? ORDER BY d.id LIMIT ?",
-        )
-        .bind(after.0)
-        .bind(i64::from(limit))
-        .fetch_all(&self.reader)
-        .await?;
-        let document = |row: OlderRow| Ok((DeadLetterId(row.id), row.document()?));
-        rows.into_iter().map(document).collect()
-    }
-
-    async fn index_older_chunk(&self) -> Result<bool, StoreError> {
-        let through = sqlx::query_scalar("SELECT COALESCE(MAX(through), 0) FROM search_backlog");
-        let through: i64 = through.fetch_one(&self.reader).await?;
-        if through <= 0 {
-            return Ok(false);
+    /// How many dead letters a filter does not see yet because it asks the index.
+    pub async fn search_backlog_of(&self, filter: &Filter) -> Result<u64, StoreError> {
+        if filter_sql::asks_index(filter) {
+            self.search_backlog().await
+        } else {
+            Ok(0)
         }
-        let rows: Vec<OlderRow> = sqlx::query_as(
-            "SELECT d.id, d.source, d.dlq, d.consumer, d.event_type, d.event_id, d.correlation_id, \
-             d.causation_id, d.aggregate_id, d.failure_class, d.failure_message, b.message_key, \
-             b.body, b.headers, b.properties FROM dead_letters d \
-             JOIN bodies b ON b.dead_letter = d.id WHERE d.id <= ? ORDER BY d.id DESC LIMIT ?",
-        )
-        .bind(through)
-        .bind(i64::from(OLDER_AT_ONCE))
-        .fetch_all(&self.reader)
-        .await?;
-        let next = rows.last().map_or(0, |row| row.id - 1);
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for row in rows {
-            row.index(&mut transaction).await?;
+    }
+
+    /// Wakes the follower for a batch that it has to index.
+    pub(super) fn announce_to_search(&self, batch: &PreparedBatch) {
+        if !batch.is_empty() {
+            self.search_wanted.send_modify(|batches| *batches += 1);
         }
-        sqlx::query("UPDATE search_backlog SET through = ?")
-            .bind(next)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
-        Ok(true)
-    }
-}
-
-#[derive(Debug, FromRow)]
-struct OlderRow {
-    id: i64,
-    source: Option<String>,
-    dlq: String,
-    consumer: Option<String>,
-    event_type: Option<String>,
-    event_id: Option<String>,
-    correlation_id: Option<String>,
-    causation_id: Option<String>,
-    aggregate_id: Option<String>,
-    failure_class: Option<String>,
-    failure_message: Option<String>,
-    #[sqlx(flatten)]
-    message: MessageRow,
-}
-
-impl OlderRow {
-    async fn index(self, transaction: &mut Transaction<'_, Sqlite>) -> Result<(), StoreError> {
-        let id = self.id;
-        put(transaction, id, self.document()?).await
-    }
-
-    fn document(self) -> Result<String, StoreError> {
-        let searchable = Searchable {
-            message: &self.message.into_message()?,
-            failure: [
-                self.failure_class.as_deref(),
-                self.failure_message.as_deref(),
-            ],
-            names: [
-                self.source.as_deref(),
-                Some(self.dlq.as_str()),
-                self.consumer.as_deref(),
-                self.event_type.as_deref(),
-                self.event_id.as_deref(),
-                self.correlation_id.as_deref(),
-                self.causation_id.as_deref(),
-                self.aggregate_id.as_deref(),
-            ],
-        };
-        Ok(searchable.document())
     }
 }
 

@@ -28,6 +28,7 @@ const LONGEST_VALUE: usize = 128;
 const PAYLOAD_MARK: char = '\u{E100}';
 const HEADER_MARK: char = '\u{E101}';
 const ERROR_MARK: char = '\u{E102}';
+const GROUP_MARK: char = '\u{E105}';
 /// Between a path and its value.
 const VALUE_MARK: char = '\u{E103}';
 /// Every document has it: what does not match a term is everything without that term.
@@ -36,6 +37,7 @@ const EVERY: char = '\u{E104}';
 /// What of a dead letter is indexed.
 pub(super) struct Searchable<'a> {
     pub(super) message: &'a Message,
+    pub(super) group: &'a str,
     /// Class and message of the failure.
     pub(super) failure: [Option<&'a str>; 2],
     /// Source, DLQ, consumer, type and IDs.
@@ -47,6 +49,8 @@ impl Searchable<'_> {
     pub(super) fn document(&self) -> String {
         let mut document = Document::default();
         document.terms.push(EVERY);
+        document.terms.push(' ');
+        document.terms += &field_term(GROUP_MARK, "", self.group);
         for text in self.failure.iter().chain(&self.names).flatten() {
             document.add_text(text);
         }
@@ -166,6 +170,7 @@ pub(super) fn query(terms: &[FilterTerm]) -> Option<String> {
     }
     let phrases = |terms: &[&FilterTerm]| terms.iter().map(|term| phrase(term)).collect();
     let mut wanted: Vec<String> = phrases(&wanted);
+    wanted.extend(terms.iter().filter_map(narrowing));
     let negated: Vec<String> = phrases(&negated);
     if wanted.is_empty() {
         wanted.push(format!("\"{EVERY}\""));
@@ -175,6 +180,28 @@ pub(super) fn query(terms: &[FilterTerm]) -> Option<String> {
         query = format!("{query} NOT ({})", negated.join(" OR "));
     }
     Some(query)
+}
+
+/// A term that a column answers, as what the index can do for it: every document of a match has these words.
+/// Where another term asks the index anyway, it then reads only what may match both.
+fn narrowing(term: &FilterTerm) -> Option<String> {
+    let FilterCondition::Is(value) = &term.condition else {
+        return None;
+    };
+    let words = match term.field {
+        _ if term.negated => return None,
+        FilterField::Group => field_term(GROUP_MARK, "", value),
+        FilterField::Source
+        | FilterField::Dlq
+        | FilterField::Consumer
+        | FilterField::Type
+        | FilterField::Event
+        | FilterField::Correlation
+        | FilterField::Causation
+        | FilterField::Aggregate => words_of(value).map(word).collect::<Vec<_>>().join(" "),
+        _ => return None,
+    };
+    (!words.is_empty()).then(|| format!("\"{words}\""))
 }
 
 /// Whether terms of this field are answered by the index and not by a column.

@@ -1,6 +1,7 @@
 //! Dead letters in RabbitMQ streams: rows and the offset after them in one transaction.
 
 use super::insert::insert_all;
+use super::prepared::PreparedBatch;
 use super::{Indexed, Store, StoreError};
 use crate::domain::{ClusterName, NewDeadLetter, QueueName, Timestamp, VhostName};
 
@@ -32,8 +33,9 @@ impl Store {
         next_offset: u64,
         now: Timestamp,
     ) -> Result<Vec<Indexed>, StoreError> {
+        let batch = PreparedBatch::new(batch.to_vec())?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let indexed = insert_all(&mut transaction, batch, now).await?;
+        let indexed = insert_all(&mut transaction, &batch, now).await?;
         sqlx::query(
             "INSERT OR REPLACE INTO stream_cursors (cluster, vhost, queue, next_offset) \
              VALUES (?, ?, ?, ?)",
@@ -45,6 +47,7 @@ impl Store {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
+        self.announce_to_search(&batch);
         Ok(indexed)
     }
 }

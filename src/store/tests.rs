@@ -544,3 +544,33 @@ async fn only_what_is_planned_is_cancelled_and_the_audit_names_it() {
     assert_eq!(frozen[0]["dead_letter"], serde_json::json!(ids[0]));
     assert_eq!(frozen[1]["replay"], serde_json::json!(replays[1]));
 }
+
+#[tokio::test]
+async fn what_waits_in_a_dlq_and_when_a_group_died_are_counted_as_they_change() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ids = index(store, &[0, 1, 2]).await;
+    let depth = async || {
+        let depths = store.dlq_depths().await.unwrap();
+        (depths.len(), depths[0].open, depths[0].oldest.is_some())
+    };
+    assert_eq!(depth().await, (1, 3, true));
+    for (status, waiting) in [("discarded", 2), ("replaying", 3), ("replayed", 2)] {
+        sqlx::query("UPDATE dead_letters SET status = ? WHERE id = ?")
+            .bind(status)
+            .bind(ids[0].id.0)
+            .execute(&store.writer)
+            .await
+            .unwrap();
+        assert_eq!(depth().await.1, waiting, "{status}");
+    }
+    let hour = std::time::Duration::from_hours(1);
+    let span = (NOW.minus(hour), NOW.plus(hour));
+    let group = "v1:1".into();
+    let arrivals = store.failure_group_arrivals(&group, span, 4);
+    assert_eq!(arrivals.await.unwrap().iter().sum::<u64>(), 3);
+    let later = NOW.plus(hour * 26);
+    store.forget_old_minutes(later).await.unwrap();
+    let arrivals = store.failure_group_arrivals(&group, span, 4);
+    assert_eq!(arrivals.await.unwrap(), [0; 4]);
+}

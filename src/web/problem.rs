@@ -67,9 +67,11 @@ impl From<StoreError> for Problem {
             | StoreError::NoSuchRevision { .. }
             | StoreError::NoSuchBulkAction(_)
             | StoreError::NoSuchRepair(_)
+            | StoreError::NoSuchSavedFilter(_)
             | StoreError::NoSuchReplay(_) => Self::not_found(error.to_string()),
             StoreError::RevisionConflict { .. }
             | StoreError::IllegalTransition(_)
+            | StoreError::TooManySavedFilters(_)
             | StoreError::JobPaused(_) => Self::conflict(error.to_string()),
             StoreError::BadCursor(_) => Self::bad_request(error.to_string()),
             other => Self::internal("the store failed", &other),

@@ -106,6 +106,8 @@ fn pages() -> Router<AppState> {
         .route("/repairs/new", get(views::new_repair))
         .route("/repairs", post(views::repair))
         .route("/repairs/{id}", get(views::repair_progress))
+        .route("/saved-filters", post(views::save_filter))
+        .route("/saved-filters/remove", post(views::remove_saved_filter))
         .route("/audit", get(views::audit))
         .route("/status", get(views::status))
         .route("/theme", post(views::choose_theme))

@@ -39,6 +39,8 @@ mod replay_uncertain;
 mod sampling;
 mod sampling_rabbitmq;
 mod sandbox;
+mod saved_filters;
 mod schemas;
 mod support;
+mod transfer;
 mod web;

@@ -1,7 +1,12 @@
 //! `redrive dead-letters …`: from a shell what the pages do, one file a subcommand.
 
+mod discard;
+mod edit;
+mod export;
+mod import;
 mod list;
 mod replay;
+mod selection;
 mod show;
 
 use std::process::ExitCode;
@@ -23,14 +28,30 @@ enum DeadLettersCommand {
     List(list::ListArgs),
     /// Show one dead letter: error, headers, payload, history.
     Show(show::ShowArgs),
+    /// Change payload or headers of one dead letter; the original stays.
+    Edit(edit::EditArgs),
     /// Replay dead letters by ID, or all that match a filter.
     Replay(replay::ReplayArgs),
+    /// Put dead letters aside, with a reason and for a time.
+    Discard(discard::DiscardArgs),
+    /// Bring discarded dead letters back.
+    Restore(discard::RestoreArgs),
+    /// Write what matches as lines of JSON, with all that is needed to import it elsewhere.
+    Export(export::ExportArgs),
+    /// Import what another Redrive exported; the same line twice is one dead letter.
+    Import(import::ImportArgs),
 }
 
 pub(super) async fn run(args: &DeadLettersArgs) -> anyhow::Result<ExitCode> {
+    let api = &args.api;
     match &args.command {
-        DeadLettersCommand::List(list) => list::run(&args.api, list).await,
-        DeadLettersCommand::Show(show) => show::run(&args.api, show).await,
-        DeadLettersCommand::Replay(replay) => replay::run(&args.api, replay).await,
+        DeadLettersCommand::List(list) => list::run(api, list).await,
+        DeadLettersCommand::Show(show) => show::run(api, show).await,
+        DeadLettersCommand::Edit(edit) => edit::run(api, edit).await,
+        DeadLettersCommand::Replay(replay) => replay::run(api, replay).await,
+        DeadLettersCommand::Discard(discard) => discard::discard(api, discard).await,
+        DeadLettersCommand::Restore(restore) => discard::restore(api, restore).await,
+        DeadLettersCommand::Export(export) => export::run(api, export).await,
+        DeadLettersCommand::Import(import) => import::run(api, import).await,
     }
 }

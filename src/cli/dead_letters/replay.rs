@@ -1,13 +1,13 @@
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use super::selection::Selection;
 use crate::cli::api_client::ApiArgs;
-use crate::cli::terminal::visible;
+use crate::cli::terminal::{confirmed, visible};
 
 /// Between two looks at a job that runs.
 const POLL: Duration = Duration::from_secs(1);
@@ -27,12 +27,8 @@ const BAD: [&str; 3] = ["died_again", "failed", "unknown"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
-    /// Numbers of dead letters, as `list` gives them.
-    #[arg(required_unless_present = "filter", conflicts_with = "filter")]
-    ids: Vec<i64>,
-    /// All that match, frozen now.
-    #[arg(long)]
-    filter: Option<String>,
+    #[command(flatten)]
+    selection: Selection,
     /// Do not ask.
     #[arg(long)]
     yes: bool,
@@ -45,14 +41,11 @@ pub(super) struct ReplayArgs {
 }
 
 pub(super) async fn run(api: &ApiArgs, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    if !args.yes && !confirmed(args)? {
+    let what = args.selection.describe();
+    if !args.yes && !confirmed(&format!("Replay {what} to where each came from?"))? {
         bail!("nothing was replayed");
     }
-    let body = match &args.filter {
-        Some(filter) => json!({ "filter": filter }),
-        None => json!({ "dead_letter_ids": args.ids }),
-    };
-    let created = api.post(&["replays"], &body).await?;
+    let created = api.post(&["replays"], &args.selection.body()).await?;
     let Some(id) = created["id"].as_str() else {
         bail!("Redrive's answer names no job");
     };
@@ -71,26 +64,14 @@ pub(super) async fn run(api: &ApiArgs, args: &ReplayArgs) -> anyhow::Result<Exit
     })
 }
 
-#[expect(clippy::print_stdout, reason = "it asks at the terminal")]
-fn confirmed(args: &ReplayArgs) -> anyhow::Result<bool> {
-    let what = match &args.filter {
-        Some(filter) => format!("everything that matches {filter:?}"),
-        None if args.ids.len() == 1 => "1 dead letter".to_owned(),
-        None => format!("{} dead letters", args.ids.len()),
-    };
-    print!("Replay {what} to where each came from? [y/N] ");
-    std::io::stdout().flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
 #[expect(
     clippy::print_stdout,
     reason = "the outcome is what the command is for"
 )]
 fn report(api: &ApiArgs, job: &Value, refused: &Value) {
     if api.json {
+        let mut job = job.clone();
+        job["refused"] = refused.clone();
         println!("{job}");
         return;
     }
@@ -118,6 +99,8 @@ fn has_ended(job: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -1,5 +1,6 @@
 use bytes::Bytes;
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use super::super::PageRequest;
 use super::*;
@@ -166,7 +167,7 @@ async fn pages_neighbours_and_selections_agree_with_the_list() {
 }
 
 #[tokio::test]
-async fn what_was_stored_before_the_index_is_indexed_at_start() {
+async fn what_was_stored_before_the_index_is_indexed_in_the_background() {
     let (store, _folder, url) = filled_store().await;
     for sql in [
         "DELETE FROM search_index WHERE rowid <= 2",
@@ -174,12 +175,79 @@ async fn what_was_stored_before_the_index_is_indexed_at_start() {
     ] {
         sqlx::query(sql).execute(&store.writer).await.unwrap();
     }
-    assert_eq!(found(&store, "com.x").await, [0_i64; 0]);
     store.close().await;
     let store = Store::open(&url).await.unwrap();
+    assert_eq!(found(&store, "com.x").await, [0_i64; 0]);
+    assert_eq!(store.search_backlog().await.unwrap(), 2);
+    store.catch_up_search_index().await.unwrap();
+    assert_eq!(store.search_backlog().await.unwrap(), 0);
     assert_eq!(found(&store, "com.x").await, [2, 1]);
     assert_eq!(found(&store, "payload.items[].sku:B-2").await, [1]);
     assert_eq!(found(&store, "header.tenant:acme*").await, [3, 2, 1]);
+    assert_eq!(found(&store, "group:v1:com.x.BarError refused").await, [2]);
+}
+
+/// Dead letters that are too many to enter the index with their rows: 4, 5, ….
+fn large_batch() -> Vec<NewDeadLetter> {
+    let body = |offset| format!(r#"{{"orderId":"ord-{offset}"}}"#);
+    let many = i64::try_from(INDEXED_WITH_THE_ROWS).unwrap() + 1;
+    let letters = (10..10 + many).map(|it| letter(it, &body(it), "com.z.LateException", "late"));
+    letters.collect()
+}
+
+async fn store_batch(store: &Store, batch: &[NewDeadLetter]) -> Vec<i64> {
+    let cluster = "c".into();
+    let indexed = store
+        .index_kafka_batch(&cluster, batch, &[], &[], NOW)
+        .await;
+    indexed.unwrap().iter().map(|it| it.id.0).collect()
+}
+
+#[tokio::test]
+async fn a_large_batch_is_indexed_after_it_is_stored_and_a_small_one_waits_behind_it() {
+    let (store, _folder, _url) = filled_store().await;
+    let batch = large_batch();
+    let index = async |batch: &[NewDeadLetter]| store_batch(&store, batch).await;
+    let ids = index(&batch).await;
+    assert_eq!(ids, (4..104).chain([104]).collect::<Vec<_>>());
+    index(&[letter(500, "afterwards", "com.x.FooException", "x")]).await;
+    assert_eq!(store.search_backlog().await.unwrap(), 102);
+    assert_eq!(found(&store, "afterwards").await, [0_i64; 0]);
+
+    store.catch_up_search_index().await.unwrap();
+    assert_eq!(store.search_backlog().await.unwrap(), 0);
+    assert_eq!(found(&store, "afterwards").await, [105]);
+    assert_eq!(found(&store, "payload.orderId:ord-12").await, [6]);
+
+    index(&[letter(501, "at once", "com.x.FooException", "x")]).await;
+    assert_eq!(found(&store, "\"at once\"").await, [106]);
+}
+
+#[tokio::test]
+async fn the_follower_wakes_for_a_batch_and_skips_what_has_left() {
+    let (store, _folder, _url) = filled_store().await;
+    let stop = CancellationToken::new();
+    let follower = tokio::spawn(store.clone().follow_search_index(stop.clone()));
+    store_batch(&store, &large_batch()).await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_mins(1);
+    while store.search_backlog().await.unwrap() > 0 {
+        assert!(std::time::Instant::now() < deadline, "nobody indexes");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!(found(&store, "payload.orderId:ord-12").await, [6]);
+    stop.cancel();
+    follower.await.unwrap();
+
+    let mut transaction = store.writer.begin().await.unwrap();
+    let gone = [(DeadLetterId(9_999), "ghost")];
+    put(&mut transaction, &gone).await.unwrap();
+    transaction.commit().await.unwrap();
+    let sql = "SELECT COUNT(*) FROM search_index WHERE search_index MATCH 'ghost'";
+    let ghosts: i64 = sqlx::query_scalar(sql)
+        .fetch_one(&store.reader)
+        .await
+        .unwrap();
+    assert_eq!(ghosts, 0);
 }
 
 #[tokio::test]

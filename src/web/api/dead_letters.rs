@@ -70,7 +70,7 @@ pub(super) struct Detail {
 }
 
 #[derive(Debug, Serialize)]
-struct Payload {
+pub(super) struct Payload {
     base64: String,
     /// Where it is UTF-8.
     text: Option<String>,
@@ -198,7 +198,7 @@ impl Detail {
     }
 }
 
-fn payload(bytes: &[u8]) -> Payload {
+pub(super) fn payload(bytes: &[u8]) -> Payload {
     Payload {
         base64: STANDARD.encode(bytes),
         text: std::str::from_utf8(bytes).ok().map(str::to_owned),

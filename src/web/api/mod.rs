@@ -15,15 +15,18 @@ mod overview;
 mod repairs;
 mod replays;
 mod revisions;
+mod saved_filters;
 mod schemas;
+mod transfer;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use serde::de::DeserializeOwned;
 
+use self::transfer::IMPORT_BODY_LIMIT;
 use super::AppState;
 use super::problem::Problem;
 use super::server::REVISION_BODY_LIMIT;
@@ -36,13 +39,21 @@ const DOCUMENT: &str = include_str!("openapi.json");
 /// Every route of the API: its method, its path under `/api/v1`, its handler.
 fn routes() -> Vec<Route> {
     let revision = post(revisions::create).layer(DefaultBodyLimit::max(REVISION_BODY_LIMIT));
+    let import = post(transfer::import).layer(DefaultBodyLimit::max(IMPORT_BODY_LIMIT));
     vec![
         ("get", "/overview", get(overview::overview)),
         ("get", "/consumer-groups", get(brokers::consumer_groups)),
         ("get", "/queues", get(brokers::queues)),
         ("get", "/dead-letters", get(dead_letters::list)),
+        ("get", "/dead-letters/export", get(transfer::export)),
+        ("post", "/dead-letters/import", import),
         ("get", "/dead-letters/{id}", get(dead_letters::detail)),
         ("post", "/dead-letters/{id}/revisions", revision),
+        (
+            "get",
+            "/dead-letters/{id}/revisions/{number}",
+            get(revisions::detail),
+        ),
         ("post", "/dead-letters/{id}/take", post(custody::take)),
         ("post", "/returns", post(custody::give_back)),
         ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
@@ -52,6 +63,13 @@ fn routes() -> Vec<Route> {
         ("get", "/bulk-actions/{id}", get(discards::action)),
         ("post", "/repairs", post(repairs::create)),
         ("get", "/repairs/{id}", get(repairs::detail)),
+        ("get", "/saved-filters", get(saved_filters::list)),
+        ("post", "/saved-filters", post(saved_filters::save)),
+        (
+            "delete",
+            "/saved-filters/{name}",
+            delete(saved_filters::remove),
+        ),
         ("get", "/failure-groups", get(failure_groups::list)),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Body;
-use crate::domain::{DeadLetterId, Header, RevisionNumber};
+use super::dead_letters::{Payload, payload};
+use crate::domain::{AmqpProperties, DeadLetterId, Header, RevisionNumber};
 use crate::store::NewRevision;
 use crate::web::AppState;
 use crate::web::problem::Problem;
@@ -56,6 +57,33 @@ enum PayloadBody {
 pub(super) struct Created {
     dead_letter_id: i64,
     revision: u32,
+}
+
+/// The whole message of one revision; 0 is the original.
+#[derive(Debug, Serialize)]
+pub(super) struct RevisionMessage {
+    dead_letter_id: i64,
+    revision: u32,
+    key: Option<Payload>,
+    payload: Option<Payload>,
+    headers: Vec<Header>,
+    properties: Option<Box<AmqpProperties>>,
+}
+
+pub(super) async fn detail(
+    State(state): State<AppState>,
+    Path((id, number)): Path<(i64, u32)>,
+) -> Result<Json<RevisionMessage>, Problem> {
+    let (id, revision) = (DeadLetterId(id), RevisionNumber(number));
+    let message = state.store.message(id, revision).await?;
+    Ok(Json(RevisionMessage {
+        dead_letter_id: id.0,
+        revision: revision.0,
+        key: message.key.as_deref().map(payload),
+        payload: message.body.as_deref().map(payload),
+        headers: message.headers,
+        properties: message.properties,
+    }))
 }
 
 pub(super) async fn create(

@@ -4,6 +4,7 @@ use axum::response::Response;
 
 use super::bulk_form::{discard_link, repair_link};
 use super::frame::NavigationEntry;
+use super::saved_filters::SavedLink;
 use crate::domain::{
     DeadLetterStatus, DeadLetterSummary, Filter, FilterField, RevisionNumber, Timestamp,
 };
@@ -49,9 +50,16 @@ struct Suggestion {
 #[template(path = "dead_letter_list.html")]
 pub(crate) struct DeadLetterList {
     sentence: String,
+    /// What the search index does not know yet.
+    behind: String,
     filter: String,
     filter_error: String,
+    /// Terms with values that there are.
+    known: Vec<String>,
     suggestions: Vec<Suggestion>,
+    saved: Vec<SavedLink>,
+    can_save: bool,
+    csrf: String,
     groups: String,
     matching_words: String,
     replay_all: String,
@@ -101,6 +109,11 @@ impl DeadLetterList {
             ),
             None => (Page::empty(), 0),
         };
+        let behind = match &filter {
+            Some(filter) => state.store.search_backlog_of(filter).await?,
+            None => 0,
+        };
+        let saved = state.store.saved_filters().await?;
         let text = visit.query.get("filter").unwrap_or("");
         let rows = page.items.iter();
         let older = page
@@ -109,9 +122,14 @@ impl DeadLetterList {
         let newest = request.cursor.map(|_| visit.url_with("cursor", ""));
         Ok(Self {
             sentence: sentence(matching, filter.as_ref()),
+            behind: behind_words(behind),
             filter: text.to_owned(),
             filter_error,
+            known: state.store.suggested_terms().await?,
             suggestions: suggestions(text),
+            saved: saved.iter().map(|it| SavedLink::of(it, text)).collect(),
+            can_save: filter.as_ref().is_some_and(|filter| !filter.is_empty()),
+            csrf: visit.csrf.clone(),
             groups: Parameters::default()
                 .with("filter", text)
                 .url("/dead-letters"),
@@ -190,6 +208,15 @@ fn sentence(matching: u64, filter: Option<&Filter>) -> String {
         Some(filter) if filter.is_empty() => format!("{letters} in all."),
         Some(filter) => format!("{letters} where {}.", filter.describe()),
     }
+}
+
+/// Empty if the index is not behind.
+fn behind_words(behind: u64) -> String {
+    if behind == 0 {
+        return String::new();
+    }
+    let letters = markup::counted(behind, "dead letter", "dead letters");
+    format!("{letters} are not in the search index yet and missing here; it is catching up.")
 }
 
 /// A filter's matches are not counted to the end.

@@ -48,6 +48,8 @@ struct Discarded {
     problem: String,
     filter: String,
     filter_error: String,
+    /// Terms with values that there are.
+    known: Vec<String>,
     matching_words: String,
     rows: Vec<Row>,
     csrf: String,
@@ -126,6 +128,7 @@ impl Discarded {
             problem: action.and_then(|a| a.problem).unwrap_or_default(),
             filter: visit.query.get("filter").unwrap_or("").to_owned(),
             filter_error,
+            known: state.store.suggested_terms().await?,
             matching_words,
             rows: page
                 .items

@@ -56,6 +56,8 @@ pub(crate) struct FailureGroups {
     sentence: String,
     filter: String,
     filter_error: String,
+    /// Terms with values that there are.
+    known: Vec<String>,
     list: String,
     cards: Vec<GroupCard>,
     next: String,
@@ -104,6 +106,7 @@ impl FailureGroups {
             ),
             filter: visit.query.get("filter").unwrap_or("").to_owned(),
             filter_error,
+            known: state.store.suggested_terms().await?,
             list: list_url(visit.query.get("filter").unwrap_or("")),
             cards: cards(state, page.items, visit.now).await?,
             next: next.unwrap_or_default(),

@@ -31,6 +31,7 @@ mod replay_form;
 mod replay_job;
 mod replays;
 mod revert;
+mod saved_filters;
 mod schema_view;
 mod stack_view;
 mod status;
@@ -63,5 +64,8 @@ pub(crate) use replay_form::start_time;
 pub(crate) use replay_job::replay_job;
 pub(crate) use replays::replays;
 pub(crate) use revert::revert_edit;
+pub(crate) use saved_filters::{
+    remove as remove_filter, remove_saved_filter, save as save_filter_as, save_filter,
+};
 pub(crate) use status::status;
 pub(crate) use theme::choose_theme;

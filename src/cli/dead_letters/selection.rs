@@ -1,0 +1,31 @@
+use serde_json::{Value, json};
+
+/// Which dead letters: by number or by filter.
+#[derive(Debug, clap::Args)]
+pub(super) struct Selection {
+    /// Numbers of dead letters, as `list` gives them.
+    #[arg(required_unless_present = "filter", conflicts_with = "filter")]
+    ids: Vec<i64>,
+    /// All that match, frozen now.
+    #[arg(long)]
+    filter: Option<String>,
+}
+
+impl Selection {
+    /// As the API takes it.
+    pub(super) fn body(&self) -> Value {
+        match &self.filter {
+            Some(filter) => json!({ "filter": filter }),
+            None => json!({ "dead_letter_ids": self.ids }),
+        }
+    }
+
+    /// For a question: `3 dead letters`.
+    pub(super) fn describe(&self) -> String {
+        match &self.filter {
+            Some(filter) => format!("everything that matches {filter:?}"),
+            None if self.ids.len() == 1 => "1 dead letter".to_owned(),
+            None => format!("{} dead letters", self.ids.len()),
+        }
+    }
+}

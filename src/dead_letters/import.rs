@@ -1,0 +1,23 @@
+//! From a line of an export to a dead letter.
+
+use super::letters::{Found, dead_letter};
+use crate::domain::{Custody, ExportedDeadLetter, NewDeadLetter, Timestamp};
+
+/// The dead letter of a line, decoded and grouped as if it had been found here. The store is its record:
+/// no broker of this installation needs to hold it.
+pub fn from_export(line: &ExportedDeadLetter, now: Timestamp) -> NewDeadLetter {
+    let found = Found {
+        cluster: line.cluster.clone(),
+        position: line.position.clone(),
+        message: line.message.clone(),
+        arrived_at: Some(line.dead_at),
+        custody: Custody::Store,
+        redelivered: false,
+    };
+    let letter = dead_letter(found, usize::MAX, now);
+    NewDeadLetter {
+        dead_at: line.dead_at.min(now),
+        body_omitted: line.body_omitted.clone().or(letter.body_omitted),
+        ..letter
+    }
+}

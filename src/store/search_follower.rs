@@ -1,0 +1,307 @@
+//! Brings the full-text index up to the rows, in the background: what came in large batches, oldest first, then
+//! what is older than the index, newest first.
+//!
+//! Reading rows and making their documents is most of the work; it happens while the chunk before is written.
+//! While batches arrive one after the other, the follower leaves most of the writer's time to them.
+
+use std::time::{Duration, Instant};
+
+use sqlx::FromRow;
+use tokio_util::sync::CancellationToken;
+
+use super::message_rows::MessageRow;
+use super::search_terms::Searchable;
+use super::{Store, StoreError, search_index};
+use crate::domain::DeadLetterId;
+
+/// Dead letters of one transaction at most, and how long it should take: a writer waits no longer.
+const MOST_AT_ONCE: u32 = 1_000;
+const FEWEST_AT_ONCE: u32 = 50;
+const WANTED_WRITE: Duration = Duration::from_millis(50);
+/// Messages of a chunk are held in memory; larger ones make it shorter.
+const CHUNK_BYTES: i64 = 4 * 1024 * 1024;
+/// While intake writes, the follower waits so many times as long as it has written.
+const PATIENCE: u32 = 4;
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Which rows are not in the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Missing {
+    /// Those beyond this ID, to be read upwards.
+    Beyond(i64),
+    /// Those up to this ID, to be read downwards.
+    Through(i64),
+}
+
+impl Missing {
+    const fn id(self) -> i64 {
+        match self {
+            Self::Beyond(id) | Self::Through(id) => id,
+        }
+    }
+}
+
+/// Documents of rows that follow one another, what is missing before they are written, and what after.
+struct Chunk {
+    documents: Vec<(DeadLetterId, String)>,
+    now: Missing,
+    then: Missing,
+}
+
+impl Store {
+    /// Keeps the index up to date until it is told to stop.
+    pub async fn follow_search_index(self, stop: CancellationToken) {
+        let mut wanted = self.search_wanted.subscribe();
+        let mut at_once = FEWEST_AT_ONCE;
+        while !stop.is_cancelled() {
+            wanted.mark_unchanged();
+            let work = self.index_missing(&mut at_once, &stop);
+            let pause = match work.await {
+                Ok(()) => None,
+                Err(error) => {
+                    let error = crate::error_chain(&error);
+                    tracing::warn!(error, "cannot fill the search index; trying again");
+                    Some(RETRY_AFTER)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(pause.unwrap_or(Duration::MAX)), if pause.is_some() => {}
+                changed = wanted.changed(), if pause.is_none() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Indexes everything that is not in the index.
+    pub async fn catch_up_search_index(&self) -> Result<(), StoreError> {
+        let mut at_once = MOST_AT_ONCE;
+        self.index_missing(&mut at_once, &CancellationToken::new())
+            .await
+    }
+
+    async fn index_missing(
+        &self,
+        at_once: &mut u32,
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
+        let mut batches = self.search_wanted.subscribe();
+        let mut next = self.next_missing(None, *at_once).await?;
+        while let Some(chunk) = next.take() {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            batches.mark_unchanged();
+            let written = async {
+                let started = Instant::now();
+                self.write_documents(&chunk).await?;
+                Ok(started.elapsed())
+            };
+            let read = self.next_missing(Some(chunk.then), *at_once);
+            let (elapsed, following) = tokio::try_join!(written, read)?;
+            *at_once = adapted(*at_once, elapsed);
+            if batches.has_changed().unwrap_or(false) {
+                tokio::time::sleep(elapsed * PATIENCE).await;
+            }
+            next = following;
+        }
+        Ok(())
+    }
+
+    /// The rows that are missing next; `after` is where the chunk before ends, which may not be written yet.
+    async fn next_missing(
+        &self,
+        after: Option<Missing>,
+        limit: u32,
+    ) -> Result<Option<Chunk>, StoreError> {
+        let (indexed, through): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT MAX(indexed) FROM search_mark), (SELECT MAX(through) FROM search_backlog)",
+        )
+        .fetch_one(&self.reader)
+        .await?;
+        let (beyond, through) = match after {
+            Some(Missing::Beyond(beyond)) => (beyond, through),
+            Some(Missing::Through(through)) => (indexed, through),
+            None => (indexed, through),
+        };
+        if let Some(chunk) = self.read_missing(Missing::Beyond(beyond), limit).await? {
+            return Ok(Some(chunk));
+        }
+        if through <= 0 {
+            return Ok(None);
+        }
+        let older = self.read_missing(Missing::Through(through), limit).await?;
+        // Nothing is left below: the mark says so from now on.
+        Ok(Some(older.unwrap_or(Chunk {
+            documents: Vec::new(),
+            now: Missing::Through(through),
+            then: Missing::Through(0),
+        })))
+    }
+
+    async fn read_missing(&self, from: Missing, limit: u32) -> Result<Option<Chunk>, StoreError> {
+        let Some((first, last)) = self.span(from, limit).await? else {
+            return Ok(None);
+        };
+        let rows = self.rows_between(first, last).await?;
+        let documents = tokio::task::spawn_blocking(|| documents(rows));
+        let documents = documents.await.unwrap_or_else(|failed| {
+            std::panic::resume_unwind(failed.into_panic());
+        })?;
+        let then = match from {
+            Missing::Beyond(_) => Missing::Beyond(last),
+            Missing::Through(_) => Missing::Through(first - 1),
+        };
+        Ok(Some(Chunk {
+            documents,
+            now: from,
+            then,
+        }))
+    }
+
+    /// The IDs of a chunk: so many that their messages fit, at least one.
+    async fn span(&self, from: Missing, limit: u32) -> Result<Option<(i64, i64)>, StoreError> {
+        let (sql, end) = match from {
+            Missing::Beyond(id) => (
+                "SELECT id, size FROM dead_letters WHERE id > ? ORDER BY id LIMIT ?",
+                id,
+            ),
+            Missing::Through(id) => (
+                "SELECT id, size FROM dead_letters WHERE id <= ? ORDER BY id DESC LIMIT ?",
+                id,
+            ),
+        };
+        let sizes: Vec<(i64, i64)> = sqlx::query_as(sql)
+            .bind(end)
+            .bind(i64::from(limit))
+            .fetch_all(&self.reader)
+            .await?;
+        let mut bytes = 0_i64;
+        let fits = |(index, (_, size)): &(usize, &(i64, i64))| {
+            bytes = bytes.saturating_add(*size);
+            *index == 0 || bytes <= CHUNK_BYTES
+        };
+        let ids = sizes.iter().enumerate().take_while(fits);
+        let ids: Vec<i64> = ids.map(|(_, (id, _))| *id).collect();
+        Ok(ids.iter().min().copied().zip(ids.iter().max().copied()))
+    }
+
+    async fn rows_between(&self, first: i64, last: i64) -> Result<Vec<StoredRow>, StoreError> {
+        let rows = sqlx::query_as(
+            "SELECT d.id, d.source, d.dlq, d.consumer, d.event_type, d.event_id, d.correlation_id, \
+             d.causation_id, d.aggregate_id, d.failure_class, d.failure_message, d.failure_group, \
+             b.message_key, b.body, b.headers, b.properties FROM dead_letters d \
+             JOIN bodies b ON b.dead_letter = d.id WHERE d.id BETWEEN ? AND ? ORDER BY d.id",
+        )
+        .bind(first)
+        .bind(last);
+        Ok(rows.fetch_all(&self.reader).await?)
+    }
+
+    async fn write_documents(&self, chunk: &Chunk) -> Result<(), StoreError> {
+        let documents = chunk.documents.iter();
+        let documents: Vec<_> = documents.map(|(id, text)| (*id, text.as_str())).collect();
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let sql = match chunk.now {
+            Missing::Beyond(_) => "UPDATE search_mark SET indexed = ?2 WHERE indexed = ?1",
+            Missing::Through(_) => "UPDATE search_backlog SET through = ?2 WHERE through = ?1",
+        };
+        let moved = sqlx::query(sql).bind(chunk.now.id()).bind(chunk.then.id());
+        let moved = moved.execute(&mut *transaction).await?.rows_affected();
+        // Otherwise somebody else has indexed them, and a second time is refused.
+        if moved > 0 {
+            search_index::put(&mut transaction, &documents).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// What the index holds of the dead letters after one, oldest first: each with its document, which the
+    /// index itself does not keep.
+    pub async fn search_documents(
+        &self,
+        after: DeadLetterId,
+        limit: u32,
+    ) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
+        match self.span(Missing::Beyond(after.0), limit).await? {
+            Some((first, last)) => documents(self.rows_between(first, last).await?),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// A chunk that takes too long becomes shorter, and longer again when the machine has time.
+fn adapted(at_once: u32, elapsed: Duration) -> u32 {
+    let wanted = if elapsed > WANTED_WRITE {
+        at_once / 2
+    } else if elapsed < WANTED_WRITE / 2 {
+        at_once.saturating_mul(2)
+    } else {
+        at_once
+    };
+    wanted.clamp(FEWEST_AT_ONCE, MOST_AT_ONCE)
+}
+
+fn documents(rows: Vec<StoredRow>) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
+    let document = |row: StoredRow| Ok((DeadLetterId(row.id), row.document()?));
+    rows.into_iter().map(document).collect()
+}
+
+#[derive(Debug, FromRow)]
+struct StoredRow {
+    id: i64,
+    source: Option<String>,
+    dlq: String,
+    consumer: Option<String>,
+    event_type: Option<String>,
+    event_id: Option<String>,
+    correlation_id: Option<String>,
+    causation_id: Option<String>,
+    aggregate_id: Option<String>,
+    failure_class: Option<String>,
+    failure_message: Option<String>,
+    failure_group: String,
+    #[sqlx(flatten)]
+    message: MessageRow,
+}
+
+impl StoredRow {
+    fn document(self) -> Result<String, StoreError> {
+        let searchable = Searchable {
+            message: &self.message.into_message()?,
+            group: &self.failure_group,
+            failure: [
+                self.failure_class.as_deref(),
+                self.failure_message.as_deref(),
+            ],
+            names: [
+                self.source.as_deref(),
+                Some(self.dlq.as_str()),
+                self.consumer.as_deref(),
+                self.event_type.as_deref(),
+                self.event_id.as_deref(),
+                self.correlation_id.as_deref(),
+                self.causation_id.as_deref(),
+                self.aggregate_id.as_deref(),
+            ],
+        };
+        Ok(searchable.document())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_that_takes_too_long_becomes_shorter() {
+        assert_eq!(adapted(400, WANTED_WRITE * 2), 200);
+        assert_eq!(adapted(400, WANTED_WRITE), 400);
+        assert_eq!(adapted(400, Duration::ZERO), 800);
+        assert_eq!(adapted(FEWEST_AT_ONCE, WANTED_WRITE * 9), FEWEST_AT_ONCE);
+        assert_eq!(adapted(MOST_AT_ONCE, Duration::ZERO), MOST_AT_ONCE);
+    }
+}
