@@ -4,7 +4,7 @@
 use sqlx::{FromRow, QueryBuilder, Sqlite, Transaction};
 
 use super::bulk_actions::{decode_selection, encode_selection, push_selection};
-use super::revisions::{insert_revision, latest_revision};
+use super::revisions;
 use super::{NewAuditEntry, NewRevision, Store, StoreError, audit};
 use crate::domain::{
     BulkSelection, DeadLetterId, DeadLetterIds, Repair, RepairId, RepairOutcome, RepairResult,
@@ -194,7 +194,7 @@ async fn record(
                     note: Some(revision_note(repair)),
                     at: now,
                 };
-                let number = insert_revision(transaction, &revision).await?;
+                let number = revisions::insert(transaction, &revision).await?;
                 (Some(number), None)
             } else {
                 let why = "it was edited, replayed or put aside while the repair ran";
@@ -223,11 +223,12 @@ async fn is_as_read(
     letter: DeadLetterId,
     builds_on: RevisionNumber,
 ) -> Result<bool, StoreError> {
-    let status: String = sqlx::query_scalar("SELECT status FROM dead_letters WHERE id = ?")
+    let sql = "SELECT status, latest_revision FROM dead_letters WHERE id = ?";
+    let (status, latest): (String, u32) = sqlx::query_as(sql)
         .bind(letter.0)
         .fetch_one(&mut **transaction)
         .await?;
-    Ok(status == "open" && latest_revision(transaction, letter).await? == builds_on)
+    Ok(status == "open" && RevisionNumber(latest) == builds_on)
 }
 
 fn revision_note(repair: &Repair) -> String {
