@@ -24,17 +24,7 @@ impl Store {
         entry: &NewAuditEntry,
     ) -> Result<RevisionNumber, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let id = revision.dead_letter;
-        let latest = latest_revision(&mut transaction, id).await?;
-        if latest != revision.builds_on {
-            let expected = revision.builds_on;
-            return Err(StoreError::RevisionConflict {
-                dead_letter: id,
-                expected,
-                latest,
-            });
-        }
-        let number = insert_revision(&mut transaction, revision).await?;
+        let number = insert(&mut transaction, revision).await?;
         audit::append(&mut transaction, entry).await?;
         transaction.commit().await?;
         Ok(number)
@@ -53,28 +43,27 @@ impl Store {
     }
 }
 
-/// The number of the newest revision; 0 if there is none.
-pub(super) async fn latest_revision(
+/// The rows of an edit, if nobody has edited in between.
+pub(super) async fn insert(
     transaction: &mut Transaction<'_, Sqlite>,
-    id: DeadLetterId,
+    revision: &NewRevision,
 ) -> Result<RevisionNumber, StoreError> {
+    let id = revision.dead_letter;
     let latest: Option<u32> =
         sqlx::query_scalar("SELECT latest_revision FROM dead_letters WHERE id = ?")
             .bind(id.0)
             .fetch_optional(&mut **transaction)
             .await?;
-    latest
-        .map(RevisionNumber)
-        .ok_or(StoreError::NoSuchDeadLetter(id))
-}
-
-/// Writes a revision that follows the one on which it builds.
-pub(super) async fn insert_revision(
-    transaction: &mut Transaction<'_, Sqlite>,
-    revision: &NewRevision,
-) -> Result<RevisionNumber, StoreError> {
-    let id = revision.dead_letter;
-    let number = RevisionNumber(revision.builds_on.0 + 1);
+    let latest = RevisionNumber(latest.ok_or(StoreError::NoSuchDeadLetter(id))?);
+    if latest != revision.builds_on {
+        let expected = revision.builds_on;
+        return Err(StoreError::RevisionConflict {
+            dead_letter: id,
+            expected,
+            latest,
+        });
+    }
+    let number = RevisionNumber(latest.0 + 1);
     let parts = message_rows::encode(&revision.message)?;
     sqlx::query(
         "INSERT INTO revisions (dead_letter, number, message_key, body, headers, properties, \

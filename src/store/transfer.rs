@@ -152,7 +152,7 @@ impl Store {
                     note: revision.note.clone(),
                     at: revision.created_at,
                 };
-                revisions::insert_revision(&mut transaction, &revision).await?;
+                revisions::insert(&mut transaction, &revision).await?;
             }
             if import.status != DeadLetterStatus::Open {
                 set_status(&mut transaction, row.id.0, import.status).await?;
