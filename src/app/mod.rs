@@ -9,7 +9,9 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
-use crate::dead_letters::{self, BulkActions, IntakeBoard, IntakeContext, Observer, Retention};
+use crate::dead_letters::{
+    self, BulkActions, IntakeBoard, IntakeContext, Observer, Repairs, Retention,
+};
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
@@ -22,7 +24,8 @@ use crate::{notifications, replay, sampling};
 /// Runs Redrive until a signal.
 pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     let config = Arc::new(config);
-    let schemas = Schemas::load(&config.schemas, &Sandbox::of_this_program()).await?;
+    let sandbox = Sandbox::of_this_program();
+    let schemas = Schemas::load(&config.schemas, &sandbox).await?;
     let listen = config.http.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("cannot listen on {listen}; is http.listen taken by another process?")
@@ -39,7 +42,7 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
         );
     }
     let lifecycle = Lifecycle::new();
-    let state = start_parts(&config, &store, &metrics, &lifecycle, schemas)?;
+    let state = start_parts(&config, &store, &metrics, &lifecycle, (schemas, sandbox))?;
     audit_start(&store).await?;
 
     let heads = audit_head::log_hourly(store.clone(), lifecycle.stop_token());
@@ -62,7 +65,7 @@ fn start_parts(
     store: &Store,
     metrics: &Arc<Metrics>,
     lifecycle: &Lifecycle,
-    schemas: Schemas,
+    (schemas, sandbox): (Schemas, Sandbox),
 ) -> anyhow::Result<AppState> {
     let stop = lifecycle.stop_token();
     let sampling = sampling::start(config, Arc::clone(metrics), &stop, |task| {
@@ -96,6 +99,8 @@ fn start_parts(
     lifecycle.spawn("retention", retention.run());
     let bulk_actions = BulkActions::new(store.clone());
     lifecycle.spawn("bulk actions", bulk_actions.clone().run(stop.clone()));
+    let repairs = Repairs::new(store.clone(), sandbox);
+    lifecycle.spawn("repairs", repairs.clone().run(stop.clone()));
     let replay = replay::start(
         config,
         store,
@@ -117,6 +122,7 @@ fn start_parts(
         observer: Observer::new(intake),
         bulk_actions,
         schemas,
+        repairs,
         stop,
     })
 }

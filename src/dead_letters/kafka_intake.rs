@@ -414,8 +414,7 @@ impl KafkaIntake {
             .board
             .add_indexed(&self.config.name, SOURCE, count);
         self.cursors.extend(moved.unwrap_or_default());
-        self.publish_backlogs_read().await?;
-        Ok(())
+        self.publish_backlogs_read().await
     }
 }
 

@@ -4,7 +4,9 @@
 
 use uuid::Uuid;
 
+use super::ReplayHandle;
 use super::render::render;
+use crate::config::RabbitMqConfig;
 use crate::dialects::headers_stripped_on_replay;
 use crate::domain::{
     AmqpProperties, AmqpValue, DeadLetter, Destination, Header, HeaderValue, MOST_HEADER_NESTING,
@@ -16,6 +18,9 @@ const MOST_KAFKA_BYTES: usize = 104_857_600;
 
 /// A topic's `max.message.bytes` unless somebody raised it.
 const USUAL_KAFKA_BYTES: usize = 1_048_588;
+
+/// What Kafka counts beside the record itself: the head of its batch and the lengths in the record.
+const BATCH_BYTES: usize = 100;
 
 /// `max_message_size` of RabbitMQ 4 unless somebody raised it; earlier versions take eight times as much.
 const USUAL_AMQP_BYTES: usize = 16 * 1024 * 1024;
@@ -75,12 +80,28 @@ impl Findings {
     }
 }
 
+impl ReplayHandle {
+    /// What is to be said about a replay of an edited message to where it came from, before the edit is
+    /// saved.
+    pub async fn deliverability(&self, letter: &DeadLetter, edited: &Message) -> Vec<Finding> {
+        let cluster = &letter.summary.cluster;
+        let rabbitmq = self.config.rabbitmq.iter().find(|r| r.name == *cluster);
+        let user = rabbitmq.map(RabbitMqConfig::user).unwrap_or_default();
+        let kafka = self.config.kafka.iter().find(|k| k.name == *cluster);
+        let topic_limit = match (kafka, letter.decoded.origin.destination.as_deref()) {
+            (Some(kafka), Some(topic)) => self.topic_limits.of(kafka, &topic.into()).await,
+            _ => None,
+        };
+        deliverability(letter, edited, (&user, topic_limit))
+    }
+}
+
 /// What is to be said about a replay of `edited` instead of the original of `letter`.
-/// `connection_user` is who publishes on RabbitMQ.
-pub(super) fn deliverability(
+/// `connection_user` is who publishes on RabbitMQ, `topic_limit` what the topic of origin takes.
+fn deliverability(
     letter: &DeadLetter,
     edited: &Message,
-    connection_user: &str,
+    (connection_user, topic_limit): (&str, Option<usize>),
 ) -> Vec<Finding> {
     let mut findings = Findings(Vec::new());
     let system = letter.summary.position.system();
@@ -100,7 +121,12 @@ pub(super) fn deliverability(
             }
         }
     }
-    sizes(letter, edited, connection_user, &mut findings);
+    sizes(
+        letter,
+        edited,
+        (connection_user, topic_limit),
+        &mut findings,
+    );
     findings.0
 }
 
@@ -278,7 +304,12 @@ fn changed_properties(
 }
 
 /// The message as a replay would send it, with the headers that Redrive adds.
-fn sizes(letter: &DeadLetter, edited: &Message, user: &str, findings: &mut Findings) {
+fn sizes(
+    letter: &DeadLetter,
+    edited: &Message,
+    (user, topic_limit): (&str, Option<usize>),
+    findings: &mut Findings,
+) {
     const FEWER: &str = "remove or shorten some";
     if edited.header_nesting() > MOST_HEADER_NESTING {
         let reason = format!("hold more than {MOST_HEADER_NESTING} lists and tables in each other");
@@ -295,7 +326,19 @@ fn sizes(letter: &DeadLetter, edited: &Message, user: &str, findings: &mut Findi
             let reason = format!("the record has {size} bytes; Redrive sends at most 100 MiB");
             findings.refused("payload", reason, "shorten it");
         }
-        System::Kafka if size > USUAL_KAFKA_BYTES => findings.warning(
+        System::Kafka if topic_limit.is_some_and(|limit| size + BATCH_BYTES > limit) => {
+            let limit = topic_limit.unwrap_or_default();
+            let reason = format!(
+                "the record has {size} bytes, and its topic takes {limit} (max.message.bytes) with \
+                 {BATCH_BYTES} of the batch around it"
+            );
+            findings.refused(
+                "payload",
+                reason,
+                "shorten it, or raise max.message.bytes of the topic",
+            );
+        }
+        System::Kafka if topic_limit.is_none() && size > USUAL_KAFKA_BYTES => findings.warning(
             "payload",
             format!("the record has {size} bytes; Kafka refuses more than 1 MiB by default"),
             "shorten it, or raise the topic's max.message.bytes",

@@ -2,18 +2,17 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::config::{Config, RabbitMqConfig};
+use crate::config::Config;
 use crate::domain::{
-    Brake, DeadLetter, Message, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName,
-    Snapshot, Timestamp,
+    Brake, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName, Snapshot, Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
 
 use super::changes::Changes;
-use super::deliverability::{Finding, deliverability};
 use super::outcome::count_outcomes;
+use super::topic_limits::TopicLimits;
 use super::{Actor, Decision, ReplayError};
 
 /// What people do with replays. Cheap to clone.
@@ -26,17 +25,10 @@ pub struct ReplayHandle {
     pub(super) changes: Changes,
     /// By which replays are gated.
     pub(super) schemas: Option<Schemas>,
+    pub(super) topic_limits: TopicLimits,
 }
 
 impl ReplayHandle {
-    /// What is to be said about a replay of an edited message, before the edit is saved.
-    pub fn deliverability(&self, letter: &DeadLetter, edited: &Message) -> Vec<Finding> {
-        let cluster = &letter.summary.cluster;
-        let rabbitmq = self.config.rabbitmq.iter().find(|r| r.name == *cluster);
-        let user = rabbitmq.map(RabbitMqConfig::user).unwrap_or_default();
-        deliverability(letter, edited, &user)
-    }
-
     /// A person decides about a replay that is unknown.
     pub async fn resolve_unknown(
         &self,

@@ -27,6 +27,7 @@ mod render;
 mod request;
 mod selection;
 mod start;
+mod topic_limits;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -55,6 +56,7 @@ use changes::Changes;
 use engine::{ClosedEngine, EngineContext, KafkaEngine, RabbitMqEngine};
 use freezing::Freezer;
 use outcome::OutcomeWatcher;
+use topic_limits::TopicLimits;
 
 /// Work that goes on until `stop` is cancelled.
 pub type ReplayTask = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -107,6 +109,7 @@ pub fn start(
         snapshots,
         changes,
         schemas: schemas.filter(Schemas::gates_replays),
+        topic_limits: TopicLimits::default(),
     };
     let freezer = Freezer {
         handle: handle.clone(),

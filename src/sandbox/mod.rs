@@ -38,7 +38,7 @@ const MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Children at once, so that many readers do not take all processors.
-const CHILDREN: usize = 2;
+const CHILDREN: usize = 4;
 
 /// What a child is there for.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -288,7 +288,7 @@ fn chunk_entry(action: &BulkAction, changed: &DeadLetterIds, now: Timestamp) -> 
     }
 }
 
-fn push_selection(
+pub(super) fn push_selection(
     query: &mut QueryBuilder<Sqlite>,
     selection: &BulkSelection,
     now: Timestamp,
@@ -309,11 +309,27 @@ fn json_list(ids: &[DeadLetterId]) -> Result<String, StoreError> {
     serde_json::to_string(ids).map_err(StoreError::corrupt("a list of dead letters"))
 }
 
-fn encode_selection(selection: &BulkSelection) -> Result<(&'static str, String), StoreError> {
+pub(super) fn encode_selection(
+    selection: &BulkSelection,
+) -> Result<(&'static str, String), StoreError> {
     Ok(match selection {
         BulkSelection::DeadLetters(ids) => ("ids", json_list(ids)?),
         BulkSelection::Filter(filter) => ("filter", filter.text().to_owned()),
     })
+}
+
+/// The selection as it was written down; the inner error says why its filter is none any more.
+pub(super) fn decode_selection(
+    selected_by: &str,
+    selection: &str,
+) -> Result<Result<BulkSelection, String>, StoreError> {
+    if selected_by == "ids" {
+        let ids = serde_json::from_str(selection);
+        let ids = ids.map_err(StoreError::corrupt("a list of dead letters"))?;
+        return Ok(Ok(BulkSelection::DeadLetters(ids)));
+    }
+    let filter = Filter::parse(selection).map_err(|error| error.to_string());
+    Ok(filter.map(BulkSelection::Filter))
 }
 
 /// Action, time, person, reason and expiry.
@@ -340,18 +356,8 @@ struct ActionRow {
 impl ActionRow {
     fn into_action(self) -> Result<BulkAction, StoreError> {
         let id = BulkActionId(self.id);
-        let selection = if self.selected_by == "ids" {
-            let ids = serde_json::from_str(&self.selection);
-            BulkSelection::DeadLetters(ids.map_err(StoreError::corrupt("a bulk action"))?)
-        } else {
-            let filter = Filter::parse(&self.selection);
-            let why = |error: crate::domain::FilterError| error.to_string();
-            BulkSelection::Filter(
-                filter
-                    .map_err(why)
-                    .map_err(|reason| StoreError::UnreadableBulkAction { id, reason })?,
-            )
-        };
+        let selection = decode_selection(&self.selected_by, &self.selection)?
+            .map_err(|reason| StoreError::UnreadableBulkAction { id, reason })?;
         let kind = if self.kind == "restore" {
             BulkActionKind::Restore
         } else {

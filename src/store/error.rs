@@ -1,7 +1,7 @@
 use thiserror::Error;
 
 use crate::domain::{
-    BulkActionId, DeadLetterId, FailureGroupId, FilterName, IllegalTransition, ReplayId,
+    BulkActionId, DeadLetterId, FailureGroupId, FilterName, IllegalTransition, RepairId, ReplayId,
     ReplayJobId, RevisionNumber,
 };
 
@@ -38,6 +38,10 @@ pub enum StoreError {
     NoSuchBulkAction(BulkActionId),
     #[error("the filter of bulk action {id} is not understood any more: {reason}")]
     UnreadableBulkAction { id: BulkActionId, reason: String },
+    #[error("there is no repair {0}")]
+    NoSuchRepair(RepairId),
+    #[error("the filter of repair {id} is not understood any more: {reason}")]
+    UnreadableRepair { id: RepairId, reason: String },
     #[error("there is no replay {0}")]
     NoSuchReplay(ReplayId),
     #[error("replay job {0} is paused; resume it first")]

@@ -81,14 +81,21 @@ pub(super) fn id_column(filter: &Filter) -> &'static str {
     }
 }
 
+/// A row that a repair changed; the condition on the repair's number follows.
+const REPAIRED: &str = "dead_letters.id IN \
+     (SELECT dead_letter FROM repair_results WHERE revision IS NOT NULL AND (";
+
 fn push_term(query: &mut QueryBuilder<Sqlite>, term: &FilterTerm, now: Timestamp) {
     let column = column(term.field);
     if let FilterCondition::Ids(ranges) = &term.condition {
+        let is_repair = term.field == FilterField::Repair;
+        query.push(if is_repair { REPAIRED } else { "" });
         for (index, (first, last)) in ranges.iter().enumerate() {
             query.push(if index == 0 { "" } else { " OR " });
             query.push(column).push(" BETWEEN ").push_bind(*first);
             query.push(" AND ").push_bind(*last);
         }
+        query.push(if is_repair { "))" } else { "" });
         return;
     }
     if let FilterCondition::Flag(yes) = term.condition {
@@ -142,6 +149,7 @@ const fn column(field: FilterField) -> &'static str {
         FilterField::Edited => "(latest_revision > 0)",
         FilterField::Duplicate => "(possible_duplicate_of IS NOT NULL)",
         FilterField::Size => "size",
+        FilterField::Repair => "repair",
         FilterField::Id
         | FilterField::Text
         | FilterField::Error

@@ -68,6 +68,7 @@ impl From<StoreError> for Problem {
             | StoreError::NoSuchFailureGroup(_)
             | StoreError::NoSuchBulkAction(_)
             | StoreError::NoSuchSavedFilter(_)
+            | StoreError::NoSuchRepair(_)
             | StoreError::NoSuchReplay(_) => Self::not_found(error.to_string()),
             StoreError::RevisionConflict { .. }
             | StoreError::IllegalTransition(_)

@@ -101,6 +101,7 @@ fn pages() -> Router<AppState> {
             "/failure-groups/{id}/assignee",
             post(views::assign_failure_group),
         )
+        .route("/dead-letters/{id}/revert", post(views::revert_edit))
         .route("/replays", get(views::replays).post(views::start_replay))
         .route("/replays/new", get(views::preflight))
         .route("/replays/{job}", get(views::replay_job))
@@ -114,6 +115,9 @@ fn pages() -> Router<AppState> {
         .route("/restores", post(views::restore))
         .route("/saved-filters", post(views::save_filter))
         .route("/saved-filters/remove", post(views::remove_saved_filter))
+        .route("/repairs/new", get(views::new_repair))
+        .route("/repairs", post(views::repair))
+        .route("/repairs/{id}", get(views::repair_progress))
         .route("/audit", get(views::audit))
         .route("/status", get(views::status))
         .route(

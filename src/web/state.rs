@@ -3,7 +3,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::dead_letters::{BulkActions, IntakeBoard, Observer};
+use crate::dead_letters::{BulkActions, IntakeBoard, Observer, Repairs};
 use crate::domain::{ClusterName, Snapshot};
 use crate::metrics::Metrics;
 use crate::replay::ReplayHandle;
@@ -23,6 +23,7 @@ pub struct AppState {
     pub observer: Observer,
     pub bulk_actions: BulkActions,
     pub schemas: Schemas,
+    pub repairs: Repairs,
     /// Ends event streams, so that a stop does not wait for them.
     pub stop: CancellationToken,
 }

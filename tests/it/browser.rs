@@ -15,7 +15,7 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 22] = [
+const PAGES: [(&str, &str); 23] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -34,6 +34,7 @@ const PAGES: [(&str, &str); 22] = [
     ("edit", "/dead-letters/12/edit"),
     ("replays", "/replays"),
     ("preflight", "/replays/new?filter=status:open"),
+    ("repair", "/repairs/new?filter=status:open"),
     ("preflight-one", "/replays/new?id=12"),
     ("audit", "/audit"),
     ("status", "/status"),

@@ -9,6 +9,7 @@ use redrive::schemas::{Schemas, Verdict};
 use reqwest::StatusCode;
 use serde_json::json;
 
+use crate::support::browser::Browser;
 use crate::support::dashboard::{Dashboard, busy_snapshot, fill, sandbox};
 use crate::web::{Visitor, api, client, get};
 
@@ -226,4 +227,24 @@ async fn a_hostile_payload_is_not_checked_and_holds_up_nothing() {
     assert_eq!(checker.verdict(Some("Other"), b"{}").await, None);
     let folder_type = checker.verdict(Some("OrderCreated"), b"{}").await;
     assert!(matches!(folder_type, Some(Verdict::Invalid(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_script_asks_for_the_verdict_while_somebody_types() {
+    let (dashboard, _folder) = dashboard(false).await;
+    let browser = Browser::start().await;
+    browser.goto(&dashboard.url("/dead-letters/13/edit")).await;
+    let verdict = "document.querySelector('[data-schema]').textContent";
+    let misses = format!("return {verdict}.includes('data.customerId is missing')");
+    assert_eq!(browser.execute(&misses).await, true);
+    let typed = serde_json::to_string(WITH_CUSTOMER).unwrap();
+    browser
+        .execute(&format!(
+            "const body = document.getElementById('body'); body.value = {typed}; \
+             body.dispatchEvent(new Event('input', {{ bubbles: true }}))"
+        ))
+        .await;
+    let valid = format!("return {verdict}.includes('Valid by its schema.')");
+    browser.until("the verdict follows the text", &valid).await;
+    browser.close().await;
 }

@@ -125,14 +125,14 @@ fn shell(dashboard: &Dashboard, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-async fn succeeds(dashboard: &Dashboard, arguments: &[&str]) -> String {
+fn succeeds(dashboard: &Dashboard, arguments: &[&str]) -> String {
     let output = tokio::task::block_in_place(|| shell(dashboard, arguments));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{arguments:?}: {errors}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-async fn fails(dashboard: &Dashboard, arguments: &[&str]) -> String {
+fn fails(dashboard: &Dashboard, arguments: &[&str]) -> String {
     let output = tokio::task::block_in_place(|| shell(dashboard, arguments));
     assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     String::from_utf8(output.stderr).unwrap()
@@ -141,12 +141,12 @@ async fn fails(dashboard: &Dashboard, arguments: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shell_lists_shows_edits_discards_and_restores() {
     let dashboard = Dashboard::busy().await;
-    let list = succeeds(&dashboard, &["list", "--filter", "system:rabbitmq"]).await;
+    let list = succeeds(&dashboard, &["list", "--filter", "system:rabbitmq"]);
     assert!(
         list.contains("orders.dlq") && list.starts_with("ID"),
         "{list}"
     );
-    let shown = succeeds(&dashboard, &["show", "20"]).await;
+    let shown = succeeds(&dashboard, &["show", "20"]);
     assert!(
         shown.contains("headers") && shown.contains("payload"),
         "{shown}"
@@ -166,7 +166,7 @@ async fn a_shell_lists_shows_edits_discards_and_restores() {
         "why",
         "--yes",
     ];
-    let saved = succeeds(&dashboard, &edit).await;
+    let saved = succeeds(&dashboard, &edit);
     assert!(saved.contains("saved as revision"), "{saved}");
     let letter = api(&dashboard, "/dead-letters/20").await;
     let revision = &letter["latest_revision"];
@@ -178,15 +178,15 @@ async fn a_shell_lists_shows_edits_discards_and_restores() {
     assert_eq!(message["payload"]["text"], "{\"repaired\":true}");
     let headers = message["headers"].as_array().unwrap();
     assert_eq!(headers.last().unwrap()["name"], "x-fixed", "{message}");
-    let unchanged = fails(&dashboard, &["edit", "20", "--payload", payload, "--yes"]).await;
+    let unchanged = fails(&dashboard, &["edit", "20", "--payload", payload, "--yes"]);
     assert!(unchanged.contains("nothing was changed"), "{unchanged}");
     let discard = ["discard", "20", "--reason", "known", "--yes"];
-    assert_eq!(succeeds(&dashboard, &discard).await, "1 discarded\n");
+    assert_eq!(succeeds(&dashboard, &discard), "1 discarded\n");
     assert_eq!(
-        succeeds(&dashboard, &["restore", "20", "--yes"]).await,
+        succeeds(&dashboard, &["restore", "20", "--yes"]),
         "1 restored\n"
     );
-    let problem = fails(&dashboard, &["list", "--filter", "status:nonsense"]).await;
+    let problem = fails(&dashboard, &["list", "--filter", "status:nonsense"]);
     assert!(problem.contains("nonsense"), "{problem}");
 }
 
@@ -196,28 +196,28 @@ async fn a_shell_exports_and_imports() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("letters.ndjson");
     let file = file.to_str().unwrap();
-    let said = succeeds(&here, &["export", "-o", file]).await;
+    let said = succeeds(&here, &["export", "-o", file]);
     let written = std::fs::read_to_string(file).unwrap();
     let count = written.lines().count();
     assert_eq!(said, format!("{count} exported to {file}\n"));
-    assert_eq!(succeeds(&here, &["export"]).await, written);
-    let exists = fails(&here, &["export", "-o", file]).await;
+    assert_eq!(succeeds(&here, &["export"]), written);
+    let exists = fails(&here, &["export", "-o", file]);
     assert!(exists.contains(file), "{exists}");
-    let judged = succeeds(&there, &["import", file, "--dry-run"]).await;
+    let judged = succeeds(&there, &["import", file, "--dry-run"]);
     assert!(
         judged.starts_with(&format!("{count} of {count} lines would be imported")),
         "{judged}"
     );
-    let done = succeeds(&there, &["import", file, "--yes", "--json"]).await;
+    let done = succeeds(&there, &["import", file, "--yes", "--json"]);
     let done: Value = serde_json::from_str(&done).unwrap();
     assert_eq!(done["imported"], json!(count));
-    let again = succeeds(&there, &["import", file, "--yes"]).await;
+    let again = succeeds(&there, &["import", file, "--yes"]);
     assert!(
         again.contains(&format!("{count} are here already")),
         "{again}"
     );
     std::fs::write(file, format!("{written}nonsense\n")).unwrap();
-    let refused = fails(&there, &["import", file, "--yes"]).await;
+    let refused = fails(&there, &["import", file, "--yes"]);
     assert!(
         refused.contains(&format!("line {}: ", count + 1)),
         "{refused}"

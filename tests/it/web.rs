@@ -11,7 +11,7 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 20] = [
+const PAGES: [&str; 21] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
@@ -30,6 +30,7 @@ const PAGES: [&str; 20] = [
     "/replays",
     "/discards",
     "/discards/new?all=1",
+    "/repairs/new?all=1",
     "/audit",
     "/status",
 ];

@@ -80,6 +80,8 @@ pub enum FilterField {
     Edited,
     /// Whether it may be a second delivery of another one.
     Duplicate,
+    /// Changed by the repair of that number.
+    Repair,
     /// Bytes of key, body and headers.
     Size,
     /// A field of the JSON payload, by its path.
@@ -198,7 +200,7 @@ fn describe_ranges(ranges: &[(i64, i64)]) -> String {
 
 impl FilterField {
     /// Every field whose qualifier is one word, in the order in which the page suggests them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Status,
         Self::Source,
         Self::Error,
@@ -220,6 +222,7 @@ impl FilterField {
         Self::Id,
         Self::Edited,
         Self::Duplicate,
+        Self::Repair,
         Self::Size,
     ];
 
@@ -247,6 +250,7 @@ impl FilterField {
             Self::Id => "id",
             Self::Edited => "edited",
             Self::Duplicate => "duplicate",
+            Self::Repair => "repair",
             Self::Size => "size",
             Self::Payload => "payload",
             Self::Header => "header",

@@ -286,7 +286,7 @@ fn every_qualifier_is_found_by_its_own_word() {
             FilterField::Age => ">1h",
             FilterField::Size => ">1k",
             FilterField::After | FilterField::Before => "2026-11-25",
-            FilterField::Id => "1",
+            FilterField::Id | FilterField::Repair => "1",
             FilterField::Edited | FilterField::Duplicate => "yes",
             _ => "x",
         };

@@ -24,7 +24,7 @@ pub(super) fn condition(
         FilterField::Size => size_condition(written),
         FilterField::After => time(written).map(FilterCondition::Since),
         FilterField::Before => time(written).map(FilterCondition::Until),
-        FilterField::Id => ids(written).map(FilterCondition::Ids),
+        FilterField::Id | FilterField::Repair => ids(written).map(FilterCondition::Ids),
         FilterField::Edited | FilterField::Duplicate => flag(field, written),
         FilterField::Status => {
             let words = DeadLetterStatus::ALL.map(DeadLetterStatus::as_str);

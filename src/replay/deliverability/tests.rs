@@ -13,11 +13,11 @@ fn rabbitmq(headers: Vec<Header>, properties: AmqpProperties) -> Vec<Finding> {
         properties: Some(Box::new(properties)),
         ..Message::default()
     };
-    deliverability(&in_rabbitmq(original), &edited, "redrive")
+    deliverability(&in_rabbitmq(original), &edited, ("redrive", None))
 }
 
 fn kafka(edited: &Message) -> Vec<Finding> {
-    deliverability(&in_kafka(Message::default()), edited, "")
+    deliverability(&in_kafka(Message::default()), edited, ("", None))
 }
 
 #[track_caller]
@@ -193,7 +193,7 @@ fn what_was_so_before_the_edit_is_not_repeated() {
         ..Message::default()
     };
     let letter = in_rabbitmq(original.clone());
-    assert_eq!(deliverability(&letter, &original, "redrive"), []);
+    assert_eq!(deliverability(&letter, &original, ("redrive", None)), []);
 }
 
 #[test]
@@ -220,4 +220,20 @@ fn kafka_takes_bytes_up_to_its_limits() {
         "payload",
         "100 MiB",
     );
+}
+
+#[test]
+fn the_limit_of_the_topic_itself_counts_where_it_is_known() {
+    let edited = |bytes: usize| Message {
+        body: Some(Bytes::from(vec![b'x'; bytes])),
+        ..Message::default()
+    };
+    let with_limit = |bytes: usize, limit: usize| {
+        let letter = in_kafka(Message::default());
+        deliverability(&letter, &edited(bytes), ("", Some(limit)))
+    };
+    let found = with_limit(20_000, 10_000);
+    check(&found, Severity::Refused, "payload", "takes 10000");
+    assert_eq!(with_limit(2_000_000, 4_000_000), []);
+    assert_eq!(with_limit(5_000, 10_000), []);
 }

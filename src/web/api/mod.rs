@@ -15,6 +15,7 @@ mod list;
 mod notifications;
 mod overview;
 mod pivots;
+mod repairs;
 mod replays;
 mod revisions;
 mod saved_filters;
@@ -63,7 +64,6 @@ fn routes() -> Vec<Route> {
         ("post", "/discards", post(discards::discard)),
         ("post", "/restores", post(discards::restore)),
         ("get", "/bulk-actions/{id}", get(discards::action)),
-        ("get", "/dead-letters/by/{field}", get(pivots::pivot)),
         ("get", "/saved-filters", get(saved_filters::list)),
         ("post", "/saved-filters", post(saved_filters::save)),
         (
@@ -71,6 +71,9 @@ fn routes() -> Vec<Route> {
             "/saved-filters/{name}",
             delete(saved_filters::remove),
         ),
+        ("get", "/dead-letters/by/{field}", get(pivots::pivot)),
+        ("post", "/repairs", post(repairs::create)),
+        ("get", "/repairs/{id}", get(repairs::detail)),
         ("get", "/failure-groups", get(failure_groups::list)),
         ("get", "/failure-groups/{id}", get(group_care::detail)),
         (

@@ -108,7 +108,8 @@ pub(super) async fn create(
     if let Some(headers) = body.headers {
         message.headers = headers;
     }
-    must_be_deliverable(&state, &letter, &message).map_err(|refusal| {
+    let verdict = must_be_deliverable(&state, &letter, &message).await;
+    verdict.map_err(|refusal| {
         Problem::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "It could not be replayed",

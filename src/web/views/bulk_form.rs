@@ -68,12 +68,21 @@ pub(super) fn selecting_fields(parameters: &Parameters) -> Vec<(String, String)>
 
 /// A link to the page that discards what a filter describes.
 pub(super) fn discard_link(filter: &str) -> String {
-    let parameters = if filter.trim().is_empty() {
+    selecting(filter).url("/discards/new")
+}
+
+/// A link to the page that repairs what a filter describes.
+pub(super) fn repair_link(filter: &str) -> String {
+    selecting(filter).url("/repairs/new")
+}
+
+/// The parameters that select by a filter.
+fn selecting(filter: &str) -> Parameters {
+    if filter.trim().is_empty() {
         Parameters::default().with("all", "1")
     } else {
         Parameters::default().with("filter", filter)
-    };
-    parameters.url("/discards/new")
+    }
 }
 
 #[cfg(test)]

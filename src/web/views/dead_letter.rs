@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::custody::{CustodyAction, custody_action, return_notice};
 use super::dead_letter_list::{letter_status, list_of, parse_filter};
 use super::discarded::expires;
+use super::edit::DraftNote;
 use super::facts_view::{Fact, about_envelope, facts};
 use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
@@ -102,6 +103,7 @@ pub(crate) struct DeadLetterPage {
     is_open: bool,
     discard: String,
     discarded: Option<DiscardNote>,
+    draft: Option<DraftNote>,
     custody: Option<CustodyAction>,
     /// What is known of its last return to its queue; may be empty.
     returned: String,
@@ -186,6 +188,7 @@ impl DeadLetterPage {
             saved: visit.query.get("saved").is_some(),
             is_open: summary.status == DeadLetterStatus::Open,
             discard: format!("/discards/new?id={id}"),
+            draft: DraftNote::load(state, id, visit).await?,
             discarded: discard_note(state, &letter, visit.now).await?,
             custody: custody_action(state, summary),
             returned: return_notice(state, visit, id).await?,

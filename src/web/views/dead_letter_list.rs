@@ -2,7 +2,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 
-use super::bulk_form::discard_link;
+use super::bulk_form::{discard_link, repair_link};
 use super::frame::NavigationEntry;
 use super::saved_filters::SavedLink;
 use crate::domain::{
@@ -64,6 +64,7 @@ pub(crate) struct DeadLetterList {
     matching_words: String,
     replay_all: String,
     discard_all: String,
+    repair_all: String,
     rows: Vec<LetterRow>,
     newest: String,
     older: String,
@@ -135,6 +136,7 @@ impl DeadLetterList {
             matching_words: matching_words(matching, filter.as_ref()),
             replay_all: replay_all(text),
             discard_all: discard_link(text),
+            repair_all: repair_link(text),
             rows: rows
                 .map(|letter| LetterRow::of(letter, text, visit.now))
                 .collect(),

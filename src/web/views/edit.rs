@@ -1,6 +1,7 @@
 //! The editor of one dead letter: the form ([`form`]), its page ([`rows`]), its buttons ([`steps`]),
 //! and the review of the difference before anything is saved.
 
+mod drafts;
 mod form;
 mod hex;
 mod properties;
@@ -29,6 +30,8 @@ use crate::web::AppState;
 use crate::web::escape::{Markup, textarea};
 use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
+
+pub(super) use self::drafts::DraftNote;
 
 /// Something about the edit that a broker would not take, or would take otherwise.
 struct FindingRow {
@@ -64,6 +67,12 @@ pub(crate) async fn edit(
     visit: Visit,
 ) -> Result<Response, Problem> {
     let base = Base::load(&state, DeadLetterId(id)).await?;
+    if visit.query.get("draft").is_some()
+        && let Some(form) = drafts::resumed(&state, base.id()).await?
+    {
+        let problem = base.is_newest(&form).err().unwrap_or_default();
+        return editor(&state, &visit, &base, form, problem).await;
+    }
     let form = EditForm::of(&base.latest, base.revision);
     editor(&state, &visit, &base, form, String::new()).await
 }
@@ -77,6 +86,11 @@ pub(crate) async fn review_edit(
 ) -> Result<Response, Problem> {
     let base = Base::load(&state, DeadLetterId(id)).await?;
     let mut form = EditForm::sent(&fields);
+    match fields.get("step") {
+        Some("draft") => return drafts::save(&state, &visit, base.id(), &form).await,
+        Some("discard-draft") => return drafts::discard(&state, &visit, base.id()).await,
+        _ => {}
+    }
     match steps::apply(&mut form, fields.get("step").unwrap_or(""), &base.latest) {
         Ok(false) => {}
         Ok(true) => return editor(&state, &visit, &base, form, String::new()).await,
@@ -91,7 +105,7 @@ pub(crate) async fn review_edit(
         return editor(&state, &visit, &base, form, problem.to_owned()).await;
     }
     let (verdict_status, verdict) = verdict(base.original(), &edited);
-    let findings = state.replay.deliverability(&base.letter, &edited);
+    let findings = state.replay.deliverability(&base.letter, &edited).await;
     let content = Review {
         id,
         action: format!("/dead-letters/{id}/edit"),
@@ -128,7 +142,7 @@ pub(crate) async fn save_edit(
         Ok(message) => message,
         Err(problem) => return editor(&state, &visit, &base, form, problem).await,
     };
-    if let Err(problem) = must_be_deliverable(&state, &base.letter, &message) {
+    if let Err(problem) = must_be_deliverable(&state, &base.letter, &message).await {
         return editor(&state, &visit, &base, form, problem).await;
     }
     let revision = NewRevision {
@@ -140,6 +154,7 @@ pub(crate) async fn save_edit(
         at: visit.now,
     };
     let number = save_revision(&state, &visit, &revision).await?;
+    drafts::finish(&state, &visit, base.id()).await?;
     let next = match fields.get("then") {
         Some("replay") => format!("/replays/new?id={id}&revision={number}"),
         _ => format!("/dead-letters/{id}?tab=history&saved={number}"),
@@ -222,6 +237,12 @@ impl Base {
     }
 
     fn edited(&self, form: &EditForm) -> Result<Message, String> {
+        self.is_newest(form)?;
+        form.message(&self.latest)
+    }
+
+    /// Whether the form began with the newest revision.
+    fn is_newest(&self, form: &EditForm) -> Result<(), String> {
         if form.builds_on != self.revision {
             return Err(format!(
                 "somebody saved revision {} meanwhile and you began with {}; copy what you need, \
@@ -229,7 +250,7 @@ impl Base {
                 self.revision, form.builds_on
             ));
         }
-        form.message(&self.latest)
+        Ok(())
     }
 }
 
@@ -267,7 +288,8 @@ async fn editor(
         }
         _ => None,
     };
-    let content = Editor::of(visit, base, form, problem, schema);
+    let draft = DraftNote::load(state, base.id(), visit).await?;
+    let content = Editor::of(visit, base, form, problem, (schema, draft));
     visit.page(state, NavigationEntry::DeadLetters, "Edit", &content)
 }
 
@@ -292,12 +314,12 @@ fn finding_row(finding: &Finding) -> FindingRow {
 }
 
 /// Refuses what a broker would refuse, naming the first fault and its remedy.
-pub(crate) fn must_be_deliverable(
+pub(crate) async fn must_be_deliverable(
     state: &AppState,
     letter: &DeadLetter,
     edited: &Message,
 ) -> Result<(), String> {
-    let findings = state.replay.deliverability(letter, edited);
+    let findings = state.replay.deliverability(letter, edited).await;
     match findings.iter().find(|f| f.severity == Severity::Refused) {
         None => Ok(()),
         Some(finding) => Err(format!(

@@ -4,7 +4,8 @@ use super::dead_letter::reason_means;
 use super::evidence::evidence;
 use super::failure_group::{NOTES, path_of};
 use super::replays::state_status;
-use crate::domain::{DeadLetter, Hop, Replay, Revision, Timestamp};
+use super::revert::Revert;
+use crate::domain::{DeadLetter, Hop, Replay, Revision, RevisionNumber, Timestamp};
 use crate::store::GroupNote;
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -21,6 +22,8 @@ pub(super) struct Happening {
     pub(super) detail: String,
     pub(super) href: String,
     pub(super) link: &'static str,
+    /// The revision that this entry made, if it is not the newest.
+    pub(super) revert: Option<Revert>,
 }
 
 pub(super) async fn happenings(
@@ -41,7 +44,9 @@ pub(super) async fn happenings(
         all.extend(predecessor(state, replay, letter.summary.dead_at, now).await);
     }
     let revisions = state.store.revisions(id).await?;
-    all.extend(revisions.iter().map(|revision| edit(revision, now)));
+    let latest = letter.summary.latest_revision;
+    let edits = revisions.iter();
+    all.extend(edits.map(|revision| edit(revision, latest, now)));
     let replays = state.store.replays_of(id).await?;
     all.extend(replays.iter().map(|replay| replayed(replay, now)));
     if let Some(discard) = state.store.discard_of(id).await? {
@@ -68,6 +73,7 @@ fn entry(at: Option<Timestamp>, now: Timestamp, status: Status, what: String) ->
         detail: String::new(),
         href: String::new(),
         link: "",
+        revert: None,
     }
 }
 
@@ -96,6 +102,7 @@ fn arrival(letter: &DeadLetter, now: Timestamp) -> Happening {
     let summary = &letter.summary;
     let what = format!("Arrived in {}", summary.position.dlq());
     let mut happening = entry(Some(summary.indexed_at), now, Status::Idle, what);
+    happening.revert = Revert::to(RevisionNumber(0), summary.latest_revision);
     happening.detail = match summary.custody {
         crate::domain::Custody::Broker | crate::domain::Custody::Stream => {
             "indexed; the broker keeps the message".to_owned()
@@ -122,7 +129,7 @@ async fn predecessor(
     Some(happening)
 }
 
-fn edit(revision: &Revision, now: Timestamp) -> Happening {
+fn edit(revision: &Revision, latest: RevisionNumber, now: Timestamp) -> Happening {
     let what = format!(
         "Edited by {}: revision {}",
         revision.author, revision.number
@@ -131,6 +138,7 @@ fn edit(revision: &Revision, now: Timestamp) -> Happening {
     happening.detail = revision.note.clone().unwrap_or_default();
     happening.href = format!("/dead-letters/{}/edit", revision.dead_letter);
     happening.link = "Open in the editor";
+    happening.revert = Revert::to(revision.number, latest);
     happening
 }
 

@@ -28,11 +28,13 @@ mod pivot;
 mod preflight;
 mod queue;
 mod queues;
+mod repair;
 mod replay_actions;
 mod replay_form;
 mod replay_job;
 mod replays;
 mod retention_view;
+mod revert;
 mod saved_filters;
 mod schema_view;
 mod stack_view;
@@ -63,6 +65,7 @@ pub(crate) use pivot::{known_field, pivot};
 pub(crate) use preflight::{actor, preflight, start_replay};
 pub(crate) use queue::{look_at_queue, queue};
 pub(crate) use queues::queues;
+pub(crate) use repair::{new_repair, repair, repair_progress};
 pub(crate) use replay_actions::{
     cancel_replay, parse_decision, parse_job, parse_replay, pause_replay, resolve_replay,
     resume_replay, set_brake,
@@ -70,6 +73,7 @@ pub(crate) use replay_actions::{
 pub(crate) use replay_form::start_time;
 pub(crate) use replay_job::{chosen_state, replay_job};
 pub(crate) use replays::replays;
+pub(crate) use revert::revert_edit;
 pub(crate) use saved_filters::{
     remove as remove_filter, remove_saved_filter, save as save_filter_as, save_filter,
 };

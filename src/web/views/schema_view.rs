@@ -66,7 +66,9 @@ impl SchemaView {
 }
 
 fn row(violation: &Violation, shown: Option<&[u8]>) -> ViolationRow {
-    let before = shown.and_then(|body| body.get(..violation.at));
+    // Of one long line the number says nothing.
+    let lines = shown.filter(|body| body.contains(&b'\n'));
+    let before = lines.and_then(|body| body.get(..violation.at));
     let place = before.map(|before| {
         let line = before.split(|byte| *byte == b'\n').count();
         format!("line {line}")

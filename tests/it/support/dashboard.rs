@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redrive::config::{Config, QueueConfig, QueueCustody};
-use redrive::dead_letters::{BulkActions, IntakeBoard, IntakeContext, Observer};
+use redrive::dead_letters::{BulkActions, IntakeBoard, IntakeContext, Observer, Repairs};
 use redrive::domain::*;
 use redrive::metrics::Metrics;
 use redrive::replay;
@@ -61,6 +61,8 @@ impl Dashboard {
         };
         let bulk_actions = BulkActions::new(store.clone());
         tokio::spawn(bulk_actions.clone().run(stop.clone()));
+        let repairs = Repairs::new(store.clone(), sandbox());
+        tokio::spawn(repairs.clone().run(stop.clone()));
         let state = AppState {
             config,
             store,
@@ -71,6 +73,7 @@ impl Dashboard {
             observer: Observer::new(intake),
             bulk_actions,
             schemas,
+            repairs,
             stop,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -4,6 +4,7 @@ use askama::Template;
 use askama::filters::Safe;
 
 use super::Base;
+use super::drafts::DraftNote;
 use super::form::{BytesField, BytesForm, EditForm, HeaderField, Lock, opened_headers, system_of};
 use super::properties::PROPERTIES;
 use super::typed;
@@ -71,6 +72,7 @@ pub(super) struct Editor {
     properties: Vec<PropertyInput>,
     note: String,
     schema: Option<SchemaView>,
+    draft: Option<DraftNote>,
 }
 
 impl Editor {
@@ -79,7 +81,7 @@ impl Editor {
         base: &Base,
         form: EditForm,
         problem: String,
-        schema: Option<SchemaView>,
+        (schema, draft): (Option<SchemaView>, Option<DraftNote>),
     ) -> Self {
         let opened = EditForm::of(&base.latest, base.revision);
         let filled = form.headers.iter().filter(|field| is_filled(field));
@@ -103,6 +105,7 @@ impl Editor {
             properties: property_inputs(base, &form),
             note: form.note,
             schema,
+            draft,
         }
     }
 }
