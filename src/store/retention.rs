@@ -17,10 +17,12 @@ const VACUUMED_PAGES: u32 = 1_000;
 const RUNS_KEPT: i64 = 50;
 
 /// Tables whose rows are parts of a dead letter, by their column for it.
-const PARTS: [(&str, &str); 4] = [
+const PARTS: [(&str, &str); 6] = [
     ("bodies", "dead_letter"),
     ("revisions", "dead_letter"),
+    ("drafts", "dead_letter"),
     ("replays", "dead_letter"),
+    ("repair_results", "dead_letter"),
     ("discarded_dead_letters", "dead_letter"),
 ];
 

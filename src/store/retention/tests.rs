@@ -336,3 +336,23 @@ async fn every_table_that_refers_to_dead_letters_is_a_part() {
         assert!(PARTS.contains(&part), "add {part:?} to PARTS");
     }
 }
+
+#[tokio::test]
+async fn whatever_belongs_to_a_dead_letter_leaves_with_it() {
+    let fixture = fixture().await;
+    let tables: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT m.name, f.\"from\", f.on_delete FROM sqlite_schema m, pragma_foreign_key_list(m.name) f \
+         WHERE m.type = 'table' AND f.\"table\" = 'dead_letters'",
+    )
+    .fetch_all(&fixture.store.reader)
+    .await
+    .unwrap();
+    assert!(tables.len() > PARTS.len(), "{tables:?}");
+    for (table, column, on_delete) in &tables {
+        let is_removed = PARTS.contains(&(table.as_str(), column.as_str()));
+        assert!(
+            is_removed || on_delete == "CASCADE",
+            "a dead letter with a row in {table} can never be removed"
+        );
+    }
+}
