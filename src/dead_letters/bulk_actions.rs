@@ -1,30 +1,26 @@
 //! Discards and restores of many dead letters. A request is frozen in the store; one task does its
 //! chunks, one after the other, and after a restart goes on where it was.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::work::Progress;
 use crate::domain::{BulkAction, BulkActionId, BulkActionKind, BulkSelection, Timestamp};
 use crate::store::{NewBulkAction, Store, StoreError};
-
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// What people do with many dead letters at once. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct BulkActions {
     store: Store,
-    /// Changes whenever an action was requested or came further.
-    progress: Arc<watch::Sender<u64>>,
+    progress: Progress,
 }
 
 impl BulkActions {
     pub fn new(store: Store) -> Self {
         Self {
             store,
-            progress: Arc::new(watch::Sender::new(0)),
+            progress: Progress::new(),
         }
     }
 
@@ -45,44 +41,18 @@ impl BulkActions {
         action: &NewBulkAction,
         patience: Duration,
     ) -> Result<BulkAction, StoreError> {
-        let mut progress = self.progress.subscribe();
         let id = self.store.create_bulk_action(action).await?;
-        self.announce();
-        let finished = async {
-            loop {
-                let action = self.store.bulk_action(id).await?;
-                if action.finished_at.is_some() || progress.changed().await.is_err() {
-                    return Ok(action);
-                }
-            }
-        };
-        match tokio::time::timeout(patience, finished).await {
-            Ok(action) => action,
-            Err(_elapsed) => self.store.bulk_action(id).await,
-        }
+        self.progress.announce();
+        let look = || self.store.bulk_action(id);
+        let is_finished = |action: &BulkAction| action.finished_at.is_some();
+        self.progress.wait(patience, look, is_finished).await
     }
 
     /// Does what is requested until it is stopped.
     pub async fn run(self, stop: CancellationToken) {
-        let mut progress = self.progress.subscribe();
-        while !stop.is_cancelled() {
-            progress.mark_unchanged();
-            match self.next_step().await {
-                Ok(true) => {}
-                Ok(false) => tokio::select! {
-                    () = stop.cancelled() => return,
-                    _ = progress.changed() => {}
-                },
-                Err(error) => {
-                    let error = crate::error_chain(&error);
-                    tracing::warn!(error, "a discard or restore cannot go on; trying again");
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(RETRY_AFTER) => {}
-                    }
-                }
-            }
-        }
+        let next = || self.next_step();
+        let what = "a discard or restore";
+        self.progress.work_off(&stop, what, next).await;
     }
 
     /// Does one chunk of the oldest action; `false` if there is nothing to do.
@@ -91,7 +61,7 @@ impl BulkActions {
             return Ok(false);
         };
         self.do_chunk(id).await?;
-        self.announce();
+        self.progress.announce();
         Ok(true)
     }
 
@@ -116,9 +86,5 @@ impl BulkActions {
                 Ok(())
             }
         }
-    }
-
-    fn announce(&self) {
-        self.progress.send_modify(|steps| *steps += 1);
     }
 }

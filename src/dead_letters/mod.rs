@@ -30,6 +30,7 @@ mod retention;
 mod stream;
 mod take_one;
 mod trends;
+mod work;
 
 use std::sync::Arc;
 

@@ -4,15 +4,14 @@
 
 mod runner;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use thiserror::Error;
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use self::runner::{Look, Runner};
+use super::work::Progress;
 use crate::domain::{
     BulkSelection, DeadLetterId, Repair, RepairId, RepairOutcome, RepairResult, Timestamp,
 };
@@ -34,8 +33,6 @@ const TRIAL_TIME: Duration = Duration::from_secs(8);
 /// Changes and failures of a trial that are shown.
 const SAMPLES: usize = 5;
 const FAILURES: usize = 10;
-
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Why a repair was refused.
 #[derive(Debug, Error)]
@@ -99,8 +96,7 @@ pub struct Sample {
 pub struct Repairs {
     store: Store,
     sandbox: Sandbox,
-    /// Changes whenever a repair was requested or came further.
-    progress: Arc<watch::Sender<u64>>,
+    progress: Progress,
 }
 
 impl Repairs {
@@ -108,7 +104,7 @@ impl Repairs {
         Self {
             store,
             sandbox,
-            progress: Arc::new(watch::Sender::new(0)),
+            progress: Progress::new(),
         }
     }
 
@@ -160,44 +156,17 @@ impl Repairs {
     ) -> Result<Repair, RepairError> {
         // A program that cannot be compiled is refused before anything is written.
         drop(self.runner(&repair.program).await?);
-        let mut progress = self.progress.subscribe();
         let id = self.store.create_repair(repair).await?;
-        self.announce();
-        let finished = async {
-            loop {
-                let repair = self.store.repair(id).await?;
-                if repair.finished_at.is_some() || progress.changed().await.is_err() {
-                    return Ok(repair);
-                }
-            }
-        };
-        match tokio::time::timeout(patience, finished).await {
-            Ok(repair) => repair,
-            Err(_elapsed) => Ok(self.store.repair(id).await?),
-        }
+        self.progress.announce();
+        let look = || self.store.repair(id);
+        let is_finished = |repair: &Repair| repair.finished_at.is_some();
+        Ok(self.progress.wait(patience, look, is_finished).await?)
     }
 
     /// Does what is requested until it is stopped.
     pub async fn run(self, stop: CancellationToken) {
-        let mut progress = self.progress.subscribe();
-        while !stop.is_cancelled() {
-            progress.mark_unchanged();
-            match self.next_repair(&stop).await {
-                Ok(true) => {}
-                Ok(false) => tokio::select! {
-                    () = stop.cancelled() => return,
-                    _ = progress.changed() => {}
-                },
-                Err(error) => {
-                    let error = crate::error_chain(&error);
-                    tracing::warn!(error, "a repair cannot go on; trying again");
-                    tokio::select! {
-                        () = stop.cancelled() => return,
-                        () = tokio::time::sleep(RETRY_AFTER) => {}
-                    }
-                }
-            }
-        }
+        let next = || self.next_repair(&stop);
+        self.progress.work_off(&stop, "a repair", next).await;
     }
 
     /// Works the oldest repair off; `false` if there is none.
@@ -212,7 +181,7 @@ impl Repairs {
             }
             done => done,
         };
-        self.announce();
+        self.progress.announce();
         done.map(|()| true)
     }
 
@@ -226,7 +195,7 @@ impl Repairs {
         let mut runner = self.runner(&repair.program).await?;
         while repair.finished_at.is_none() && !stop.is_cancelled() {
             repair = self.do_chunk(&repair, &mut runner).await?;
-            self.announce();
+            self.progress.announce();
         }
         tracing::info!(
             repair = id.0,
@@ -274,10 +243,6 @@ impl Repairs {
             return Err(RepairError::TooLong);
         }
         Runner::start(&self.sandbox, program).await
-    }
-
-    fn announce(&self) {
-        self.progress.send_modify(|steps| *steps += 1);
     }
 }
 

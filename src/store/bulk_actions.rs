@@ -13,7 +13,7 @@ use crate::domain::{
 };
 
 /// Dead letters that one transaction changes: a few milliseconds of work beside its sync.
-const CHUNK: usize = 1_000;
+const CHUNK: u32 = 1_000;
 
 const COLUMNS: &str = "id, kind, selection, selected_by, requested_at_ms, requested_by, address, \
      reason, expires_at_ms, position, through, changed, finished_at_ms, problem";
@@ -72,8 +72,15 @@ impl Store {
         if action.finished_at.is_some() {
             return Ok(action);
         }
-        let ids = self.next_chunk(&action).await?;
-        let is_last = ids.len() < CHUNK;
+        let (status, range) = (
+            status_before(&action.kind),
+            (action.position, action.through),
+        );
+        let (selection, frozen_at) = (&action.selection, action.requested_at);
+        let ids = self
+            .selected(selection, status, frozen_at, range, CHUNK)
+            .await?;
+        let is_last = ids.len() < CHUNK as usize;
         let position = ids.last().copied().unwrap_or(action.through);
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let changed = change_chunk(&mut transaction, &action, &ids).await?;
@@ -127,13 +134,40 @@ impl Store {
         selection: &BulkSelection,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM dead_letters WHERE ");
-        push_selection(&mut query, selection, now)?;
-        query
-            .push(" AND status = ")
-            .push_bind(status_before(kind).as_str());
+        self.count_selected(selection, status_before(kind), now)
+            .await
+    }
+
+    /// How many dead letters of a selection have a status.
+    pub(super) async fn count_selected(
+        &self,
+        selection: &BulkSelection,
+        status: DeadLetterStatus,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let mut query = select_with_status("COUNT(*)", selection, status, now)?;
         let count: i64 = query.build_query_scalar().fetch_one(&self.reader).await?;
         Ok(u64::try_from(count).unwrap_or(0))
+    }
+
+    /// Those of a selection that have a status, oldest first, after `after` up to `through`. A reader finds
+    /// them, so that a filter that matches little holds up no writer.
+    pub(super) async fn selected(
+        &self,
+        selection: &BulkSelection,
+        status: DeadLetterStatus,
+        now: Timestamp,
+        (after, through): (DeadLetterId, DeadLetterId),
+        limit: u32,
+    ) -> Result<Vec<DeadLetterId>, StoreError> {
+        let mut query = select_with_status("id", selection, status, now)?;
+        query.push(" AND id > ").push_bind(after.0);
+        query.push(" AND id <= ").push_bind(through.0);
+        query
+            .push(" ORDER BY id LIMIT ")
+            .push_bind(i64::from(limit));
+        let ids: Vec<i64> = query.build_query_scalar().fetch_all(&self.reader).await?;
+        Ok(ids.into_iter().map(DeadLetterId).collect())
     }
 
     /// Discarded dead letters that match, those indexed last first, each with its discard.
@@ -186,21 +220,6 @@ impl Store {
             reason: reason.unwrap_or_default(),
             expires_at: Timestamp(expires_at.unwrap_or(i64::MAX)),
         }))
-    }
-
-    /// The next dead letters that the action looks at. A reader finds them, so that a filter that
-    /// matches little holds up no writer.
-    async fn next_chunk(&self, action: &BulkAction) -> Result<Vec<DeadLetterId>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT id FROM dead_letters WHERE ");
-        push_selection(&mut query, &action.selection, action.requested_at)?;
-        query
-            .push(" AND status = ")
-            .push_bind(status_before(&action.kind).as_str());
-        query.push(" AND id > ").push_bind(action.position.0);
-        query.push(" AND id <= ").push_bind(action.through.0);
-        query.push(format!(" ORDER BY id LIMIT {CHUNK}"));
-        let ids: Vec<i64> = query.build_query_scalar().fetch_all(&self.reader).await?;
-        Ok(ids.into_iter().map(DeadLetterId).collect())
     }
 }
 
@@ -288,13 +307,15 @@ fn chunk_entry(action: &BulkAction, changed: &DeadLetterIds, now: Timestamp) -> 
     }
 }
 
-pub(super) fn push_selection(
-    query: &mut QueryBuilder<Sqlite>,
+fn select_with_status(
+    what: &str,
     selection: &BulkSelection,
+    status: DeadLetterStatus,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<QueryBuilder<Sqlite>, StoreError> {
+    let mut query = QueryBuilder::new(format!("SELECT {what} FROM dead_letters WHERE "));
     match selection {
-        BulkSelection::Filter(filter) => filter_sql::push(query, filter, now),
+        BulkSelection::Filter(filter) => filter_sql::push(&mut query, filter, now),
         BulkSelection::DeadLetters(ids) => {
             query
                 .push("id IN (SELECT value FROM json_each(")
@@ -302,7 +323,8 @@ pub(super) fn push_selection(
                 .push("))");
         }
     }
-    Ok(())
+    query.push(" AND status = ").push_bind(status.as_str());
+    Ok(query)
 }
 
 fn json_list(ids: &[DeadLetterId]) -> Result<String, StoreError> {

@@ -1,18 +1,18 @@
 //! Repairs: frozen when they are confirmed, then recorded chunk by chunk. The revisions of a chunk, how
 //! far the repair has come and its audit entry are one transaction.
 
-use sqlx::{FromRow, QueryBuilder, Sqlite, Transaction};
+use sqlx::{FromRow, Sqlite, Transaction};
 
-use super::bulk_actions::{decode_selection, encode_selection, push_selection};
+use super::bulk_actions::{decode_selection, encode_selection};
 use super::revisions;
 use super::{NewAuditEntry, NewRevision, Store, StoreError, audit};
 use crate::domain::{
-    BulkSelection, DeadLetterId, DeadLetterIds, Repair, RepairId, RepairOutcome, RepairResult,
-    RevisionNumber, Timestamp, sha256_hex,
+    BulkSelection, DeadLetterId, DeadLetterIds, DeadLetterStatus, Repair, RepairId, RepairOutcome,
+    RepairResult, RevisionNumber, Timestamp, sha256_hex,
 };
 
 /// A dead letter that is not open is not repaired: what was sent or put aside stays what it was.
-const OPEN: &str = " AND status = 'open'";
+const OPEN: DeadLetterStatus = DeadLetterStatus::Open;
 
 /// A repair as it was confirmed.
 #[derive(Clone, Debug)]
@@ -70,23 +70,15 @@ impl Store {
         Ok(id.map(RepairId))
     }
 
-    /// Open dead letters of a selection, oldest first: those after `after` up to `through`.
+    /// Open dead letters of a selection, oldest first: those of `range`, beyond its first up to its last.
     pub async fn repairable(
         &self,
         selection: &BulkSelection,
         now: Timestamp,
-        (after, through): (DeadLetterId, DeadLetterId),
+        range: (DeadLetterId, DeadLetterId),
         limit: u32,
     ) -> Result<Vec<DeadLetterId>, StoreError> {
-        let mut query = QueryBuilder::new("SELECT id FROM dead_letters WHERE ");
-        push_selection(&mut query, selection, now)?;
-        query.push(OPEN).push(" AND id > ").push_bind(after.0);
-        query.push(" AND id <= ").push_bind(through.0);
-        query
-            .push(" ORDER BY id LIMIT ")
-            .push_bind(i64::from(limit));
-        let ids: Vec<i64> = query.build_query_scalar().fetch_all(&self.reader).await?;
-        Ok(ids.into_iter().map(DeadLetterId).collect())
+        self.selected(selection, OPEN, now, range, limit).await
     }
 
     /// How many dead letters of a selection are open.
@@ -95,11 +87,7 @@ impl Store {
         selection: &BulkSelection,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        let mut query = QueryBuilder::new("SELECT COUNT(*) FROM dead_letters WHERE ");
-        push_selection(&mut query, selection, now)?;
-        query.push(OPEN);
-        let count: i64 = query.build_query_scalar().fetch_one(&self.reader).await?;
-        Ok(u64::try_from(count).unwrap_or(0))
+        self.count_selected(selection, OPEN, now).await
     }
 
     /// Writes what a chunk of a repair did, up to `position`, and ends it if `is_last` says so.
@@ -228,7 +216,7 @@ async fn is_as_read(
         .bind(letter.0)
         .fetch_one(&mut **transaction)
         .await?;
-    Ok(status == "open" && RevisionNumber(latest) == builds_on)
+    Ok(status == OPEN.as_str() && RevisionNumber(latest) == builds_on)
 }
 
 fn revision_note(repair: &Repair) -> String {

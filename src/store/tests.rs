@@ -25,7 +25,7 @@ fn all() -> Filter {
     Filter::default()
 }
 
-fn kafka_letter(offset: i64) -> NewDeadLetter {
+pub(super) fn kafka_letter(offset: i64) -> NewDeadLetter {
     let position = Position::Kafka {
         topic: "orders.dlq".into(),
         topic_id: Some(Uuid::nil()),
@@ -44,7 +44,7 @@ pub(super) fn queue_letter(fingerprint: &str, custody: Custody) -> NewDeadLetter
     letter(position, custody)
 }
 
-fn letter(position: Position, custody: Custody) -> NewDeadLetter {
+pub(super) fn letter(position: Position, custody: Custody) -> NewDeadLetter {
     NewDeadLetter {
         cluster: "c".into(),
         position,

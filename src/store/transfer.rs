@@ -30,21 +30,23 @@ impl Store {
     pub async fn exported(&self, id: DeadLetterId) -> Result<ExportedDeadLetter, StoreError> {
         let letter = self.dead_letter(id).await?;
         let revisions = self.revisions(id).await?;
-        let imported: Option<(String, Option<String>)> = sqlx::query_as(
-            "SELECT origin, topic_id FROM imported_dead_letters WHERE dead_letter = ?",
-        )
-        .bind(id.0)
-        .fetch_optional(&self.reader)
-        .await?;
+        let (installation, imported, topic_id_there): (String, Option<String>, Option<String>) =
+            sqlx::query_as(
+                "SELECT i.id, m.origin, m.topic_id FROM installation i \
+                 LEFT JOIN imported_dead_letters m ON m.dead_letter = ?",
+            )
+            .bind(id.0)
+            .fetch_one(&self.reader)
+            .await?;
         let mut position = letter.summary.position;
         let origin = match imported {
-            Some((origin, original_topic_id)) => {
+            Some(origin) => {
                 if let Position::Kafka { topic_id, .. } = &mut position {
-                    *topic_id = original_topic_id.and_then(|id| Uuid::parse_str(&id).ok());
+                    *topic_id = topic_id_there.and_then(|id| Uuid::parse_str(&id).ok());
                 }
                 origin
             }
-            None => format!("{}/{id}", self.installation().await?),
+            None => format!("{installation}/{id}"),
         };
         Ok(ExportedDeadLetter {
             format: EXPORT_FORMAT.to_owned(),
@@ -67,17 +69,15 @@ impl Store {
         })
     }
 
-    /// The dead letter that has this origin or lies at this place of a Kafka topic, if it is here already.
+    /// The dead letter of a line, if it is here already: by its origin, or because its Kafka record was
+    /// indexed here.
     pub async fn already_here(
         &self,
-        origin: &str,
-        letter: &NewDeadLetter,
+        line: &ExportedDeadLetter,
     ) -> Result<Option<DeadLetterId>, StoreError> {
-        let installation = self.installation().await?;
-        let own = origin
-            .strip_prefix(&installation)
-            .and_then(|rest| rest.strip_prefix('/')?.parse::<i64>().ok());
-        let (topic_id, partition, offset) = match &letter.position {
+        let number = line.origin.rsplit('/').next();
+        let number = number.and_then(|number| number.parse::<i64>().ok());
+        let (topic_id, partition, offset) = match &line.position {
             Position::Kafka {
                 topic_id,
                 partition,
@@ -91,14 +91,15 @@ impl Store {
         };
         let id: Option<i64> = sqlx::query_scalar(
             "SELECT dead_letter FROM imported_dead_letters WHERE origin = ?1 \
-             UNION ALL SELECT id FROM dead_letters WHERE id = ?2 \
+             UNION ALL SELECT d.id FROM dead_letters d, installation i \
+             WHERE d.id = ?2 AND i.id || '/' || d.id = ?1 \
              UNION ALL SELECT id FROM dead_letters WHERE system = 'kafka' AND cluster = ?3 \
              AND dlq = ?4 AND topic_id = ?5 AND partition = ?6 AND log_offset = ?7 LIMIT 1",
         )
-        .bind(origin)
-        .bind(own)
-        .bind(letter.cluster.as_str())
-        .bind(letter.position.dlq())
+        .bind(&line.origin)
+        .bind(number)
+        .bind(line.cluster.as_str())
+        .bind(line.position.dlq())
         .bind(topic_id)
         .bind(partition)
         .bind(offset)
@@ -165,11 +166,6 @@ impl Store {
         transaction.commit().await?;
         self.announce_to_search(&letters);
         Ok(ids)
-    }
-
-    async fn installation(&self) -> Result<String, StoreError> {
-        let id = sqlx::query_scalar("SELECT id FROM installation");
-        Ok(id.fetch_one(&self.reader).await?)
     }
 }
 

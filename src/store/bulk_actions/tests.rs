@@ -1,60 +1,12 @@
 use std::time::Duration;
 
-use bytes::Bytes;
-use tempfile::TempDir;
-
 use super::*;
 use crate::domain::*;
 use crate::store::AuditFilter;
-
-const NOW: Timestamp = Timestamp(1_000_000);
-
-struct Fixture {
-    store: Store,
-    _folder: TempDir,
-}
-
-async fn fixture() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
-    Fixture {
-        store: Store::open(&url).await.unwrap(),
-        _folder: folder,
-    }
-}
-
-fn letter(offset: i64) -> NewDeadLetter {
-    NewDeadLetter {
-        cluster: "c".into(),
-        position: Position::Kafka {
-            topic: "orders.dlq".into(),
-            topic_id: None,
-            partition: Partition(0),
-            offset: Offset(offset),
-        },
-        message: Message {
-            key: None,
-            body: Some(Bytes::from_static(b"{}")),
-            headers: Vec::new(),
-            properties: None,
-        },
-        body_omitted: None,
-        dead_at: NOW,
-        decoded: Decoded::default(),
-        event: EventIdentity::default(),
-        classification: Classification {
-            group: "v1:1".into(),
-            title: "title".to_owned(),
-            explanation: "grouped by test".to_owned(),
-        },
-        custody: Custody::Broker,
-        replay_id: None,
-        redelivered: false,
-    }
-}
+use crate::store::tests::{NOW, fixture, kafka_letter};
 
 async fn index(store: &Store, offsets: std::ops::Range<i64>) -> Vec<DeadLetterId> {
-    let batch: Vec<_> = offsets.map(letter).collect();
+    let batch: Vec<_> = offsets.map(kafka_letter).collect();
     let indexed = store
         .index_kafka_batch(&"c".into(), &batch, &[], &[], NOW)
         .await;
@@ -155,7 +107,7 @@ async fn a_group_whose_last_open_one_is_discarded_regresses_with_the_next() {
     let store = &fixture.store;
     index(store, 0..2).await;
     finish(store, &discard_of(all())).await;
-    let batch = [letter(2)];
+    let batch = [kafka_letter(2)];
     let indexed = store
         .index_kafka_batch(&"c".into(), &batch, &[], &[], NOW)
         .await;
@@ -166,7 +118,7 @@ async fn a_group_whose_last_open_one_is_discarded_regresses_with_the_next() {
 async fn each_chunk_is_audited_with_its_exact_set() {
     let fixture = fixture().await;
     let store = &fixture.store;
-    let count = 2 * u64::try_from(CHUNK).unwrap() + 500;
+    let count = 2 * u64::from(CHUNK) + 500;
     index(store, 0..i64::try_from(count).unwrap()).await;
     let id = store.create_bulk_action(&discard_of(all())).await.unwrap();
     let mut steps = 0;

@@ -1,26 +1,11 @@
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::*;
 use crate::domain::*;
+use crate::store::tests::fixture;
 use crate::store::{GroupQuery, PageRequest};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
-
-struct Fixture {
-    store: Store,
-    _folder: TempDir,
-}
-
-async fn fixture() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
-    Fixture {
-        store: Store::open(&url).await.unwrap(),
-        _folder: folder,
-    }
-}
 
 /// Lets dead letters of a group arrive, each with its age in minutes.
 async fn arrive(store: &Store, group: &str, first_offset: i64, minutes: &[u64]) {

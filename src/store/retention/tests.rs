@@ -1,53 +1,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::*;
 use crate::domain::*;
+use crate::store::tests::{NOW, fixture};
 use crate::store::{AuditFilter, CustodySession, KafkaCursor, NewBulkAction, PageRequest};
 
-const NOW: Timestamp = Timestamp(1_000_000);
 const START: DeadLetterId = DeadLetterId(0);
 
-struct Fixture {
-    store: Store,
-    _folder: TempDir,
-}
-
-async fn fixture() -> Fixture {
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
-    Fixture {
-        store: Store::open(&url).await.unwrap(),
-        _folder: folder,
-    }
-}
-
 fn letter(position: Position, custody: Custody) -> NewDeadLetter {
-    NewDeadLetter {
-        cluster: "c".into(),
-        position,
-        message: Message {
-            key: None,
-            body: Some(Bytes::from_static(b"{\"needle\": 1}")),
-            headers: Vec::new(),
-            properties: None,
-        },
-        body_omitted: None,
-        dead_at: NOW,
-        decoded: Decoded::default(),
-        event: EventIdentity::default(),
-        classification: Classification {
-            group: "v1:1".into(),
-            title: "title".to_owned(),
-            explanation: "grouped by test".to_owned(),
-        },
-        custody,
-        replay_id: None,
-        redelivered: false,
-    }
+    let mut letter = crate::store::tests::letter(position, custody);
+    letter.message.body = Some(Bytes::from_static(b"{\"needle\": 1}"));
+    letter
 }
 
 async fn index(store: &Store, offsets: std::ops::Range<i64>, at: Timestamp) {

@@ -167,12 +167,7 @@ async fn read_lines(
                 continue;
             }
         };
-        let letter = from_export(&exported, &state.config, now);
-        let is_here = state
-            .store
-            .already_here(&exported.origin, &letter)
-            .await?
-            .is_some();
+        let is_here = state.store.already_here(&exported).await?.is_some();
         if is_here || !origins.insert(exported.origin.clone()) {
             result.already_here += 1;
             continue;
@@ -180,8 +175,8 @@ async fn read_lines(
         let status = exported.status_after_import();
         result.reopened += usize::from(status != exported.status);
         batch.push(ImportedDeadLetter {
+            letter: from_export(&exported, &state.config, now),
             origin: exported.origin,
-            letter,
             status,
             revisions: exported.revisions,
         });

@@ -108,7 +108,7 @@ fn arrival(letter: &DeadLetter, now: Timestamp) -> Happening {
             "indexed; the broker keeps the message".to_owned()
         }
         crate::domain::Custody::Store => {
-            "taken from the queue; the store keeps the message".to_owned()
+            "taken from its queue or imported; the store keeps the message".to_owned()
         }
     };
     happening

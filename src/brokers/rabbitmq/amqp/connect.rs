@@ -1,10 +1,11 @@
 use std::time::Duration;
 
 use async_rs::{Runtime, Tokio};
+use lapin::options::ConfirmSelectOptions;
 use lapin::tcp::{AMQPUriTcpExt as _, OwnedTLSConfig};
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
-use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
+use lapin::{AsyncTcpStream, Channel, Connection, ConnectionProperties};
 use url::{Host, Url};
 
 use super::error::AmqpError;
@@ -46,6 +47,20 @@ pub(super) async fn connect(
             after: CONNECT_TIMEOUT,
         }),
     }
+}
+
+/// A connection with a channel that confirms what is published on it, and the user who publishes.
+pub(super) async fn connect_publisher(
+    config: &RabbitMqConfig,
+    vhost: &VhostName,
+    purpose: &str,
+) -> Result<(Connection, Channel, String), AmqpError> {
+    let user = configured_user(config)?;
+    let connection = connect(config, vhost, purpose).await?;
+    let channel = ask("opening a channel", connection.create_channel()).await?;
+    let confirms = channel.confirm_select(ConfirmSelectOptions::default());
+    ask("publisher confirms", confirms).await?;
+    Ok((connection, channel, user))
 }
 
 async fn open(address: AMQPUri, properties: ConnectionProperties) -> lapin::Result<Connection> {

@@ -2,13 +2,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions};
+use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Confirmation, Connection, ExchangeKind, PublisherConfirm};
 use tokio::time::{Instant, timeout_at};
 
 use super::acceptable::refusal;
-use super::connect::{ask, close, configured_user, connect, short};
+use super::connect::{ask, close, connect_publisher, short};
 use super::convert::{headers_of, properties_of};
 use super::error::AmqpError;
 use crate::config::RabbitMqConfig;
@@ -61,11 +61,7 @@ impl ReplayPublisher {
         vhost: &VhostName,
         confirm_timeout: Duration,
     ) -> Result<Self, AmqpError> {
-        let user = configured_user(config)?;
-        let connection = connect(config, vhost, "replay").await?;
-        let channel = ask("opening a channel", connection.create_channel()).await?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-        ask("publisher confirms", confirms).await?;
+        let (connection, channel, user) = connect_publisher(config, vhost, "replay").await?;
         Ok(Self {
             connection,
             channel,

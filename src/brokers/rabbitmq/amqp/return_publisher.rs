@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::{Channel, Confirmation, Connection};
 
 use super::acceptable::refusal;
-use super::connect::{ask, close, configured_user, connect, short};
+use super::connect::{ask, close, connect_publisher, short};
 use super::convert::properties_of;
 use super::error::AmqpError;
 use crate::config::RabbitMqConfig;
@@ -63,11 +63,7 @@ impl ReturnPublisher {
         vhost: &VhostName,
         confirm_timeout: Duration,
     ) -> Result<Self, AmqpError> {
-        let user = configured_user(config)?;
-        let connection = connect(config, vhost, "return").await?;
-        let channel = ask("opening a channel", connection.create_channel()).await?;
-        let confirms = channel.confirm_select(ConfirmSelectOptions::default());
-        ask("publisher confirms", confirms).await?;
+        let (connection, channel, user) = connect_publisher(config, vhost, "return").await?;
         Ok(Self {
             connection,
             channel,

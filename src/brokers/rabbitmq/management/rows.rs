@@ -327,12 +327,8 @@ mod tests {
         let policies = policies(&json!([operator_policy("limits", "^q", 0, 50)]));
         let seen = row(&json!({"max-length": 100}));
         assert_eq!(seen.sources(&policies).max_length(), Some(50));
-        let of_another_name = policies_for_others();
+        let of_another_name = self::policies(&json!([operator_policy("limits", "^x", 0, 50)]));
         assert_eq!(seen.sources(&of_another_name).max_length(), Some(100));
-    }
-
-    fn policies_for_others() -> Policies {
-        policies(&json!([operator_policy("limits", "^other", 0, 50)]))
     }
 
     #[test]
