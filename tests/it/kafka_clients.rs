@@ -8,6 +8,7 @@ use redrive::brokers::kafka::{
     AssignedPartition, DlqConsumer, KafkaAdmin, KafkaRecord, ReplayProducer, SendError,
     scan_for_headers,
 };
+use redrive::config::KafkaConfig;
 use redrive::domain::{Header, HeaderValue, Message, Offset, Partition, TopicName};
 
 use crate::support::{eventually, kafka, unique};
@@ -123,6 +124,27 @@ async fn a_record_for_a_partition_that_is_not_there_is_surely_not_sent() {
     let result = short.send(&topic, Partition(7), &Message::default()).await;
     assert!(
         matches!(result, Err(SendError::NotPersisted { .. })),
+        "{result:?}"
+    );
+}
+
+/// librdkafka calls records "not persisted" that a stopping broker had appended.
+#[tokio::test]
+async fn a_record_that_times_out_is_never_called_surely_not_sent() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closed.local_addr().unwrap().to_string();
+    drop(closed);
+    let unreachable = KafkaConfig {
+        bootstrap_servers: vec![address],
+        ..kafka()
+    };
+    let producer = ReplayProducer::new(&unreachable, Duration::from_secs(1)).unwrap();
+    let topic = TopicName::new("any");
+    let result = producer
+        .send(&topic, Partition(0), &Message::default())
+        .await;
+    assert!(
+        matches!(result, Err(SendError::PossiblyPersisted { .. })),
         "{result:?}"
     );
 }

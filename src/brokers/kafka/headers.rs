@@ -131,8 +131,8 @@ fn kafka_value(header: &Header) -> Result<Option<&[u8]>, UnwritableHeader> {
     }
 }
 
-/// Whether a record whose delivery failed is surely not in the log.
-pub(super) fn surely_not_persisted(message: &BorrowedMessage<'_>) -> bool {
+/// Whether librdkafka believes that a record whose delivery failed is not in the log.
+pub(super) fn is_not_persisted(message: &BorrowedMessage<'_>) -> bool {
     // Safety: the message of a delivery report is alive during its callback; the function only reads.
     let status = unsafe { rd_kafka_message_status(message.ptr()) };
     status == rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED

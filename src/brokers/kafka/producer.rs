@@ -23,10 +23,9 @@ pub enum SendError {
     /// The broker or the client refused it: it is surely not in the log, and would be refused again.
     #[error("not sent: {reason}")]
     NotPersisted { reason: String },
-    /// It never left, because no broker was reached in time: surely not in the log, and worth another
-    /// try.
+    /// The client has no room for it now: it never left.
     #[error("not sent yet: {reason}")]
-    NotReached { reason: String },
+    NotTaken { reason: String },
     /// It may be in the log; only a scan can tell.
     #[error("perhaps sent: {reason}")]
     PossiblyPersisted { reason: String },
@@ -89,6 +88,9 @@ impl ReplayProducer {
             .set("acks", "all")
             .set("message.timeout.ms", &timeout)
             .set("request.timeout.ms", &timeout)
+            // A second request in flight may fail for the first and change the producer's epoch, with
+            // which the broker no longer knows a retry.
+            .set("max.in.flight", "1")
             .set("linger.ms", "2")
             .set("batch.num.messages", batching.records_of_a_batch())
             .set("queue.buffering.max.messages", "10000")
@@ -119,9 +121,13 @@ impl ReplayProducer {
                 .headers(headers);
         record.key = message.key.as_deref();
         record.payload = message.body.as_deref();
-        self.producer
-            .send(record)
-            .map_err(|(error, _)| surely_not_sent(&error))?;
+        self.producer.send(record).map_err(|(error, _)| {
+            let reason = error.to_string();
+            match error.rdkafka_error_code() {
+                Some(RDKafkaErrorCode::QueueFull) => SendError::NotTaken { reason },
+                _ => SendError::NotPersisted { reason },
+            }
+        })?;
         Ok(PendingDelivery { report })
     }
 
@@ -141,19 +147,20 @@ impl ReplayProducer {
     }
 }
 
-/// Why a record is surely not in the log, and whether that may change.
-fn surely_not_sent(error: &KafkaClientError) -> SendError {
-    let reason = error.to_string();
-    match error.rdkafka_error_code() {
-        Some(
-            RDKafkaErrorCode::MessageTimedOut
-            | RDKafkaErrorCode::BrokerTransportFailure
-            | RDKafkaErrorCode::AllBrokersDown
-            | RDKafkaErrorCode::QueueFull
-            | RDKafkaErrorCode::PurgeQueue,
-        ) => SendError::NotReached { reason },
-        _ => SendError::NotPersisted { reason },
-    }
+/// Whether the broker, or what it says of its topics, refused a record for good.
+///
+/// librdkafka 2.12 also says "not persisted" of a record that timed out after a broker left the metadata
+/// or lost its leadership, as it does when it stops, and such a record may have been appended
+/// (`rd_kafka_err_action`: `_DESTROY_BROKER`, `NOT_LEADER_FOR_PARTITION`). So a timeout proves nothing.
+fn is_refusal(error: &KafkaClientError) -> bool {
+    error.rdkafka_error_code().is_some_and(|code| {
+        let is_from_broker = code as i32 > 0;
+        is_from_broker
+            || matches!(
+                code,
+                RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition
+            )
+    })
 }
 
 struct DeliveryContext;
@@ -177,12 +184,14 @@ impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
                 partition: Partition(message.partition()),
                 offset: Offset(message.offset()),
             }),
-            Err((error, message)) if headers::surely_not_persisted(message) => {
-                Err(surely_not_sent(error))
+            Err((error, message)) => {
+                let reason = error.to_string();
+                Err(if headers::is_not_persisted(message) && is_refusal(error) {
+                    SendError::NotPersisted { reason }
+                } else {
+                    SendError::PossiblyPersisted { reason }
+                })
             }
-            Err((error, _)) => Err(SendError::PossiblyPersisted {
-                reason: error.to_string(),
-            }),
         };
         // Nobody waits any more when the sender of the record was dropped.
         let _ = sender.send(report);

@@ -56,8 +56,6 @@ pub(super) enum EngineError {
     Kafka(#[from] KafkaError),
     #[error(transparent)]
     RabbitMq(#[from] AmqpError),
-    #[error("the broker could not be reached: {0}")]
-    NotReached(String),
     #[error(
         "the store took longer than {HANDOVER_LIMIT:?} to write down what was about to be sent, so it was \
          not sent; is its disk busy?"

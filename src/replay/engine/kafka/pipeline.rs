@@ -49,11 +49,9 @@ struct Ready {
 enum Fate {
     Landed(Landing),
     Refused(String),
-    /// Surely not sent, and worth another try.
-    NotReached(String),
     /// Only a scan can tell.
     Uncertain(String),
-    /// It was too late to hand it over.
+    /// It was too late to hand it over, or the client had no room.
     NotHandedOver,
 }
 
@@ -143,7 +141,7 @@ impl KafkaEngine {
         let (landed, others): (Vec<_>, Vec<_>) = fates.into_iter().partition(has_landed);
         let (any_landed, any_other) = (!landed.is_empty(), !others.is_empty());
         let mut events = confirmations(landed);
-        let mut not_reached = None;
+        let mut uncertain = Vec::new();
         for (record, fate) in others {
             let replay = &record.replay;
             match fate {
@@ -153,26 +151,23 @@ impl KafkaEngine {
                     events.push((replay.id, ReplayEvent::ProvenAbsent));
                 }
                 Fate::Refused(reason) => events.extend(self.refusal(replay, reason).await?),
-                Fate::NotReached(reason) => {
-                    events.push((replay.id, ReplayEvent::ProvenAbsent));
-                    not_reached = Some(reason);
-                }
-                Fate::Uncertain(reason) => {
-                    tracing::warn!(replay = %replay.id, reason, "a replay has to be looked for");
-                }
+                Fate::Uncertain(reason) => uncertain.push(reason),
                 Fate::Landed(_) | Fate::NotHandedOver => {
                     events.push((replay.id, ReplayEvent::ProvenAbsent));
                 }
             }
         }
+        if let Some(reason) = uncertain.first() {
+            let (cluster, replays) = (&self.context.cluster, uncertain.len());
+            tracing::warn!(%cluster, replays, reason, "replays have to be looked for");
+        }
         self.context.advance(events).await?;
         crash::point("kafka.sent.committed");
         self.drop_producer().await;
-        match not_reached {
-            Some(reason) if !any_landed => Err(EngineError::NotReached(reason)),
-            None if any_other && !any_landed && store_was_slow => Err(EngineError::StoreTooSlow),
-            _ => Ok(()),
+        if any_other && !any_landed && store_was_slow {
+            return Err(EngineError::StoreTooSlow);
         }
+        Ok(())
     }
 
     /// A round that was not handed over is surely not sent.
@@ -320,7 +315,7 @@ impl From<Result<Landing, SendError>> for Fate {
         match answer {
             Ok(landing) => Self::Landed(landing),
             Err(SendError::NotPersisted { reason }) => Self::Refused(reason),
-            Err(SendError::NotReached { reason }) => Self::NotReached(reason),
+            Err(SendError::NotTaken { .. }) => Self::NotHandedOver,
             Err(SendError::PossiblyPersisted { reason }) => Self::Uncertain(reason),
         }
     }
