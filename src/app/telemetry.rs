@@ -5,10 +5,14 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
+use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
+use crate::cli::visible;
 use crate::config::{Config, LogFormat};
 
 /// Holds the exporter until the process ends.
@@ -31,6 +35,7 @@ pub fn start(config: &Config) -> anyhow::Result<Telemetry> {
         .with_context(|| format!("log.level {:?} is no level or filter", config.log.level))?;
     let log: Box<dyn Layer<Registry> + Send + Sync> = match config.log.format {
         LogFormat::Human => fmt::layer()
+            .fmt_fields(visible_fields())
             .with_writer(std::io::stderr)
             .with_filter(filter)
             .boxed(),
@@ -55,6 +60,19 @@ pub fn start(config: &Config) -> anyhow::Result<Telemetry> {
     Ok(Telemetry { provider })
 }
 
+/// Messages and fields with everything spelled out that would act in a terminal: names and errors come from
+/// brokers.
+fn visible_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+    let fields = debug_fn(|writer, field, value| {
+        let value = visible(&format!("{value:?}"));
+        match field.name() {
+            "message" => write!(writer, "{value}"),
+            name => write!(writer, "{name}={value}"),
+        }
+    });
+    fields.delimited(" ")
+}
+
 fn exporter(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
     let exporter = opentelemetry_otlp::SpanExporter::builder()
         .with_tonic()
@@ -66,4 +84,33 @@ fn exporter(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
         .with_batch_exporter(exporter)
         .with_resource(resource)
         .build())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Seek as _};
+
+    use super::*;
+
+    #[test]
+    fn nothing_that_a_broker_says_acts_in_a_log() {
+        let mut file = tempfile::tempfile().unwrap();
+        let writer = file.try_clone().unwrap();
+        let layer = fmt::layer()
+            .fmt_fields(visible_fields())
+            .with_ansi(false)
+            .with_writer(move || writer.try_clone().unwrap());
+        tracing::subscriber::with_default(Registry::default().with(layer), || {
+            let queue = "a\u{1b}[31m\u{202e}\nb";
+            tracing::warn!(%queue, count = 3, "taking from {queue} failed");
+        });
+        let mut log = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut log).unwrap();
+        let name = "a\\u{1b}[31m\\u{202e}\\u{a}b";
+        assert!(
+            log.ends_with(&format!("taking from {name} failed queue={name} count=3\n")),
+            "{log}"
+        );
+    }
 }

@@ -9,6 +9,8 @@ mod demo_workload;
 mod serve;
 mod terminal;
 
+pub(crate) use terminal::visible;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use crate::web::escape::is_invisible;
 
 /// The text with control characters, line breaks and characters that reorder a line spelled out.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if is_invisible(character) || matches!(character, '\n' | '\t') {

@@ -141,18 +141,22 @@ pub fn decode(position: &Position, message: &Message) -> Decoded {
     merge::merge(accounts(position, message))
 }
 
-/// What a header is for, where a dialect that is present on the message knows it: the dialect and the
-/// meaning, for people.
-pub fn meaning_of_header(
-    system: System,
-    message: &Message,
-    name: &[u8],
-) -> Option<(&'static str, &'static str)> {
-    let mut present = present_dialects(system, message);
-    present.find_map(|dialect| {
-        let known = dialect.header(name)?;
-        Some((dialect.title, known.meaning))
-    })
+/// What the headers of a message are for, where a dialect that is present on it knows them.
+pub struct HeaderMeanings(Vec<&'static Dialect>);
+
+impl HeaderMeanings {
+    /// Looks for the dialects once, since a message may have many headers.
+    pub fn on(system: System, message: &Message) -> Self {
+        Self(present_dialects(system, message).collect())
+    }
+
+    /// The dialect and the meaning, for people.
+    pub fn of(&self, name: &[u8]) -> Option<(&'static str, &'static str)> {
+        self.0.iter().find_map(|dialect| {
+            let known = dialect.header(name)?;
+            Some((dialect.title, known.meaning))
+        })
+    }
 }
 
 /// The name of a dialect for people.

@@ -236,8 +236,12 @@ impl AmqpValue {
                 let field = |(name, value): &(String, Self)| 1 + name.len() + value.amqp_size();
                 5 + fields.iter().map(field).sum::<usize>()
             }
-            // The widest of the others: a type and eight bytes.
-            _ => 9,
+            Self::Void => 1,
+            Self::Boolean(_) | Self::I8(_) | Self::U8(_) => 2,
+            Self::I16(_) | Self::U16(_) => 3,
+            Self::I32(_) | Self::U32(_) | Self::F32(_) => 5,
+            Self::Decimal { .. } => 6,
+            Self::I64(_) | Self::F64(_) | Self::Timestamp(_) => 9,
         }
     }
 
@@ -439,6 +443,12 @@ mod tests {
             2 + 4,
         );
         check(Header::amqp("n", AmqpValue::I64(1)), 2 + 9);
+        check(Header::amqp("n", AmqpValue::Void), 2 + 1);
+        check(Header::amqp("n", AmqpValue::U8(1)), 2 + 2);
+        check(Header::amqp("n", AmqpValue::I16(1)), 2 + 3);
+        check(Header::amqp("n", AmqpValue::F32(1)), 2 + 5);
+        let decimal = AmqpValue::Decimal { scale: 1, value: 1 };
+        check(Header::amqp("n", decimal), 2 + 6);
         let array = AmqpValue::Array(vec![AmqpValue::long_string("ab"); 2]);
         check(Header::amqp("n", array.clone()), 2 + 5 + 2 * 7);
         check(

@@ -108,10 +108,12 @@ impl HttpApi {
 
     fn url(&self, request: &Request<'_>) -> Url {
         let mut url = self.base.clone();
-        // A URL with a host, as the constructor demands, always has segments.
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(request.segments);
+        let mut path = url.path().trim_end_matches('/').to_owned();
+        for segment in request.segments {
+            path.push('/');
+            path.push_str(&encoded(segment));
         }
+        url.set_path(&path);
         url.set_query(request.query);
         url
     }
@@ -209,6 +211,13 @@ impl HttpApi {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
         *requests.entry(request).or_default() += 1;
     }
+}
+
+/// A name as a segment of a path. Paths of URLs may hold brackets and others as they are, which RabbitMQ answers
+/// with 400.
+fn encoded(segment: &str) -> String {
+    let bytes = url::form_urlencoded::byte_serialize(segment.as_bytes());
+    bytes.collect::<String>().replace('+', "%20")
 }
 
 /// RabbitMQ explains itself as `{"error": …, "reason": …}`.

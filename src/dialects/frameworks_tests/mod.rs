@@ -134,7 +134,7 @@ fn check(system: System, dlq: &str, headers: &[(&str, &str)], expected: &Expecte
         .iter()
         .filter(|(name, _)| !expected.left.contains(name))
     {
-        let meaning = meaning_of_header(system, &message, name.as_bytes());
+        let meaning = HeaderMeanings::on(system, &message).of(name.as_bytes());
         assert!(meaning.is_some(), "the page cannot explain {name}");
     }
 }

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::dialects::{headers_stripped_on_replay, meaning_of_header};
+use crate::dialects::{HeaderMeanings, headers_stripped_on_replay};
 use crate::domain::{AmqpProperties, AmqpValue, HeaderValue, Message, System};
 use crate::web::markup;
 
@@ -26,13 +26,15 @@ const ROWS: usize = 500;
 
 pub(super) fn header_rows(system: System, message: &Message) -> Vec<HeaderRow> {
     let stripped = headers_stripped_on_replay(system, message);
+    let meanings = HeaderMeanings::on(system, message);
     let row = |(index, header): (usize, &crate::domain::Header)| {
         let reason = stripped.iter().find(|stripped| stripped.index == index);
         HeaderRow {
             name: header.name_lossy(),
             kind: kind(&header.value),
             value: markup::cut_end(&value_text(&header.value), VALUE_CHARACTERS),
-            meaning: meaning_of_header(system, message, &header.name)
+            meaning: meanings
+                .of(&header.name)
                 .map(|(dialect, meaning)| format!("{dialect}: {meaning}"))
                 .unwrap_or_default(),
             note: match reason {

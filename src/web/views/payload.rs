@@ -14,6 +14,13 @@ pub(crate) const SHOWN_BYTES: usize = 256 * 1024;
 /// A hex dump needs four characters a byte.
 pub(crate) const HEX_BYTES: usize = 32 * 1024;
 
+/// A larger JSON is edited and compared as it is written: laid out, it can be forty times as long.
+const LAID_OUT_BYTES: usize = 1024 * 1024;
+
+/// JSON may be nested as deep as it is long; what lies deeper than this is indented as this is, so that the
+/// length of a page stays a multiple of what it shows.
+const DEEPEST_INDENT: usize = 20;
+
 /// What a body is, found by trying.
 pub(crate) enum Reading {
     /// Well-formed JSON.
@@ -62,7 +69,7 @@ pub(crate) fn json(text: &str, notes: &[Note]) -> Markup {
             Token::Plain(text) => html.push_str(&escaped(text)),
             Token::Line(depth) => {
                 html.push('\n');
-                html.extend(std::iter::repeat_n("  ", depth));
+                html.extend(indent(depth));
             }
             Token::Key(text) => mark(&mut html, "k", text),
             Token::String(text) => mark(&mut html, "s", text),
@@ -99,12 +106,15 @@ fn say<'a>(html: &mut String, notes: impl IntoIterator<Item = &'a Note>) {
 
 /// The same as plain text, for the diff and the editor.
 pub(crate) fn json_text(text: &str) -> String {
+    if text.len() > LAID_OUT_BYTES {
+        return text.to_owned();
+    }
     let mut plain = String::with_capacity(text.len() * 2);
     for token in tokens(text) {
         match token {
             Token::Line(depth) => {
                 plain.push('\n');
-                plain.extend(std::iter::repeat_n("  ", depth));
+                plain.extend(indent(depth));
             }
             Token::Plain(text) | Token::Key(text) | Token::String(text) | Token::Word(text) => {
                 plain.push_str(text);
@@ -145,6 +155,10 @@ pub(crate) fn hex_text(body: &[u8]) -> String {
     dump
 }
 
+fn indent(depth: usize) -> impl Iterator<Item = &'static str> {
+    std::iter::repeat_n("  ", depth.min(DEEPEST_INDENT))
+}
+
 fn mark(html: &mut String, class: &str, text: &str) {
     let _ = write!(html, "<span class=\"{class}\">{}</span>", escaped(text));
 }
@@ -160,7 +174,7 @@ enum Token<'a> {
     Word(&'a str),
 }
 
-/// Splits well-formed JSON; its nesting is bounded by the parser that accepted it.
+/// Splits well-formed JSON.
 fn tokens(text: &str) -> Vec<Token<'_>> {
     let bytes = text.as_bytes();
     let mut tokens = Vec::new();
@@ -259,6 +273,17 @@ mod tests {
         );
         check("  42 ", "42");
         check("[ ]", "[]");
+    }
+
+    #[test]
+    fn deep_json_does_not_fill_the_memory() {
+        let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+        assert!(matches!(read(deep.as_bytes()), Reading::Json));
+        let bound = deep.len() * (2 * DEEPEST_INDENT + 2);
+        assert!(json(&deep, &[]).0.len() <= bound);
+        assert!(json_text(&deep).len() <= bound);
+        let wide = format!("[{}1]", "1,".repeat(LAID_OUT_BYTES / 2));
+        assert_eq!(json_text(&wide), wide);
     }
 
     #[test]
