@@ -101,6 +101,14 @@ fn pages() -> Router<AppState> {
             "/failure-groups/{id}/assignee",
             post(views::assign_failure_group),
         )
+        .route(
+            "/failure-groups/{id}/redrive-policy",
+            post(views::set_redrive_policy),
+        )
+        .route(
+            "/failure-groups/{id}/redrive-policy/remove",
+            post(views::remove_redrive_policy),
+        )
         .route("/dead-letters/{id}/revert", post(views::revert_edit))
         .route("/replays", get(views::replays).post(views::start_replay))
         .route("/replays/new", get(views::preflight))

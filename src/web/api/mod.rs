@@ -15,6 +15,7 @@ mod list;
 mod notifications;
 mod overview;
 mod pivots;
+mod redrive_policy;
 mod repairs;
 mod replays;
 mod revisions;
@@ -85,6 +86,21 @@ fn routes() -> Vec<Route> {
             "put",
             "/failure-groups/{id}/assignee",
             put(group_care::assign),
+        ),
+        (
+            "get",
+            "/failure-groups/{id}/redrive-policy",
+            get(redrive_policy::detail),
+        ),
+        (
+            "put",
+            "/failure-groups/{id}/redrive-policy",
+            put(redrive_policy::set),
+        ),
+        (
+            "delete",
+            "/failure-groups/{id}/redrive-policy",
+            delete(redrive_policy::remove),
         ),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),
