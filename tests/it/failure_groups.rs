@@ -1,9 +1,10 @@
 //! Failure groups on their pages and in the API.
 
-use redrive::domain::Timestamp;
-use redrive::store::{NewAuditEntry, RedriveFindings};
+use redrive::domain::{Destination, Filter, ReplayId, ReplayJobId, RevisionNumber, Timestamp};
+use redrive::store::{NewAuditEntry, NewReplay, NewReplayJob, RedriveFindings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::dashboard::Dashboard;
 use crate::web::{Visitor, api, client, get};
@@ -291,6 +292,30 @@ async fn what_a_redrive_policy_leaves_to_a_person_and_why_it_stopped_is_said() {
         action: "redrive_policy.stop".to_owned(),
         detail: json!({}),
     };
+    assert_eq!(policy["is_sending"], false);
+    let filter = Filter::parse(&format!("group:\"{group}\" status:open")).unwrap();
+    let open = store.matching_ids(&filter, Timestamp::now(), 1).await;
+    let letter = open.unwrap()[0];
+    let job = NewReplayJob {
+        id: ReplayJobId(Uuid::now_v7()),
+        created_at: Timestamp::now(),
+        created_by: "policy".to_owned(),
+        selection: "test".to_owned(),
+        replays: vec![NewReplay {
+            id: ReplayId(Uuid::now_v7()),
+            dead_letter: letter,
+            revision: RevisionNumber(0),
+            destination: Destination::queue("r".into(), "/".into(), &"q".into()),
+        }],
+    };
+    let attempts = [(letter, 1)];
+    let run = store.start_redrive_run(&stored, &job, &attempts, &entry);
+    assert!(run.await.unwrap().is_some());
+    let (_, _, page) = get(&dashboard, &format!("/failure-groups/{group}")).await;
+    let waits = "after the last run, whose job has still something to send";
+    assert!(page.contains(waits), "{page}");
+    let link = format!("/replays/{}", job.id);
+    assert!(page.contains(&link), "{page}");
     let stop = store.stop_redrive_policy(&stored, "all died <again>", &entry);
     assert!(stop.await.unwrap());
     let (_, _, page) = get(&dashboard, &format!("/failure-groups/{group}")).await;

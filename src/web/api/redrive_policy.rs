@@ -41,6 +41,8 @@ pub(super) struct Policy {
     runs: u64,
     events: u64,
     last_job: Option<String>,
+    /// It has still something to send, so that the next run waits.
+    is_sending: bool,
     looked_at: Option<String>,
     waiting: u64,
     next_due_at: Option<String>,
@@ -101,6 +103,7 @@ async fn load(state: &AppState, group: &FailureGroupId) -> Result<Policy, Proble
     let last_run = state.store.last_redrive_run(group).await?;
     Ok(Policy {
         last_job: last_run.map(|(job, _)| job.to_string()),
+        is_sending: state.store.redrive_run_is_under_way(group).await?,
         ..Policy::of(stored)
     })
 }
@@ -124,6 +127,7 @@ impl Policy {
             runs: stored.runs,
             events: stored.events,
             last_job: None,
+            is_sending: false,
             looked_at: looked_at.map(time),
             waiting: findings.waiting,
             next_due_at: findings.next_due.map(time),

@@ -57,13 +57,14 @@ impl PolicySection {
         let (done, changed) = (done(&stored), changed(&stored, now));
         let findings = stored.findings.filter(|_| stored.enabled);
         let findings = findings.map(|(_, findings)| findings).unwrap_or_default();
+        let is_sending = stored.enabled && state.store.redrive_run_is_under_way(group).await?;
         let skipped = findings.skipped.iter();
         Ok(Self {
             exists: true,
             state: state_of(stored.enabled, stored.stopped.as_deref()),
             done,
             last_run,
-            next: next(&findings),
+            next: next(&findings, is_sending),
             next_due: findings.next_due.map(markup::clock),
             skipped: skipped
                 .map(|(reason, count)| format!("{} – {reason}", markup::thousands(*count)))
@@ -128,8 +129,11 @@ fn changed(stored: &StoredPolicy, now: Timestamp) -> String {
     format!("set by {} {age}", stored.changed_by)
 }
 
-fn next(findings: &RedriveFindings) -> String {
+fn next(findings: &RedriveFindings, is_sending: bool) -> String {
     let mut parts = Vec::new();
+    if is_sending {
+        parts.push("after the last run, whose job has still something to send".to_owned());
+    }
     if findings.for_next_run > 0 {
         let due = markup::counted(findings.for_next_run, "event is", "events are");
         parts.push(format!("{due} due in the next run"));
