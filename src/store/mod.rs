@@ -23,6 +23,7 @@ mod group_events;
 mod group_trends;
 mod insert;
 mod intake;
+mod managed_queues;
 mod message_rows;
 mod notifications;
 mod overview;

@@ -77,6 +77,10 @@ fn pages() -> Router<AppState> {
             "/queues/{cluster}/{vhost}/{queue}/observe",
             post(views::look_at_queue),
         )
+        .route(
+            "/queues/{cluster}/{vhost}/{queue}/custody",
+            get(views::explain_custody).post(views::change_custody),
+        )
         .route("/dead-letters", get(views::failure_groups))
         .route("/dead-letters/by/{field}", get(views::pivot))
         .route("/dead-letters/list", get(views::dead_letter_list))

@@ -48,6 +48,11 @@ fn routes() -> Vec<Route> {
         ("get", "/overview", get(overview::overview)),
         ("get", "/consumer-groups", get(brokers::consumer_groups)),
         ("get", "/queues", get(brokers::queues)),
+        (
+            "post",
+            "/queues/{cluster}/{vhost}/{queue}/custody",
+            post(custody::set_queue_custody),
+        ),
         ("get", "/dead-letters", get(dead_letters::list)),
         ("get", "/dead-letters/export", get(transfer::export)),
         ("post", "/dead-letters/import", import),
