@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::dead_letters::{
-    self, BulkActions, IntakeBoard, IntakeContext, Observer, Repairs, Retention,
+    self, BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs, Retention,
 };
 use crate::domain::{DeathReason, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
@@ -42,7 +42,9 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
         );
     }
     let lifecycle = Lifecycle::new();
-    let state = start_parts(&config, &store, &metrics, &lifecycle, (schemas, sandbox))?;
+    let managed = ManagedQueues::load(&store).await?;
+    let parts = (schemas, sandbox);
+    let state = start_parts(&config, &store, &metrics, managed, &lifecycle, parts)?;
     audit_start(&store).await?;
 
     let heads = audit_head::log_hourly(store.clone(), lifecycle.stop_token());
@@ -64,6 +66,7 @@ fn start_parts(
     config: &Arc<Config>,
     store: &Store,
     metrics: &Arc<Metrics>,
+    managed: ManagedQueues,
     lifecycle: &Lifecycle,
     (schemas, sandbox): (Schemas, Sandbox),
 ) -> anyhow::Result<AppState> {
@@ -80,6 +83,7 @@ fn start_parts(
         metrics: Arc::clone(metrics),
         snapshots: sampling.subscribe(),
         board: IntakeBoard::default(),
+        managed,
         stop: stop.clone(),
     };
     for (name, task) in dead_letters::tasks(&intake) {

@@ -13,7 +13,8 @@ impl HumanDuration {
         Self(Duration::from_secs(seconds))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads such a duration.
+    pub fn parse(text: &str) -> Option<Self> {
         let digits = text.find(|character: char| !character.is_ascii_digit())?;
         let (number, unit) = text.split_at(digits);
         let number: u64 = number.parse().ok()?;
@@ -27,6 +28,26 @@ impl HumanDuration {
             _ => None,
         };
         duration.map(Self)
+    }
+}
+
+/// As it is written: in the largest unit of which it is a whole number.
+impl fmt::Display for HumanDuration {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [
+            (86_400_000, "d"),
+            (3_600_000, "h"),
+            (60_000, "m"),
+            (1_000, "s"),
+        ];
+        let whole = units
+            .into_iter()
+            .find(|(unit, _)| millis > 0 && millis.is_multiple_of(*unit));
+        match whole {
+            Some((unit, name)) => write!(formatter, "{}{name}", millis / unit),
+            None => write!(formatter, "{millis}ms"),
+        }
     }
 }
 
@@ -73,6 +94,14 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_written_as_it_can_be_read() {
+        for text in ["0ms", "1500ms", "10s", "5m", "90m", "1h", "7d"] {
+            assert_eq!(HumanDuration::parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(HumanDuration::from_secs(120).to_string(), "2m");
+    }
 
     #[test]
     fn durations_carry_their_unit() {

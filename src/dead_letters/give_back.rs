@@ -66,11 +66,11 @@ impl Observer {
         if config.read_only {
             return Err(format!("{cluster} is configured with read_only = true"));
         }
-        let custody = config.queue(vhost, queue).and_then(|queue| queue.custody);
+        let custody = self.context.managed.custody(config, vhost, queue);
         if custody == Some(QueueCustody::Managed) {
             return Err(format!(
-                "queue {queue} is managed, so Redrive would take it out again at once; set \
-                 custody = \"observe\" for it first"
+                "queue {queue} is managed, so Redrive would take it out again at once; end \
+                 its custody first"
             ));
         }
         Ok((config, vhost, queue))

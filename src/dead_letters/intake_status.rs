@@ -49,6 +49,12 @@ impl IntakeBoard {
         });
     }
 
+    /// It reads no more, because nobody wants it to.
+    pub(super) fn remove(&self, cluster: &ClusterName, source: &str) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.remove(&(cluster.clone(), source.to_owned()));
+    }
+
     pub(super) fn add_indexed(&self, cluster: &ClusterName, source: &str, count: usize) {
         self.update(cluster, source, |status| {
             status.indexed += count as u64;

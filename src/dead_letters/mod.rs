@@ -21,10 +21,13 @@ mod intake_status;
 mod kafka_intake;
 mod kafka_plan;
 mod letters;
+mod manage;
+mod managed_queues;
 mod observe;
 mod parameterise;
 mod pointers;
 mod rabbitmq_intake;
+mod rabbitmq_intakes;
 mod repairs;
 mod retention;
 mod stream;
@@ -41,6 +44,7 @@ pub use bulk_actions::BulkActions;
 pub use give_back::{MOST_RETURNS, ReturnReport};
 pub use import::from_export;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
+pub use managed_queues::{ManagedQueues, QueuePlace};
 pub use observe::{LookError, LookResult, Observer};
 pub use repairs::{LONGEST_PROGRAM, RepairError, Repairs, Sample, Trial};
 pub use retention::Retention;
@@ -61,6 +65,8 @@ pub struct IntakeContext {
     pub metrics: Arc<Metrics>,
     pub snapshots: watch::Receiver<Arc<Snapshot>>,
     pub board: IntakeBoard,
+    /// Queues that were given into custody on their pages.
+    pub managed: ManagedQueues,
     pub stop: CancellationToken,
 }
 
@@ -96,10 +102,8 @@ pub fn tasks(context: &IntakeContext) -> Vec<(&'static str, BoxFuture<'static, (
         tasks.push(("kafka dead letter intake", Box::pin(task)));
     }
     for rabbitmq in &context.config.rabbitmq {
-        for queue in rabbitmq_intake::managed_queues(rabbitmq) {
-            let task = rabbitmq_intake::run(context.clone(), rabbitmq.clone(), queue.clone());
-            tasks.push(("rabbitmq dead letter intake", Box::pin(task)));
-        }
+        let task = rabbitmq_intakes::run(context.clone(), rabbitmq.clone());
+        tasks.push(("rabbitmq dead letter intake", Box::pin(task)));
     }
     tasks
 }

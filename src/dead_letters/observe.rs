@@ -4,10 +4,10 @@ use super::IntakeContext;
 use super::give_back::MOST_RETURNS;
 use super::intake_metrics;
 use super::letters::{Found, dead_letter};
-use crate::brokers::rabbitmq::BrokerVersion;
 use crate::brokers::rabbitmq::amqp::{
     AmqpError, ObserveError, fingerprint, observe_rule, observe_window,
 };
+use crate::brokers::rabbitmq::{BrokerVersion, RabbitMqError};
 use crate::config::{QueueCustody, RabbitMqConfig};
 use crate::domain::{
     ClusterName, Custody, DeadLetterId, Message, NewDeadLetter, Position, QueueName, QueueRole,
@@ -48,6 +48,8 @@ pub enum LookError {
     NotTaken { id: DeadLetterId, reason: String },
     #[error(transparent)]
     RabbitMq(ObserveError),
+    #[error(transparent)]
+    Management(RabbitMqError),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -150,8 +152,7 @@ impl Observer {
         if config.read_only {
             return Err(refused("rabbitmq.read_only is set".to_owned()));
         }
-        let configured = config.queue(vhost, queue).and_then(|queue| queue.custody);
-        match configured {
+        match self.context.managed.custody(config, vhost, queue) {
             Some(QueueCustody::Managed) => {
                 return Err(refused(
                     "it is managed: its messages are in the store".to_owned(),

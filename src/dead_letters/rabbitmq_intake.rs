@@ -7,7 +7,7 @@ use crate::brokers::rabbitmq::amqp::{
     ANOTHER_CONSUMER, AmqpError, ManagedConsumer, TakenMessage, fingerprint, managed_refusal,
 };
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, RabbitMqError};
-use crate::config::{QueueConfig, QueueCustody, RabbitMqConfig};
+use crate::config::{QueueConfig, RabbitMqConfig};
 use crate::crash;
 use crate::domain::{Custody, NewDeadLetter, Position, QueueStatus, System, Timestamp};
 use crate::store::{CustodySession, StoreError};
@@ -17,7 +17,7 @@ const BATCH_MESSAGES: usize = 200;
 const PREFETCH: u16 = 400;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
-/// How often the queue is asked whether somebody else consumes from it too.
+/// How often the queue is asked whether somebody else has come.
 const LOOK_AROUND: Duration = Duration::from_secs(3);
 
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +28,6 @@ enum IntakeError {
     Amqp(#[from] AmqpError),
     #[error(transparent)]
     Store(#[from] StoreError),
-}
-
-/// The queues that the configuration gives into custody.
-pub(super) fn managed_queues(config: &RabbitMqConfig) -> impl Iterator<Item = &QueueConfig> {
-    let managed = |queue: &&QueueConfig| queue.custody == Some(QueueCustody::Managed);
-    config.queues.iter().filter(managed)
 }
 
 /// Empties one queue into the store until it is stopped.
@@ -50,10 +44,12 @@ pub(super) async fn run(context: IntakeContext, config: RabbitMqConfig, queue: Q
             Err(state) => intake.note(state),
         }
         tokio::select! {
-            () = intake.context.stop.cancelled() => return,
+            () = intake.context.stop.cancelled() => break,
             () = tokio::time::sleep(RETRY_AFTER) => {}
         }
     }
+    let context = &intake.context;
+    context.board.remove(&intake.config.name, &intake.source);
 }
 
 /// The name of this intake on the status page.

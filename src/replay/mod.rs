@@ -2,7 +2,7 @@
 //!
 //! A person's request ([`request`]) is judged event by event ([`judging`], [`plan`], [`audience`]) and,
 //! once confirmed, frozen as a job in the store ([`start`], [`freezing`]); [`handle`] is what else people
-//! do with jobs. One engine a cluster sends what is planned:
+//! do with jobs. A failure group may have a policy that makes such jobs by itself ([`policies`]). One engine a cluster sends what is planned:
 //! it renders the message ([`render`]), writes `sending` down, sends, and writes down what the broker
 //! answered ([`engine`]). What a crash left in between is looked for ([`recovery`]). What was sent is
 //! watched until there is evidence of its outcome ([`outcome`]). The states and what may follow what
@@ -22,6 +22,7 @@ mod handle;
 mod judging;
 mod outcome;
 mod plan;
+mod policies;
 mod recovery;
 mod render;
 mod request;
@@ -56,6 +57,7 @@ use changes::Changes;
 use engine::{ClosedEngine, EngineContext, KafkaEngine, RabbitMqEngine};
 use freezing::Freezer;
 use outcome::OutcomeWatcher;
+use policies::PolicyKeeper;
 use topic_limits::TopicLimits;
 
 /// Work that goes on until `stop` is cancelled.
@@ -116,6 +118,11 @@ pub fn start(
         stop: stop.clone(),
     };
     spawn(Box::pin(freezer.run()));
+    let policies = PolicyKeeper {
+        handle: handle.clone(),
+        stop: stop.clone(),
+    };
+    spawn(Box::pin(policies.run()));
     spawn_engines(config, &context, spawn);
     Ok(handle)
 }

@@ -26,9 +26,10 @@ impl Store {
         &self,
         group: &FailureGroupId,
     ) -> Result<Option<Replay>, StoreError> {
+        // The few recent replays come first: without CROSS, SQLite reads all of the group.
         let id: Option<String> = sqlx::query_scalar(
             "SELECT r.id FROM (SELECT id, dead_letter FROM replays ORDER BY id DESC LIMIT ?) r \
-             JOIN dead_letters d ON d.id = r.dead_letter WHERE d.failure_group = ? \
+             CROSS JOIN dead_letters d ON d.id = r.dead_letter WHERE d.failure_group = ? \
              ORDER BY r.id DESC LIMIT 1",
         )
         .bind(i64::from(RECENT_REPLAYS))

@@ -23,6 +23,8 @@ pub struct FailureGroup {
     pub notes: u64,
     /// It was [`GroupState::Growing`] when that was judged last.
     pub is_growing: bool,
+    /// Its redrive policy is on.
+    pub is_redriven: bool,
 }
 
 impl FailureGroup {
@@ -68,7 +70,8 @@ pub(super) const SPARKLINE_MS: i64 = 25 * 60 * MINUTE_MS;
 const COLUMNS: &str = "g.id, g.title, g.explanation, g.first_seen_ms, g.last_seen_ms, \
      g.regressed_ms, g.total, g.open, d.id AS newest_id, d.system, d.cluster, d.dlq, d.source, \
      a.assignee, (SELECT COUNT(*) FROM failure_group_notes n WHERE n.failure_group = g.id) AS notes, \
-     w.failure_group IS NOT NULL AS is_growing";
+     w.failure_group IS NOT NULL AS is_growing, EXISTS (SELECT 1 FROM redrive_policies p \
+     WHERE p.failure_group = g.id AND p.enabled) AS is_redriven";
 
 const NEWEST: &str = "LEFT JOIN dead_letters d ON d.id = \
      (SELECT MAX(id) FROM dead_letters WHERE failure_group = g.id) \
@@ -228,6 +231,7 @@ struct GroupRow {
     assignee: Option<String>,
     notes: i64,
     is_growing: bool,
+    is_redriven: bool,
 }
 
 impl From<GroupRow> for FailureGroup {
@@ -252,6 +256,7 @@ impl From<GroupRow> for FailureGroup {
             assignee: row.assignee,
             notes: u64::try_from(row.notes).unwrap_or(0),
             is_growing: row.is_growing,
+            is_redriven: row.is_redriven,
         }
     }
 }

@@ -32,7 +32,7 @@ pub struct Author {
 }
 
 impl Author {
-    fn entry(&self, action: &str, detail: serde_json::Value) -> NewAuditEntry {
+    pub(super) fn entry(&self, action: &str, detail: serde_json::Value) -> NewAuditEntry {
         NewAuditEntry {
             at: self.at,
             actor: self.name.clone(),

@@ -8,6 +8,7 @@ use sqlx::{QueryBuilder, Sqlite, Transaction};
 use super::arrivals::Arrivals;
 use super::dead_letters::attempts_kind_name;
 use super::prepared::{PreparedBatch, PreparedLetter};
+use super::redrive_runs::inherit_attempts;
 use super::{Indexed, StoreError, search_index};
 use crate::domain::{
     ConsumerGroup, DeadLetterId, DeadLetterStatus, NewDeadLetter, Position, ReplayEvent, Timestamp,
@@ -208,6 +209,7 @@ async fn link_replay(
     let Some(replay) = letter.replay_id else {
         return Ok(());
     };
+    inherit_attempts(transaction, id, replay).await?;
     let event = ReplayEvent::SeenInDlq {
         at: now,
         dead_letter: id,

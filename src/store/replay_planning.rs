@@ -260,13 +260,13 @@ fn json(value: &impl Serialize) -> Result<String, StoreError> {
 
 /// What the audit says of each replay that was planned.
 #[derive(Serialize)]
-struct FrozenReplay {
+pub(super) struct FrozenReplay {
     dead_letter: DeadLetterId,
     revision: RevisionNumber,
     replay: ReplayId,
 }
 
-fn frozen_set(job: &NewReplayJob, created: &JobCreated) -> Vec<FrozenReplay> {
+pub(super) fn frozen_set(job: &NewReplayJob, created: &JobCreated) -> Vec<FrozenReplay> {
     let planned: HashSet<ReplayId> = created.planned.iter().copied().collect();
     let frozen = job
         .replays

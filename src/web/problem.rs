@@ -91,7 +91,7 @@ impl From<LookError> for Problem {
                 Self::conflict(error.to_string())
             }
             LookError::Store(error) => error.into(),
-            LookError::RabbitMq(_) => Self::new(
+            LookError::RabbitMq(_) | LookError::Management(_) => Self::new(
                 StatusCode::BAD_GATEWAY,
                 "RabbitMQ did not play along",
                 crate::error_chain(&error),

@@ -77,6 +77,10 @@ fn pages() -> Router<AppState> {
             "/queues/{cluster}/{vhost}/{queue}/observe",
             post(views::look_at_queue),
         )
+        .route(
+            "/queues/{cluster}/{vhost}/{queue}/custody",
+            get(views::explain_custody).post(views::change_custody),
+        )
         .route("/dead-letters", get(views::failure_groups))
         .route("/dead-letters/by/{field}", get(views::pivot))
         .route("/dead-letters/list", get(views::dead_letter_list))
@@ -100,6 +104,14 @@ fn pages() -> Router<AppState> {
         .route(
             "/failure-groups/{id}/assignee",
             post(views::assign_failure_group),
+        )
+        .route(
+            "/failure-groups/{id}/redrive-policy",
+            post(views::set_redrive_policy),
+        )
+        .route(
+            "/failure-groups/{id}/redrive-policy/remove",
+            post(views::remove_redrive_policy),
         )
         .route("/dead-letters/{id}/revert", post(views::revert_edit))
         .route("/replays", get(views::replays).post(views::start_replay))

@@ -1,7 +1,10 @@
 //! Failure groups on their pages and in the API.
 
+use redrive::domain::{Destination, Filter, ReplayId, ReplayJobId, RevisionNumber, Timestamp};
+use redrive::store::{NewAuditEntry, NewReplay, NewReplayJob, RedriveFindings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::support::dashboard::Dashboard;
 use crate::web::{Visitor, api, client, get};
@@ -183,4 +186,195 @@ async fn open_dead_letters_are_counted_by_what_they_have_in_common() {
     let (status, _, page) = get(&dashboard, "/dead-letters/by/colour").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(page.contains("exception, source, type"), "{page}");
+}
+
+#[tokio::test]
+async fn a_redrive_policy_is_made_changed_and_removed_with_plain_forms() {
+    let dashboard = Dashboard::busy().await;
+    let visitor = Visitor::of(&dashboard).await;
+    let group = first_group(&dashboard).await;
+    let page_path = format!("/failure-groups/{group}");
+    let page = async || get(&dashboard, &page_path).await.2;
+    let post = async |what: &str, fields: &[(&str, &str)]| {
+        let url = dashboard.url(&format!("{page_path}/redrive-policy{what}"));
+        let (status, _, page) = visitor.post(&url, fields).await;
+        (status, page)
+    };
+    assert!(page().await.contains("Create the policy"));
+    for (fields, complaint) in [
+        ([("attempts", "21")], "give 1 to 20"),
+        ([("attempts", "many")], "no whole number"),
+        ([("first_delay", "soon")], "no duration"),
+        ([("first_delay", "25h")], "1s to 24h"),
+        ([("factor", "11")], "give 1 to 10"),
+        ([("rate", "0")], "sends nothing"),
+        ([("stop_percent", "0")], "give 1 to 100"),
+    ] {
+        let (status, page) = post("", &fields).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(page.contains(complaint), "{page}");
+    }
+    let fields = [
+        ("enabled", "1"),
+        ("attempts", "5"),
+        ("first_delay", "90s"),
+        ("rate", "7"),
+    ];
+    assert_eq!(post("", &fields).await.0, StatusCode::SEE_OTHER);
+    let made = page().await;
+    for part in [
+        "redrive policy on",
+        "name=\"attempts\" value=\"5\"",
+        "name=\"first_delay\" value=\"90s\"",
+        "name=\"rate\" value=\"7\"",
+        "0 events replayed in 0 runs",
+        "set by anonymous",
+    ] {
+        assert!(made.contains(part), "{part}: {made}");
+    }
+    let (_, _, list) = get(&dashboard, "/dead-letters").await;
+    assert!(list.contains("redrive policy on"), "{list}");
+    // A box that is not ticked is not sent.
+    assert_eq!(post("", &fields[1..]).await.0, StatusCode::SEE_OTHER);
+    let off = page().await;
+    assert!(!off.contains("redrive policy on"), "{off}");
+    assert_eq!(post("/remove", &[]).await.0, StatusCode::SEE_OTHER);
+    assert!(page().await.contains("Create the policy"));
+    assert_eq!(post("/remove", &[]).await.0, StatusCode::NOT_FOUND);
+
+    let audit = api(&dashboard, "/audit").await;
+    let entry = |index: usize| audit["items"][index].clone();
+    assert_eq!(entry(0)["action"], "redrive_policy.remove");
+    assert_eq!(entry(1)["detail"]["before"]["enabled"], true);
+    assert_eq!(entry(1)["detail"]["policy"]["enabled"], false);
+    assert_eq!(entry(2)["detail"]["policy"]["first_delay_seconds"], 90);
+    assert_eq!(entry(2)["detail"]["before"], Value::Null);
+}
+
+#[tokio::test]
+async fn what_a_redrive_policy_leaves_to_a_person_and_why_it_stopped_is_said() {
+    let dashboard = Dashboard::busy().await;
+    let group = first_group(&dashboard).await;
+    let url = dashboard.url(&format!("/api/v1/failure-groups/{group}/redrive-policy"));
+    let body = json!({ "enabled": true, "first_delay": "1m" });
+    client().put(&url).json(&body).send().await.unwrap();
+    let store = &dashboard.state.store;
+    let id = group.as_str().into();
+    let stored = store.redrive_policy(&id).await.unwrap().unwrap();
+    let findings = RedriveFindings {
+        waiting: 2,
+        next_due: Some(Timestamp(1_795_572_000_000)),
+        for_next_run: 1,
+        skipped: vec![("no known destination".to_owned(), 1_234)],
+    };
+    let noted = store.note_redrive_findings(&stored, &findings, Timestamp::now());
+    noted.await.unwrap();
+    let (_, _, page) = get(&dashboard, &format!("/failure-groups/{group}")).await;
+    for part in [
+        "1,234 – no known destination",
+        "1 event is due in the next run, 2 events wait for its time",
+        "2026-11-25 02:00:00",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let policy = api(
+        &dashboard,
+        &format!("/failure-groups/{group}/redrive-policy"),
+    )
+    .await;
+    assert_eq!(policy["skipped"][0]["count"], 1_234);
+    assert_eq!(policy["next_due_at"], "2026-11-25T02:00:00.000Z");
+
+    let entry = NewAuditEntry {
+        at: Timestamp::now(),
+        actor: "system".to_owned(),
+        address: String::new(),
+        action: "redrive_policy.stop".to_owned(),
+        detail: json!({}),
+    };
+    assert_eq!(policy["is_sending"], false);
+    let filter = Filter::parse(&format!("group:\"{group}\" status:open")).unwrap();
+    let open = store.matching_ids(&filter, Timestamp::now(), 1).await;
+    let letter = open.unwrap()[0];
+    let job = NewReplayJob {
+        id: ReplayJobId(Uuid::now_v7()),
+        created_at: Timestamp::now(),
+        created_by: "policy".to_owned(),
+        selection: "test".to_owned(),
+        replays: vec![NewReplay {
+            id: ReplayId(Uuid::now_v7()),
+            dead_letter: letter,
+            revision: RevisionNumber(0),
+            destination: Destination::queue("r".into(), "/".into(), &"q".into()),
+        }],
+    };
+    let attempts = [(letter, 1)];
+    let run = store.start_redrive_run(&stored, &job, &attempts, &entry);
+    assert!(run.await.unwrap().is_some());
+    let (_, _, page) = get(&dashboard, &format!("/failure-groups/{group}")).await;
+    let waits = "after the last run, whose job has still something to send";
+    assert!(page.contains(waits), "{page}");
+    let link = format!("/replays/{}", job.id);
+    assert!(page.contains(&link), "{page}");
+    let stop = store.stop_redrive_policy(&stored, "all died <again>", &entry);
+    assert!(stop.await.unwrap());
+    let (_, _, page) = get(&dashboard, &format!("/failure-groups/{group}")).await;
+    assert!(page.contains("switched itself off: all died"), "{page}");
+    assert!(!page.contains("all died <again>"), "{page}");
+    assert!(!page.contains("no known destination"), "{page}");
+}
+
+#[tokio::test]
+async fn the_api_sets_shows_and_removes_a_redrive_policy() {
+    let dashboard = Dashboard::busy().await;
+    let group = first_group(&dashboard).await;
+    let path = format!("/failure-groups/{group}/redrive-policy");
+    let send = async |method: Method, path: &str, body: Value| {
+        let url = dashboard.url(&format!("/api/v1{path}"));
+        let request = client().request(method, url).json(&body);
+        let response = request.send().await.unwrap();
+        (
+            response.status(),
+            response.json::<Value>().await.unwrap_or_default(),
+        )
+    };
+    let (status, problem) = send(Method::GET, &path, Value::Null).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("has no redrive policy"), "{detail}");
+    let (status, policy) = send(Method::PUT, &path, json!({ "enabled": false })).await;
+    assert_eq!(status, StatusCode::OK, "{policy}");
+    let defaults = [
+        &policy["attempts"],
+        &policy["first_delay"],
+        &policy["factor"],
+    ];
+    assert_eq!(defaults, [&json!(3), &json!("1m"), &json!(2)]);
+    assert_eq!(policy["stopped_reason"], Value::Null);
+    let body = json!({ "enabled": true, "attempts": 2, "events_per_second": 9 });
+    let (_, policy) = send(Method::PUT, &path, body).await;
+    assert_eq!(
+        [
+            &policy["enabled"],
+            &policy["attempts"],
+            &policy["events_per_second"]
+        ],
+        [&json!(true), &json!(2), &json!(9)]
+    );
+    let groups = api(&dashboard, "/failure-groups").await;
+    assert_eq!(groups["items"][0]["is_redriven"], true);
+    for body in [
+        json!({ "enabled": true, "attempts": 0 }),
+        json!({ "enabled": true, "first_delay": "soon" }),
+    ] {
+        let (status, problem) = send(Method::PUT, &path, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+    }
+    let nowhere = "/failure-groups/v1:none/redrive-policy";
+    let (status, _) = send(Method::PUT, nowhere, json!({ "enabled": true })).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    for expected in [StatusCode::NO_CONTENT, StatusCode::NOT_FOUND] {
+        let (status, _) = send(Method::DELETE, &path, Value::Null).await;
+        assert_eq!(status, expected);
+    }
 }

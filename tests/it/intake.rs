@@ -7,7 +7,7 @@ use std::time::Duration;
 use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
 use redrive::brokers::rabbitmq::amqp::{AmqpChannel, GiveBack, look_at_window};
 use redrive::config::{Config, HumanDuration, QueueConfig, QueueCustody, RabbitMqConfig};
-use redrive::dead_letters::{self, IntakeBoard, IntakeContext, LookError, Observer};
+use redrive::dead_letters::{self, IntakeBoard, IntakeContext, LookError, ManagedQueues, Observer};
 use redrive::domain::conventions::{ERROR_CLASS, ORIGINAL_TOPIC};
 use redrive::domain::{
     ClusterName, DeadLetterSummary, DeathReason, Filter, Header, Message, Offset, Partition,
@@ -50,6 +50,7 @@ impl Redrive {
             metrics: Arc::clone(&metrics),
             snapshots: sampling.subscribe(),
             board: board.clone(),
+            managed: ManagedQueues::load(&store).await.unwrap(),
             stop,
         };
         for (name, task) in dead_letters::tasks(&context) {

@@ -30,6 +30,7 @@ mod rabbitmq_managed;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
 mod rabbitmq_streams;
+mod redrive_policies;
 mod repairs;
 mod replay_brake;
 mod replay_crash;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use redrive::brokers::rabbitmq::amqp::AmqpChannel;
 use redrive::config::{Config, QueueConfig, QueueCustody};
-use redrive::dead_letters::IntakeState;
+use redrive::dead_letters::{IntakeState, QueuePlace, Requester};
 use redrive::domain::{
     AmqpProperties, ClusterName, Custody, DeadLetterStatus, DeadLetterSummary, Filter, Message,
     QueueName, QueueRole, Timestamp,
@@ -213,6 +213,64 @@ async fn what_was_observed_before_keeps_its_rows_when_the_queue_becomes_managed(
         .filter(|old| rows.iter().any(|row| row.id == old.id));
     assert_eq!(kept.count(), 7);
     assert!(rows.iter().all(|row| row.status == DeadLetterStatus::Open));
+}
+
+fn observed_by_default(vhost: &Vhost) -> Config {
+    let mut config = in_custody(vhost, QueueCustody::Observe);
+    config.rabbitmq[0].queues[0].custody = None;
+    config
+}
+
+fn somebody() -> Requester {
+    Requester {
+        name: "alice".to_owned(),
+        address: "192.0.2.1".to_owned(),
+    }
+}
+
+fn place(vhost: &Vhost) -> QueuePlace {
+    QueuePlace {
+        cluster: "rabbitmq".into(),
+        vhost: vhost.name.clone(),
+        queue: dlq(),
+    }
+}
+
+async fn manage(redrive: &Redrive, vhost: &Vhost) {
+    eventually("the queue may be managed", async || {
+        let managed = redrive.observer.manage(place(vhost), &somebody()).await;
+        managed.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_queue_is_managed_from_its_page_across_a_restart_until_that_is_ended() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    fill(&channel, &dlq(), "m", 3).await;
+    let folder = TempDir::new().unwrap();
+    let redrive = Redrive::start(observed_by_default(&vhost), &folder).await;
+    manage(&redrive, &vhost).await;
+    assert_eq!(redrive.await_dead_letters(3).await.len(), 3);
+    redrive.stop().await;
+    fill(&channel, &dlq(), "later", 2).await;
+    let redrive = Redrive::start(observed_by_default(&vhost), &folder).await;
+    assert_eq!(redrive.await_dead_letters(5).await.len(), 5);
+    let (observer, place) = (&redrive.observer, place(&vhost));
+    observer.stop_managing(&place, &somebody()).await.unwrap();
+    vhost
+        .queue_once(&dlq(), |sample| sample.consumers == Some(0))
+        .await;
+    fill(&channel, &dlq(), "kept", 2).await;
+    vhost
+        .queue_once(&dlq(), |sample| sample.messages == Some(2))
+        .await;
+    assert_eq!(redrive.dead_letters().await.len(), 5);
+    let actions = redrive.store.audit_actions().await.unwrap();
+    assert_eq!(actions, ["custody.manage", "custody.unmanage"]);
+    redrive.stop().await;
 }
 
 #[tokio::test]

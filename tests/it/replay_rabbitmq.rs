@@ -1,10 +1,12 @@
 //! Replays on the real RabbitMQ: what arrives, what is refused, what stays unknown.
 
+use std::time::Duration;
+
 use redrive::config::{Config, Secret};
 use redrive::domain::conventions as names;
 use redrive::domain::{
-    AmqpValue, DeadLetterId, Destination, ExchangeName, Header, QueueName, ReplayEvent, ReplayId,
-    ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
+    AmqpValue, Brake, DeadLetterId, Destination, ExchangeName, Filter, Header, QueueName,
+    ReplayEvent, ReplayId, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
 };
 use redrive::replay::{Decision, DestinationChoice, ReplayError};
 use redrive::store::{NewReplay, NewReplayJob};
@@ -304,6 +306,60 @@ async fn a_connection_that_breaks_leaves_at_most_one_batch_unknown() {
         (sent..=500).contains(&arrived),
         "{arrived} arrived, {sent} sent"
     );
+    running.stop().await;
+}
+
+/// The queue of a consumer that is alone goes with it, in the middle of a job.
+#[tokio::test]
+async fn a_queue_that_goes_with_its_only_consumer_loses_no_event_unseen() {
+    const EVENTS: i64 = 100;
+    let vhost = Vhost::create().await;
+    let queue = QueueName::new("orders");
+    let temporary = serde_json::json!({"auto_delete": true, "durable": true});
+    vhost
+        .put(&["queues", vhost.name.as_str(), "orders"], &temporary)
+        .await;
+    let channel = vhost.channel().await;
+    let mut consumer = channel.consume(&queue, 1).await.unwrap();
+    let fixture = new_store().await;
+    let cluster = vhost.config().name;
+    let letters: Vec<_> = (0..EVENTS)
+        .map(|number| queue_letter(&cluster, (&vhost.name, &queue), number))
+        .collect();
+    let ids = take(&fixture.store, &letters).await;
+    let running = Running::engines(config(&vhost), &fixture.store);
+    let brake = Brake {
+        events_per_second: Some(25),
+        ..Brake::default()
+    };
+    let started = running.handle.start_held(request(&ids), brake, alice());
+    let replays = started.await.unwrap().planned;
+    let first = consumer.next(Duration::from_secs(30)).await.unwrap();
+    first
+        .expect("a replay arrives")
+        .acknowledge()
+        .await
+        .unwrap();
+    channel.close().await;
+    drop(consumer);
+
+    let (mut sent, mut failed) = (0, 0);
+    for id in replays {
+        decided(&running, id).await;
+        match running.store.replay(id).await.unwrap().state {
+            ReplayState::Sent { .. } => sent += 1,
+            state => {
+                assert!(failure(&state).contains("no queue"), "{state:?}");
+                failed += 1;
+            }
+        }
+    }
+    assert!(sent >= 1 && failed >= 1, "{sent} sent, {failed} failed");
+    assert_eq!(sent + failed, EVENTS);
+    let open = Filter::parse("status:open").unwrap();
+    let open = fixture.store.count_dead_letters(&open, Timestamp::now());
+    let open = open.await.unwrap();
+    assert_eq!(i64::try_from(open).unwrap(), failed, "what failed is open");
     running.stop().await;
 }
 

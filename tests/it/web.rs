@@ -11,13 +11,14 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 21] = [
+const PAGES: [&str; 22] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
     "/consumers/kafka/payment-consumers",
     "/queues",
     "/queues/rabbitmq/%2F/orders.dlq",
+    "/queues/rabbitmq/%2F/orders.dlq/custody",
     "/dead-letters",
     "/dead-letters?state=open&order=total",
     "/dead-letters/by/exception",

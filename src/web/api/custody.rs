@@ -1,5 +1,6 @@
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::Body;
@@ -9,7 +10,7 @@ use crate::dead_letters::ReturnReport;
 use crate::domain::DeadLetterId;
 use crate::web::AppState;
 use crate::web::problem::Problem;
-use crate::web::views::requester;
+use crate::web::views::{parse_custody, place, requester, set_custody};
 use crate::web::visit::Visit;
 
 /// What shall go back: `dead_letter_ids` or `filter`.
@@ -59,6 +60,25 @@ pub(super) async fn give_back(
     let requester = requester(&visit);
     let report = state.observer.give_back(&selection, &requester).await?;
     Ok(Json(Returns::of(report)))
+}
+
+/// Who shall keep the messages of a queue: `managed`, or `observe` to end it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewCustody {
+    custody: String,
+}
+
+/// Gives a queue into custody, or ends that.
+pub(super) async fn set_queue_custody(
+    State(state): State<AppState>,
+    Path(names): Path<(String, String, String)>,
+    visit: Visit,
+    Body(body): Body<NewCustody>,
+) -> Result<StatusCode, Problem> {
+    let custody = parse_custody(&body.custody)?;
+    set_custody(&state, &visit, place(names), custody).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 impl Returns {

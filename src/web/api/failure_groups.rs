@@ -23,6 +23,8 @@ pub(super) struct Group {
     assignee: Option<String>,
     /// How many notes it has.
     note_count: u64,
+    /// Its redrive policy is on.
+    is_redriven: bool,
     /// `new`, `regressed`, `growing`, `open`, `resolved`: all that it is now.
     states: Vec<&'static str>,
 }
@@ -86,6 +88,7 @@ impl Group {
             newest_dead_letter_id: group.newest.map(|newest| newest.id.0),
             assignee: group.assignee,
             note_count: group.notes,
+            is_redriven: group.is_redriven,
         }
     }
 }

@@ -15,6 +15,7 @@ mod list;
 mod notifications;
 mod overview;
 mod pivots;
+mod redrive_policy;
 mod repairs;
 mod replays;
 mod revisions;
@@ -47,6 +48,11 @@ fn routes() -> Vec<Route> {
         ("get", "/overview", get(overview::overview)),
         ("get", "/consumer-groups", get(brokers::consumer_groups)),
         ("get", "/queues", get(brokers::queues)),
+        (
+            "post",
+            "/queues/{cluster}/{vhost}/{queue}/custody",
+            post(custody::set_queue_custody),
+        ),
         ("get", "/dead-letters", get(dead_letters::list)),
         ("get", "/dead-letters/export", get(transfer::export)),
         ("post", "/dead-letters/import", import),
@@ -85,6 +91,21 @@ fn routes() -> Vec<Route> {
             "put",
             "/failure-groups/{id}/assignee",
             put(group_care::assign),
+        ),
+        (
+            "get",
+            "/failure-groups/{id}/redrive-policy",
+            get(redrive_policy::detail),
+        ),
+        (
+            "put",
+            "/failure-groups/{id}/redrive-policy",
+            put(redrive_policy::set),
+        ),
+        (
+            "delete",
+            "/failure-groups/{id}/redrive-policy",
+            delete(redrive_policy::remove),
         ),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use super::failure_groups::{GroupCard, cards};
 use super::frame::NavigationEntry;
 use super::preflight::actor;
+use super::redrive_policy::PolicySection;
 use crate::domain::{FailureGroupId, Timestamp};
 use crate::store::{Author, FailureGroup, GroupNote};
 use crate::web::AppState;
@@ -36,6 +37,7 @@ struct FailureGroupPage {
     assignee: String,
     assigned: String,
     notes: Vec<NoteView>,
+    policy: PolicySection,
     csrf: String,
 }
 
@@ -100,6 +102,7 @@ impl FailureGroupPage {
                 .into_iter()
                 .map(|note| note_view(note, visit.now))
                 .collect(),
+            policy: PolicySection::load(state, id, visit.now).await?,
             csrf: visit.csrf.clone(),
         })
     }

@@ -245,7 +245,11 @@ fn badges(group: &FailureGroup, now: Timestamp) -> Vec<Markup> {
         GroupState::Resolved => Some(markup::badge(Status::Ok, "nothing open")),
         GroupState::New | GroupState::Open => None,
     };
-    states.iter().copied().filter_map(badge).collect()
+    let redriven = group
+        .is_redriven
+        .then(|| markup::badge(Status::Idle, "redrive policy on"));
+    let badges = states.iter().copied().filter_map(badge);
+    badges.chain(redriven).collect()
 }
 
 /// The states that can be asked for, each as a link that keeps the filter.

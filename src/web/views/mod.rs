@@ -27,7 +27,9 @@ mod payload;
 mod pivot;
 mod preflight;
 mod queue;
+mod queue_custody;
 mod queues;
+mod redrive_policy;
 mod repair;
 mod replay_actions;
 mod replay_form;
@@ -64,7 +66,13 @@ pub(crate) use overview::overview;
 pub(crate) use pivot::{known_field, pivot};
 pub(crate) use preflight::{actor, preflight, start_replay};
 pub(crate) use queue::{look_at_queue, queue};
+pub(crate) use queue_custody::{
+    change_custody, explain_custody, parse_custody, place, set_custody,
+};
 pub(crate) use queues::queues;
+pub(crate) use redrive_policy::{
+    no_policy, parse_delay, remove_policy, remove_redrive_policy, save_policy, set_redrive_policy,
+};
 pub(crate) use repair::{new_repair, repair, repair_progress};
 pub(crate) use replay_actions::{
     cancel_replay, parse_decision, parse_job, parse_replay, pause_replay, resolve_replay,

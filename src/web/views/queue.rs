@@ -5,8 +5,10 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use super::consumer_group::draw;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
+use super::queue_custody::{CustodyOffer, offer};
 use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
+use crate::dead_letters::QueuePlace;
 use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
     QueueRole, QueueStatus, QueueType, VhostName,
@@ -58,6 +60,7 @@ pub(crate) struct QueuePage {
     letters: String,
     observe: Option<Observe>,
     custody: &'static str,
+    offer: CustodyOffer,
 }
 
 /// The form that takes a look at the head of an observed queue.
@@ -139,6 +142,7 @@ impl QueuePage {
             letters: list_url(&FilterField::Dlq.term(sample.queue.as_str())),
             observe: observe_form(state, visit, cluster, queue),
             custody: custody(state, cluster, queue),
+            offer: offer(state, visit, &cluster.name, queue),
         }
     }
 }
@@ -154,21 +158,20 @@ const fn role_means(role: QueueRole) -> &'static str {
     }
 }
 
-fn configured_custody(
+fn known_custody(
     state: &AppState,
     cluster: &ClusterSnapshot,
     queue: &QueueStatus,
 ) -> Option<QueueCustody> {
-    let sample = &queue.sample;
-    let brokers = state.config.rabbitmq.iter();
-    let broker = brokers
-        .into_iter()
-        .find(|broker| broker.name == cluster.name)?;
-    broker.queue(&sample.vhost, &sample.queue)?.custody
+    state.observer.custody(&QueuePlace {
+        cluster: cluster.name.clone(),
+        vhost: queue.sample.vhost.clone(),
+        queue: queue.sample.queue.clone(),
+    })
 }
 
 fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> &'static str {
-    match (queue.role, configured_custody(state, cluster, queue)) {
+    match (queue.role, known_custody(state, cluster, queue)) {
         (_, Some(QueueCustody::Managed)) => {
             "Managed: Redrive moves the messages into its store as they arrive; the store is the record."
         }
@@ -178,7 +181,7 @@ fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> 
         }
         (QueueRole::Dlq, _) => {
             "Observed: messages stay in the queue. A look reads the first ones and gives them back. To \
-             search and replay at any size, set custody = \"managed\" for this queue."
+             search and replay at any size, manage the queue."
         }
         _ => "",
     }
@@ -190,7 +193,7 @@ fn observe_form(
     cluster: &ClusterSnapshot,
     queue: &QueueStatus,
 ) -> Option<Observe> {
-    let is_managed = configured_custody(state, cluster, queue) == Some(QueueCustody::Managed);
+    let is_managed = known_custody(state, cluster, queue) == Some(QueueCustody::Managed);
     let sample = &queue.sample;
     let refusal = state
         .observer

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redrive::config::{Config, QueueConfig, QueueCustody};
-use redrive::dead_letters::{BulkActions, IntakeBoard, IntakeContext, Observer, Repairs};
+use redrive::dead_letters::{
+    BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs,
+};
 use redrive::domain::*;
 use redrive::metrics::Metrics;
 use redrive::replay;
@@ -57,6 +59,7 @@ impl Dashboard {
             metrics: Arc::clone(&metrics),
             snapshots: sampling.subscribe(),
             board: IntakeBoard::default(),
+            managed: ManagedQueues::default(),
             stop: stop.clone(),
         };
         let bulk_actions = BulkActions::new(store.clone());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use redrive::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaAdmin, KafkaRecord};
 use redrive::config::{Config, HumanDuration, KafkaConfig};
-use redrive::dead_letters::{self, IntakeBoard, IntakeContext};
+use redrive::dead_letters::{self, IntakeBoard, IntakeContext, ManagedQueues};
 use redrive::domain::{
     DeadLetterId, Message, Offset, Partition, QueueName, Replay, ReplayId, ReplayStateName,
     Snapshot, TopicName,
@@ -114,6 +114,7 @@ impl Running {
             metrics: Arc::clone(&running.metrics),
             snapshots: sampling.subscribe(),
             board: IntakeBoard::default(),
+            managed: ManagedQueues::default(),
             stop,
         };
         for (_, task) in dead_letters::tasks(&intake) {

@@ -107,7 +107,7 @@ fn lifting_command(queue: &QueueSample) -> String {
 
 /// Two consumers would share the messages of a queue.
 pub const ANOTHER_CONSUMER: &str =
-    "another consumer reads this queue; stop it, or set custody = \"observe\"";
+    "another consumer reads this queue; stop it, or end Redrive's custody of the queue";
 
 /// Why a queue must not be taken into custody, if so. `own_consumers` are ours.
 pub fn managed_refusal(
