@@ -25,7 +25,7 @@ pub(in crate::replay) struct KafkaEngine {
     producer: Option<(Batching, ReplayProducer)>,
     /// Topics that were not found, and since when.
     missing: HashMap<TopicName, Instant>,
-    /// Topics that refused a batch: until there is nothing to do, their records go one by one.
+    /// Topics that refused a batch: until the clients are dropped, their records go one by one.
     one_by_one: HashSet<TopicName>,
     pacing: Pacing,
 }
@@ -58,8 +58,18 @@ impl KafkaEngine {
         run_engine(self, context, Self::work).await;
     }
 
-    /// Settles what an earlier attempt left open, then sends what is planned.
+    /// One pass with clients that may serve again. After a failure they are replaced: a librdkafka client
+    /// whose broker came and went was seen to ask nobody for minutes, while others were answered.
     async fn work(&mut self) -> Result<Next, EngineError> {
+        let next = self.pass().await;
+        if next.is_err() {
+            self.drop_clients().await;
+        }
+        next
+    }
+
+    /// Settles what an earlier attempt left open, then sends what is planned.
+    async fn pass(&mut self) -> Result<Next, EngineError> {
         let held = self.recover().await?;
         let allowed = self.pacing.load(&self.context).await?;
         let mut planned = allowed.planned;
@@ -132,7 +142,7 @@ impl KafkaEngine {
         Ok(())
     }
 
-    /// Nothing is to be done: the clients' threads and buffers are given back.
+    /// The clients' threads and buffers are given back.
     async fn drop_clients(&mut self) {
         self.one_by_one.clear();
         let admin = self.admin.take();
