@@ -4,8 +4,8 @@
 //! A record may arrive late as long as its producer tries, so nobody looks before the delivery timeout
 //! is over. Then its partition is read from the high watermark of before sending. What is found was
 //! sent. What is not found was never sent, but only if it cannot lie beyond the high watermark still
-//! (appended, not yet replicated), was not removed by retention, and the log was not cut off. Else it is
-//! unknown, and waits for a person.
+//! (appended, not yet replicated), was not removed by retention or compaction, and the log was not cut off.
+//! Else it is unknown, and waits for a person.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -251,7 +251,8 @@ impl Evidence {
             return Some("retention removed the part of the destination's log where it would be");
         }
         let compacted = self.settings.is_some_and(|settings| settings.compacted);
-        compacted.then_some("the destination is compacted: it may have been there and be gone")
+        (compacted && !self.scan.contiguous)
+            .then_some("the destination was compacted: it may have been there and be gone")
     }
 
     /// What does not prove anything now, and may later.
@@ -283,6 +284,7 @@ impl Evidence {
                 found: HashMap::new(),
                 gap: false,
                 complete: false,
+                contiguous: false,
             },
         }
     }

@@ -105,10 +105,22 @@ fn open_transaction(topic: &TopicName) -> BaseProducer {
     producer.init_transactions(Duration::from_secs(10)).unwrap();
     producer.begin_transaction().unwrap();
     producer
-        .send(BaseRecord::<(), str>::to(topic.as_str()).payload("open"))
+        .send(BaseRecord::to(topic.as_str()).key("other").payload("open"))
         .unwrap();
     producer.flush(Duration::from_secs(10)).unwrap();
     producer
+}
+
+/// A record, and behind it a marker that no consumer sees.
+async fn commit_transaction(topic: &TopicName) {
+    let topic = topic.clone();
+    let transaction = move || {
+        let transaction = open_transaction(&topic);
+        transaction
+            .commit_transaction(Duration::from_secs(10))
+            .unwrap();
+    };
+    tokio::task::spawn_blocking(transaction).await.unwrap();
 }
 
 #[tokio::test]
@@ -146,14 +158,7 @@ async fn a_transaction_marker_at_the_end_of_the_log_is_no_obstacle() {
     let fixture = new_store().await;
     let ids = index(&fixture.store, &kafka_letters(&topic, 0, &[Some("a")])).await;
     let replay = left_sending(&fixture.store, &ids, &topic).await.remove(0);
-    let other = topic.clone();
-    let transaction = move || {
-        let transaction = open_transaction(&other);
-        transaction
-            .commit_transaction(Duration::from_secs(10))
-            .unwrap();
-    };
-    tokio::task::spawn_blocking(transaction).await.unwrap();
+    commit_transaction(&topic).await;
 
     let running = Running::engines(impatient_kafka(), &fixture.store);
     let sent = running.reaches(replay.id, ReplayStateName::Sent).await;
@@ -178,6 +183,8 @@ async fn what_cannot_be_proven_waits_for_a_person() {
     )
     .await;
     let replays = left_sending(&fixture.store, &ids, &topic).await;
+    // An offset without a record may be one that compaction has taken.
+    commit_transaction(&topic).await;
     let running = Running::engines(impatient_kafka(), &fixture.store);
     running
         .reaches(replays[0].id, ReplayStateName::Unknown)
@@ -185,7 +192,9 @@ async fn what_cannot_be_proven_waits_for_a_person() {
     running
         .reaches(replays[1].id, ReplayStateName::Unknown)
         .await;
-    assert!(records_in(&topic, Partition(0)).await.is_empty());
+    let admin = KafkaAdmin::new(&kafka()).unwrap();
+    let watermarks = admin.watermarks(&topic, Partition(0)).await.unwrap();
+    assert_eq!(watermarks.high, Offset(2), "nothing was sent");
     let again = request(&ids);
     let refused = running.handle.start(again, alice()).await;
     assert!(
@@ -207,9 +216,9 @@ async fn what_cannot_be_proven_waits_for_a_person() {
         .reaches(replays[1].id, ReplayStateName::Failed)
         .await;
     let records = records_in(&topic, Partition(0)).await;
-    assert_eq!(records.len(), 1);
+    assert_eq!(records.len(), 2);
     assert_eq!(
-        text(&records[0].message, names::REPLAY_ID),
+        text(&records[1].message, names::REPLAY_ID),
         replays[0].id.to_string()
     );
     running.stop().await;

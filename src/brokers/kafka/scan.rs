@@ -23,6 +23,8 @@ pub struct ScanResult {
     pub gap: bool,
     /// Every record before `to` was read.
     pub complete: bool,
+    /// Every offset from `from` to `to` was that of a record: compaction took nothing from between.
+    pub contiguous: bool,
 }
 
 /// Reads a partition from `from` up to `to` (exclusive) and notes the records whose last header
@@ -45,10 +47,12 @@ pub async fn scan_for_headers(
         found: HashMap::new(),
         gap: watermarks.low > from,
         complete: start >= to,
+        contiguous: from >= to,
     };
     if result.complete {
         return Ok(result);
     }
+    let mut records = 0;
     let consumer = DlqConsumer::to_the_end(config)?;
     consumer.assign(&[AssignedPartition {
         topic: topic.clone(),
@@ -67,11 +71,13 @@ pub async fn scan_for_headers(
             }
             Err(error) => return Err(error),
         };
+        records += batch.iter().filter(|record| record.offset < to).count();
         for record in &batch {
             note(&mut result.found, record, header, wanted);
         }
         result.complete = batch.last().is_some_and(|last| last.offset.0 + 1 >= to.0);
     }
+    result.contiguous = i64::try_from(records).is_ok_and(|records| records == to.0 - from.0);
     Ok(result)
 }
 

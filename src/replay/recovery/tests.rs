@@ -54,6 +54,7 @@ fn nothing_found() -> Evidence {
             found: HashMap::new(),
             gap: false,
             complete: true,
+            contiguous: true,
         },
     }
 }
@@ -90,6 +91,16 @@ fn what_a_whole_log_does_not_hold_was_never_sent() {
 }
 
 #[test]
+fn a_compacted_log_of_which_no_offset_is_missing_is_whole() {
+    let mut evidence = nothing_found();
+    evidence.settings = Some(LogSettings {
+        min_in_sync: 1,
+        compacted: true,
+    });
+    assert_eq!(judge(&evidence, OVER_AT), Verdict::Absent);
+}
+
+#[test]
 fn a_record_may_be_appended_and_not_yet_replicated() {
     let mut evidence = nothing_found();
     evidence.replicas = Some(PartitionReplicas {
@@ -123,6 +134,7 @@ fn a_log_that_lost_something_proves_nothing() {
                 min_in_sync: 1,
                 compacted: true,
             });
+            e.scan.contiguous = false;
         },
         "compacted",
     );
