@@ -207,7 +207,7 @@ async fn gather(
     let replica_lag_limit = replica_lag_limit(admin, replicas).await;
     let settings = admin.topic_config(topic).await;
     let settings = settings.map(LogSettings::from).inspect_err(|error| {
-        tracing::warn!(%error, "without it only what is found can be proven");
+        tracing::warn!(%error, "without it less can be proven");
     });
     let watermarks_read_at = Timestamp::now();
     let watermarks = admin.watermarks(topic, partition).await?;
@@ -260,11 +260,15 @@ impl Evidence {
         let Some(replicas) = self.replicas else {
             return Some("the destination partition is no longer there");
         };
-        let Some(settings) = self.settings else {
-            return Some("the settings of the destination could not be read");
-        };
-        if replicas.in_sync_replicas < settings.min_in_sync {
-            return Some("the destination had too few in-sync replicas to prove anything");
+        match self.settings {
+            Some(settings) if replicas.in_sync_replicas < settings.min_in_sync => {
+                return Some("the destination had too few in-sync replicas to prove anything");
+            }
+            // With every replica in sync and no offset missing, no setting makes a difference.
+            None if replicas.in_sync_replicas < replicas.replicas || !self.scan.contiguous => {
+                return Some("the settings of the destination could not be read");
+            }
+            _ => {}
         }
         let incomplete = !self.scan.complete;
         incomplete.then_some("the destination's log could not be read to its end")

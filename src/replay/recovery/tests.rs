@@ -91,6 +91,13 @@ fn what_a_whole_log_does_not_hold_was_never_sent() {
 }
 
 #[test]
+fn a_whole_log_of_replicas_in_sync_needs_no_settings() {
+    let mut evidence = nothing_found();
+    evidence.settings = None;
+    assert_eq!(judge(&evidence, OVER_AT), Verdict::Absent);
+}
+
+#[test]
 fn a_compacted_log_of_which_no_offset_is_missing_is_whole() {
     let mut evidence = nothing_found();
     evidence.settings = Some(LogSettings {
@@ -150,7 +157,24 @@ fn what_may_still_become_provable_is_looked_at_again_for_a_while() {
         unknown_because(&judge(&evidence, late), expected);
     };
     check(|e| e.replicas = None, "no longer there");
-    check(|e| e.settings = None, "settings");
+    check(
+        |e| {
+            e.settings = None;
+            e.scan.contiguous = false;
+        },
+        "settings",
+    );
+    check(
+        |e| {
+            e.settings = None;
+            e.replicas = Some(PartitionReplicas {
+                partition: Partition(0),
+                replicas: 2,
+                in_sync_replicas: 1,
+            });
+        },
+        "settings",
+    );
     check(
         |e| {
             e.settings = Some(LogSettings {
