@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::changes::Changes;
+use super::ticks::Ticks;
 use crate::domain::{Replay, ReplayJob, ReplayState, ReplayStateName, Timestamp};
 use crate::store::{NewAuditEntry, Store, StoreError};
 
@@ -32,13 +33,8 @@ enum Judgement {
 
 impl BrakeKeeper {
     pub(super) async fn run(self) {
-        let mut interval = tokio::time::interval(LOOK_INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = interval.tick() => {}
-                () = self.stop.cancelled() => return,
-            }
+        let mut ticks = Ticks::new(LOOK_INTERVAL, self.stop.clone());
+        while ticks.next().await {
             if let Err(error) = self.look(Timestamp::now()).await {
                 tracing::warn!(%error, "the brakes of replay jobs could not be looked after");
             }

@@ -2,8 +2,8 @@
 //!
 //! A person's request ([`request`]) is judged event by event ([`judging`], [`plan`], [`audience`]) and,
 //! once confirmed, frozen as a job in the store ([`start`], [`freezing`]); [`handle`] is what else people
-//! do with jobs. A failure group may have a policy that makes such jobs by itself ([`policies`]). One engine a cluster sends what is planned:
-//! it renders the message ([`render`]), writes `sending` down, sends, and writes down what the broker
+//! do with jobs. A failure group may have a policy that makes such jobs by itself ([`policies`]). One engine a
+//! cluster sends what is planned: it renders the message ([`render`]), writes `sending` down, sends, and writes down what the broker
 //! answered ([`engine`]). What a crash left in between is looked for ([`recovery`]). What was sent is
 //! watched until there is evidence of its outcome ([`outcome`]). The states and what may follow what
 //! are `domain::ReplayState`; nothing here changes one except through the store.
@@ -28,6 +28,7 @@ mod render;
 mod request;
 mod selection;
 mod start;
+mod ticks;
 mod topic_limits;
 
 use std::future::Future;

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::plan::sort_for_sending;
 use super::start::split;
+use super::ticks::Ticks;
 use super::{
     DestinationChoice, PreflightEvent, ReplayError, ReplayHandle, ReplayRequest, RevisionChoice,
     Selection, crash,
@@ -66,13 +67,8 @@ impl Watch {
 impl PolicyKeeper {
     pub(super) async fn run(self) {
         let mut watches = HashMap::new();
-        let mut interval = tokio::time::interval(LOOK_INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = interval.tick() => {}
-                () = self.stop.cancelled() => return,
-            }
+        let mut ticks = Ticks::new(LOOK_INTERVAL, self.stop.clone());
+        while ticks.next().await {
             if let Err(error) = self.look(&mut watches).await {
                 tracing::warn!(%error, "redrive policies could not be looked after; trying again");
             }

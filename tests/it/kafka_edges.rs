@@ -120,6 +120,7 @@ async fn a_scan_up_to_a_transaction_marker_is_complete() {
         let started = Instant::now();
         let result = scan(&topic, 0, high.0, "absent").await.unwrap();
         assert!(result.complete && !result.gap, "{result:?}");
+        assert!(!result.contiguous, "a marker is no record: {result:?}");
         assert!(started.elapsed() < Duration::from_secs(8), "it idled");
     }
 }

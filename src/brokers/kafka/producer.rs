@@ -149,9 +149,9 @@ impl ReplayProducer {
 
 /// Whether the broker, or what it says of its topics, refused a record for good.
 ///
-/// librdkafka 2.12 also says "not persisted" of a record that timed out after a broker left the metadata
-/// or lost its leadership, as it does when it stops, and such a record may have been appended
-/// (`rd_kafka_err_action`: `_DESTROY_BROKER`, `NOT_LEADER_FOR_PARTITION`). So a timeout proves nothing.
+/// A timeout proves nothing: librdkafka 2.12 was seen to call records "not persisted" that timed out and that
+/// the log held. Its source gives cases (`rd_kafka_err_action`: `_DESTROY_BROKER` and
+/// `NOT_LEADER_FOR_PARTITION` count as not persisted though the request was sent).
 fn is_refusal(error: &KafkaClientError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| {
         let is_from_broker = code as i32 > 0;

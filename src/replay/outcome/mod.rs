@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::store::{KafkaCursor, LogPlace, Store, StoreError, TrackedPosition, TrackedReplay};
 
 use super::changes::Changes;
+use super::ticks::Ticks;
 use deaths::Deaths;
 use passes::Passes;
 use settling::{DlqEnds, decisive_pass, is_settled};
@@ -70,13 +71,8 @@ impl OutcomeWatcher {
             deaths: Deaths::since(Timestamp::now()),
             ..Memory::default()
         };
-        let mut interval = tokio::time::interval(LOOK_INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = interval.tick() => {}
-                () = self.stop.cancelled() => return,
-            }
+        let mut ticks = Ticks::new(LOOK_INTERVAL, self.stop.clone());
+        while ticks.next().await {
             if let Err(error) = self.look(&mut memory, Timestamp::now()).await {
                 tracing::warn!(%error, "outcomes of replays could not be judged; trying again");
             }

@@ -242,7 +242,7 @@ fn dead_letters_from(cluster: &ClusterSnapshot, queue: &QueueStatus) -> Vec<Queu
     let link = |source: &QueueStatus| QueueLink {
         name: source.sample.queue.to_string(),
         href: queue_path(
-            cluster,
+            &cluster.name,
             source.sample.vhost.as_str(),
             source.sample.queue.as_str(),
         ),

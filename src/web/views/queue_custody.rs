@@ -6,11 +6,11 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::custody::requester;
 use super::frame::NavigationEntry;
+use super::queues::queue_path;
 use crate::config::QueueCustody;
 use crate::dead_letters::QueuePlace;
 use crate::domain::{ClusterName, QueueName, QueueRole, QueueStatus, QueueType, VhostName};
 use crate::web::AppState;
-use crate::web::parameters::path;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 
@@ -71,12 +71,7 @@ fn href(place: &QueuePlace) -> String {
 }
 
 fn page_of(place: &QueuePlace) -> String {
-    path([
-        "queues",
-        place.cluster.as_str(),
-        place.vhost.as_str(),
-        place.queue.as_str(),
-    ])
+    queue_path(&place.cluster, place.vhost.as_str(), place.queue.as_str())
 }
 
 pub(crate) async fn explain_custody(

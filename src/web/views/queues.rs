@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
-use crate::domain::{ClusterSnapshot, QueueRole, QueueStatus, System, Timestamp};
+use crate::domain::{ClusterName, ClusterSnapshot, QueueRole, QueueStatus, System, Timestamp};
 use crate::sampling::Series;
 use crate::web::AppState;
 use crate::web::chart::{self, Unit};
@@ -131,7 +131,7 @@ impl QueueRow {
         let vhost = sample.vhost.as_str();
         Self {
             key: format!("{}/{vhost}/{}", cluster.name, sample.queue),
-            href: queue_path(cluster, vhost, sample.queue.as_str()),
+            href: queue_path(&cluster.name, vhost, sample.queue.as_str()),
             is_stale: is_stale(state, cluster, now),
             role: role_badge(queue.role),
             queue: sample.queue.to_string(),
@@ -154,15 +154,15 @@ impl QueueRow {
     }
 }
 
-pub(super) fn queue_path(cluster: &ClusterSnapshot, vhost: &str, queue: &str) -> String {
-    path(["queues", cluster.name.as_str(), vhost, queue])
+pub(super) fn queue_path(cluster: &ClusterName, vhost: &str, queue: &str) -> String {
+    path(["queues", cluster.as_str(), vhost, queue])
 }
 
 pub(super) fn dead_letter_links(cluster: &ClusterSnapshot, queue: &QueueStatus) -> Vec<QueueLink> {
     let vhost = queue.sample.vhost.as_str();
     let link = |target: &crate::domain::QueueName| QueueLink {
         name: target.to_string(),
-        href: queue_path(cluster, vhost, target.as_str()),
+        href: queue_path(&cluster.name, vhost, target.as_str()),
     };
     queue.dead_letters_to.iter().map(link).collect()
 }
