@@ -14,9 +14,10 @@ use crate::domain::conventions::{
     REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_ERROR, REPLAY_SOURCE,
 };
 use crate::domain::{
-    AmqpValue, DeadLetter, Destination, Header, HeaderValue, MOST_AMQP_HEADER_BYTES, Message,
-    Replay, System, sha256_hex,
+    AmqpValue, ClusterName, DeadLetter, Decoded, Destination, Header, HeaderValue,
+    MOST_AMQP_HEADER_BYTES, Message, Position, Replay, System, sha256_hex,
 };
+use crate::store::ReplayContent;
 
 /// Why a replay cannot be sent as it is.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -27,16 +28,48 @@ pub(super) enum RenderError {
     HeadersTooLarge { size: usize },
 }
 
+/// What a dead letter gives to the message of its replay.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    cluster: &'a ClusterName,
+    position: &'a Position,
+    original: &'a Message,
+    decoded: &'a Decoded,
+}
+
+impl<'a> From<&'a DeadLetter> for Source<'a> {
+    fn from(letter: &'a DeadLetter) -> Self {
+        Self {
+            cluster: &letter.summary.cluster,
+            position: &letter.summary.position,
+            original: &letter.message,
+            decoded: &letter.decoded,
+        }
+    }
+}
+
+impl<'a> From<&'a ReplayContent> for Source<'a> {
+    fn from(content: &'a ReplayContent) -> Self {
+        Self {
+            cluster: &content.cluster,
+            position: &content.position,
+            original: &content.original,
+            decoded: &content.decoded,
+        }
+    }
+}
+
 /// Makes the message that a replay sends. `revision` is the edited message, if it is not the original.
 /// `connection_user` is who publishes on RabbitMQ.
-pub(super) fn render(
-    letter: &DeadLetter,
+pub(super) fn render<'a>(
+    letter: impl Into<Source<'a>>,
     revision: Option<&Message>,
     replay: &Replay,
     connection_user: &str,
 ) -> Result<Message, RenderError> {
+    let letter = letter.into();
     let system = system_of(&replay.destination);
-    let stored = revision.unwrap_or(&letter.message);
+    let stored = revision.unwrap_or(letter.original);
     let original = unwrapped(stored).map(|(original, _)| original);
     let source = original.as_ref().unwrap_or(stored);
     let mut message = Message {
@@ -55,7 +88,7 @@ pub(super) fn render(
         .into_iter()
         .map(|(name, value)| text_header(system, name, value));
     message.headers.extend(texts);
-    append_previous_error(letter, system, &mut message);
+    append_previous_error(letter.decoded, system, &mut message);
     fits(system, &message)?;
     Ok(message)
 }
@@ -85,13 +118,8 @@ fn kept_headers(system: System, message: &Message) -> Vec<Header> {
         .collect()
 }
 
-fn added_headers(
-    letter: &DeadLetter,
-    edited: bool,
-    replay: &Replay,
-) -> Vec<(&'static str, String)> {
-    let summary = &letter.summary;
-    let source = summary.position.replay_source(&summary.cluster);
+fn added_headers(letter: Source<'_>, edited: bool, replay: &Replay) -> Vec<(&'static str, String)> {
+    let source = letter.position.replay_source(letter.cluster);
     let mut headers = vec![
         (REPLAY_ID, replay.id.to_string()),
         (REPLAY_JOB_ID, replay.job.to_string()),
@@ -99,7 +127,7 @@ fn added_headers(
         (REPLAY_SOURCE, source),
     ];
     if edited {
-        let original = letter.message.body.as_deref().unwrap_or_default();
+        let original = letter.original.body.as_deref().unwrap_or_default();
         headers.push((REPLAY_EDITED, "true".to_owned()));
         headers.push((REPLAY_ORIGINAL_SHA256, sha256_hex(original)));
     }
@@ -111,8 +139,8 @@ fn added_headers(
 }
 
 /// The error is good to know and no more: it is left out where it would not fit.
-fn append_previous_error(letter: &DeadLetter, system: System, message: &mut Message) {
-    let Some(error) = previous_error(&letter.decoded) else {
+fn append_previous_error(decoded: &Decoded, system: System, message: &mut Message) {
+    let Some(error) = previous_error(decoded) else {
         return;
     };
     message

@@ -9,11 +9,14 @@ impl Store {
     pub async fn change_mark(&self) -> Result<String, StoreError> {
         let mut sql = "SELECT COALESCE((SELECT MAX(id) FROM dead_letters), 0) || '.' || \
              COALESCE((SELECT MAX(seq) FROM audit), 0) || '.' || \
-             COALESCE((SELECT SUM(open) FROM failure_groups), 0)"
+             COALESCE((SELECT SUM(open) FROM failure_groups), 0) || '.' || \
+             COALESCE((SELECT SUM(events) FROM replay_job_counts \
+             WHERE state = 'planned' AND events > 0), 0)"
             .to_owned();
         for state in ReplayStateName::ALL {
             let newest = format!(
-                " || '.' || COALESCE((SELECT MAX(updated_at_ms) FROM replays WHERE state = '{state}'), 0)"
+                " || '.' || COALESCE((SELECT MAX(updated_at_ms) FROM replays \
+                 WHERE state = '{state}' AND stage <> 'to_send'), 0)"
             );
             sql.push_str(&newest);
         }

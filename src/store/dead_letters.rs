@@ -9,6 +9,9 @@ use crate::domain::{
     Timestamp,
 };
 
+pub(super) const POSITION_COLUMNS: &str =
+    "system, vhost, dlq, topic_id, partition, log_offset, fingerprint";
+
 pub(super) const SUMMARY_COLUMNS: &str = "id, system, cluster, vhost, dlq, topic_id, partition, log_offset, \
      fingerprint, status, custody, dead_at_ms, indexed_at_ms, reason, source, consumer, \
      failure_class, failure_message, event_id, event_type, correlation_id, causation_id, \
@@ -253,16 +256,22 @@ impl DetailRow {
 }
 
 #[derive(Debug, FromRow)]
-pub(super) struct SummaryRow {
-    id: i64,
+pub(super) struct PositionRow {
     system: String,
-    cluster: String,
     vhost: String,
     dlq: String,
     topic_id: String,
     partition: Option<i32>,
     log_offset: Option<i64>,
     fingerprint: Option<String>,
+}
+
+#[derive(Debug, FromRow)]
+pub(super) struct SummaryRow {
+    id: i64,
+    cluster: String,
+    #[sqlx(flatten)]
+    position: PositionRow,
     status: String,
     custody: String,
     dead_at_ms: i64,
@@ -286,20 +295,20 @@ pub(super) struct SummaryRow {
     possible_duplicate_of: Option<i64>,
 }
 
-impl SummaryRow {
-    fn position(&self) -> Position {
+impl PositionRow {
+    pub(super) fn position(self) -> Position {
         if self.system == "kafka" {
             Position::Kafka {
-                topic: self.dlq.as_str().into(),
+                topic: self.dlq.into(),
                 topic_id: Uuid::parse_str(&self.topic_id).ok(),
                 partition: Partition(self.partition.unwrap_or_default()),
                 offset: Offset(self.log_offset.unwrap_or_default()),
             }
         } else {
             Position::RabbitMq {
-                vhost: self.vhost.as_str().into(),
-                queue: self.dlq.as_str().into(),
-                fingerprint: self.fingerprint.clone().unwrap_or_default(),
+                vhost: self.vhost.into(),
+                queue: self.dlq.into(),
+                fingerprint: self.fingerprint.unwrap_or_default(),
             }
         }
     }
@@ -307,7 +316,7 @@ impl SummaryRow {
 
 impl From<SummaryRow> for DeadLetterSummary {
     fn from(row: SummaryRow) -> Self {
-        let position = row.position();
+        let position = row.position.position();
         let attempts = row.attempts.and_then(|count| u64::try_from(count).ok());
         let attempts_kind = row.attempts_kind.as_deref().and_then(attempts_kind);
         Self {

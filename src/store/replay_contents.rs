@@ -1,18 +1,25 @@
-//! What replays send, read for a batch at once.
+//! What replays send, read for a batch at once: engines read thousands a second, so no column more than
+//! a message is made of.
 
 use std::collections::HashMap;
 
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::FromRow;
 
-use super::dead_letters::{DetailRow, SUMMARY_COLUMNS, SummaryRow};
+use super::dead_letters::{POSITION_COLUMNS, PositionRow};
 use super::message_rows::MessageRow;
 use super::{Store, StoreError};
-use crate::domain::{DeadLetter, DeadLetterId, Message, Replay, RevisionNumber};
+use crate::domain::{
+    ClusterName, DeadLetterId, Decoded, Message, Position, Replay, RevisionNumber,
+};
 
 /// What a replay sends, as far as it is there.
 #[derive(Clone, Debug)]
 pub struct ReplayContent {
-    pub letter: DeadLetter,
+    /// Where the dead letter lies or lay.
+    pub cluster: ClusterName,
+    pub position: Position,
+    pub original: Message,
+    pub decoded: Decoded,
     /// The edited message, unless the original is sent.
     pub revision: Option<Message>,
 }
@@ -24,56 +31,36 @@ impl Store {
         replays: &[&Replay],
     ) -> Result<HashMap<DeadLetterId, ReplayContent>, StoreError> {
         let ids: Vec<DeadLetterId> = replays.iter().map(|replay| replay.dead_letter).collect();
-        let letters = self.dead_letters_named(&ids).await?;
+        let mut contents = self.originals(&ids).await?;
         let edited = replays.iter().filter(|replay| replay.revision.0 > 0);
         let edited: Vec<(DeadLetterId, RevisionNumber)> = edited
             .map(|replay| (replay.dead_letter, replay.revision))
             .collect();
         let mut revisions = self.messages_of(&edited).await?;
-        let mut contents = HashMap::with_capacity(letters.len());
-        for letter in letters {
-            contents.insert(
-                letter.summary.id,
-                ReplayContent {
-                    revision: revisions.remove(&letter.summary.id),
-                    letter,
-                },
-            );
-        }
-        let is_missing = |(id, _): &(DeadLetterId, RevisionNumber)| {
-            contents
-                .get(id)
-                .is_some_and(|content| content.revision.is_none())
-        };
-        let missing: Vec<DeadLetterId> = edited
-            .iter()
-            .filter(|e| is_missing(e))
-            .map(|e| e.0)
-            .collect();
-        for id in missing {
-            contents.remove(&id);
+        for (id, _) in edited {
+            match (contents.get_mut(&id), revisions.remove(&id)) {
+                (Some(content), Some(revision)) => content.revision = Some(revision),
+                _ => drop(contents.remove(&id)),
+            }
         }
         Ok(contents)
     }
 
-    async fn dead_letters_named(
+    async fn originals(
         &self,
         ids: &[DeadLetterId],
-    ) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {SUMMARY_COLUMNS}, b.message_key, b.body, b.headers, b.properties, \
-             b.body_omitted, b.decoded, \
-             (SELECT g.title FROM failure_groups g WHERE g.id = d.failure_group) AS title, \
-             (SELECT g.explanation FROM failure_groups g WHERE g.id = d.failure_group) AS explanation \
-             FROM dead_letters d JOIN bodies b ON b.dead_letter = d.id \
-             WHERE d.id IN (SELECT value FROM json_each("
-        ));
-        query.push_bind(json(&ids)?).push("))");
-        let rows: Vec<LetterRow> = query.build_query_as().fetch_all(&self.reader).await?;
-        let letters = rows.into_iter();
-        letters
-            .map(|row| row.detail.into_dead_letter(row.summary.into()))
-            .collect()
+    ) -> Result<HashMap<DeadLetterId, ReplayContent>, StoreError> {
+        let query = format!(
+            "SELECT d.id, d.cluster, {POSITION_COLUMNS}, \
+             b.message_key, b.body, b.headers, b.properties, b.decoded \
+             FROM json_each(?) wanted CROSS JOIN dead_letters d ON d.id = wanted.value \
+             CROSS JOIN bodies b ON b.dead_letter = wanted.value"
+        );
+        let rows: Vec<OriginalRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
+            .bind(json(&ids)?)
+            .fetch_all(&self.reader)
+            .await?;
+        rows.into_iter().map(OriginalRow::into_content).collect()
     }
 
     async fn messages_of(
@@ -102,11 +89,28 @@ fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
 }
 
 #[derive(Debug, FromRow)]
-struct LetterRow {
+struct OriginalRow {
+    id: i64,
+    cluster: String,
     #[sqlx(flatten)]
-    summary: SummaryRow,
+    position: PositionRow,
     #[sqlx(flatten)]
-    detail: DetailRow,
+    message: MessageRow,
+    decoded: String,
+}
+
+impl OriginalRow {
+    fn into_content(self) -> Result<(DeadLetterId, ReplayContent), StoreError> {
+        let decoded = serde_json::from_str(&self.decoded);
+        let content = ReplayContent {
+            cluster: self.cluster.into(),
+            position: self.position.position(),
+            original: self.message.into_message()?,
+            decoded: decoded.map_err(StoreError::corrupt("decoded"))?,
+            revision: None,
+        };
+        Ok((DeadLetterId(self.id), content))
+    }
 }
 
 #[derive(Debug, FromRow)]

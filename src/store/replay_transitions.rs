@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
-use super::replays::{COLUMNS, ReplayRow};
+use super::replays::{COLUMNS, IS_OFF_THE_WAY, ReplayRow};
 use super::{NewAuditEntry, Store, StoreError, audit};
 use crate::domain::{
-    DeadLetterId, DeadLetterIds, DeadLetterStatus, Landing, Replay, ReplayEvent, ReplayId,
-    ReplayJobId, ReplayState, ReplayStateName, Timestamp,
+    DeadLetterId, DeadLetterIds, DeadLetterStatus, Landing, Offset, Partition, Replay, ReplayEvent,
+    ReplayId, ReplayJobId, ReplayState, ReplayStateName, Timestamp,
 };
 
 impl Store {
@@ -41,6 +41,28 @@ impl Store {
         Ok(results)
     }
 
+    /// The same for replays of which the caller knows how they are: it costs a third less to write them
+    /// without reading them first. If one of them is not so any more, all are read.
+    pub async fn advance_known_replays(
+        &self,
+        events: Vec<(Replay, ReplayEvent)>,
+        at: Timestamp,
+    ) -> Result<Vec<Result<Replay, StoreError>>, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let mut batch = Batch::known(&mut transaction, &events).await?;
+        let advance =
+            |(replay, event): &(Replay, ReplayEvent)| batch.advance(replay.id, event.clone(), at);
+        let results = events.iter().map(advance).collect();
+        if batch.write(&mut transaction, at).await? {
+            transaction.commit().await?;
+            return Ok(results);
+        }
+        transaction.rollback().await?;
+        let events = events.into_iter();
+        let events = events.map(|(replay, event)| (replay.id, event));
+        self.advance_replays(events.collect(), at).await
+    }
+
     /// A person's decision about an unknown replay, with its audit entry.
     pub async fn resolve_unknown(
         &self,
@@ -64,13 +86,14 @@ impl Store {
         entry: &NewAuditEntry,
     ) -> Result<Vec<Replay>, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM replays WHERE job = ? AND state = 'unknown' LIMIT ?",
-        )
-        .bind(job.to_string())
-        .bind(DECIDED_AT_ONCE)
-        .fetch_all(&mut *transaction)
-        .await?;
+        let some = format!(
+            "SELECT id FROM replays WHERE job = ? AND state = 'unknown' AND {IS_OFF_THE_WAY} LIMIT ?"
+        );
+        let ids: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(some))
+            .bind(job.to_string())
+            .bind(DECIDED_AT_ONCE)
+            .fetch_all(&mut *transaction)
+            .await?;
         if ids.is_empty() {
             return Ok(Vec::new());
         }
@@ -116,12 +139,20 @@ pub(super) async fn advance_all_in(
     Ok(results)
 }
 
+/// By what a replay is told to be as it was: no other write leaves both as they are.
+#[derive(Clone, Copy)]
+struct Before {
+    state: ReplayStateName,
+    updated_at: Timestamp,
+}
+
 /// Replays that are about to change, and how they were.
 struct Batch {
     replays: HashMap<ReplayId, Replay>,
-    before: HashMap<ReplayId, ReplayStateName>,
+    /// In the order in which the rows lie.
+    before: BTreeMap<ReplayId, Before>,
     /// A pause holds from the moment in which it is committed: nothing begins to be sent after it.
-    paused: HashSet<String>,
+    paused: HashSet<ReplayJobId>,
 }
 
 impl Batch {
@@ -140,16 +171,31 @@ impl Batch {
             let replay = row.into_replay()?;
             replays.insert(replay.id, replay);
         }
-        let begins =
-            |(_, event): &(ReplayId, ReplayEvent)| matches!(event, ReplayEvent::Sending { .. });
-        let paused = if events.iter().any(begins) {
+        Self::of(transaction, replays, events.iter().map(|(_, event)| event)).await
+    }
+
+    async fn known(
+        transaction: &mut Transaction<'_, Sqlite>,
+        events: &[(Replay, ReplayEvent)],
+    ) -> Result<Self, StoreError> {
+        let replays = events.iter().map(|(replay, _)| (replay.id, replay.clone()));
+        let replays = replays.collect();
+        Self::of(transaction, replays, events.iter().map(|(_, event)| event)).await
+    }
+
+    async fn of(
+        transaction: &mut Transaction<'_, Sqlite>,
+        replays: HashMap<ReplayId, Replay>,
+        mut events: impl Iterator<Item = &ReplayEvent>,
+    ) -> Result<Self, StoreError> {
+        let paused = if events.any(|event| matches!(event, ReplayEvent::Sending { .. })) {
             paused_jobs(transaction).await?
         } else {
             HashSet::new()
         };
         Ok(Self {
             replays,
-            before: HashMap::new(),
+            before: BTreeMap::new(),
             paused,
         })
     }
@@ -162,53 +208,58 @@ impl Batch {
     ) -> Result<Replay, StoreError> {
         let replay = self.replays.get_mut(&id);
         let replay = replay.ok_or(StoreError::NoSuchReplay(id))?;
-        if matches!(event, ReplayEvent::Sending { .. })
-            && self.paused.contains(&replay.job.to_string())
-        {
+        if matches!(event, ReplayEvent::Sending { .. }) && self.paused.contains(&replay.job) {
             return Err(StoreError::JobPaused(replay.job));
         }
-        let before = replay.state.name();
+        let before = Before {
+            state: replay.state.name(),
+            updated_at: replay.updated_at,
+        };
         replay.state = replay.state.clone().advance(event)?;
         replay.updated_at = at;
         self.before.entry(id).or_insert(before);
         Ok(replay.clone())
     }
 
+    /// Writes what changed; `false` if one of the replays was not as this batch knew it, after which the
+    /// transaction has to be given up.
     async fn write(
         &self,
         transaction: &mut Transaction<'_, Sqlite>,
         at: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         if self.before.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
-        let mut rows = Vec::with_capacity(self.before.len());
-        for id in self.before.keys() {
+        let (mut staying, mut moving) = (Vec::new(), Vec::new());
+        for (id, before) in &self.before {
             let replay = &self.replays[id];
             let place = place_of(&replay.state);
-            rows.push((
+            let (state, stage) = (replay.state.name(), stage_of(replay.state.name()));
+            let row = (
                 id,
-                replay.state.name(),
+                state,
                 encode_state(&replay.state)?,
+                before.state,
+                before.updated_at,
                 place.map(|place| place.partition),
                 place.map(|place| place.offset),
-            ));
+                stage,
+            );
+            if stage == stage_of(before.state) {
+                staying.push(row);
+            } else {
+                moving.push(row);
+            }
         }
-        // The list is the outer loop: each row is found by its ID.
-        sqlx::query(
-            "WITH changed AS MATERIALIZED (SELECT value ->> 0 AS id, value ->> 1 AS state, \
-             value ->> 2 AS detail, value ->> 3 AS partition, value ->> 4 AS log_offset \
-             FROM json_each(?2)) \
-             UPDATE replays SET state = changed.state, detail = changed.detail, \
-             partition = changed.partition, log_offset = changed.log_offset, updated_at_ms = ?1 \
-             FROM changed WHERE replays.id = changed.id",
-        )
-        .bind(at.as_millis())
-        .bind(json(&rows)?)
-        .execute(&mut **transaction)
-        .await?;
+        let changed = put_states(transaction, "", &staying, at).await?
+            + put_states(transaction, ", stage = changed.stage", &moving, at).await?;
+        if changed < self.before.len() as u64 {
+            return Ok(false);
+        }
         self.count(transaction).await?;
-        self.update_dead_letters(transaction).await
+        self.update_dead_letters(transaction).await?;
+        Ok(true)
     }
 
     /// Counts of a job are maintained, never aggregated while a page waits.
@@ -216,7 +267,7 @@ impl Batch {
         let mut changes: BTreeMap<(ReplayJobId, ReplayStateName), i64> = BTreeMap::new();
         for (id, before) in &self.before {
             let replay = &self.replays[id];
-            *changes.entry((replay.job, *before)).or_default() -= 1;
+            *changes.entry((replay.job, before.state)).or_default() -= 1;
             *changes
                 .entry((replay.job, replay.state.name()))
                 .or_default() += 1;
@@ -227,29 +278,19 @@ impl Batch {
         Ok(())
     }
 
-    /// The newest replay decides what its dead letter waits for. While a replay is active, which is
-    /// then the newest, the dead letter is *replaying* whatever the state.
+    /// The newest replay decides what its dead letter waits for. One that is active is the newest, since no
+    /// other is planned before it ended; when one changes that is not, the status stays as it is.
     async fn update_dead_letters(
         &self,
         transaction: &mut Transaction<'_, Sqlite>,
     ) -> Result<(), StoreError> {
-        let ended: Vec<&Replay> = self
-            .before
-            .iter()
-            .map(|(id, before)| (&self.replays[id], before))
-            .filter(|(replay, before)| !(before.is_active() && replay.state.name().is_active()))
-            .map(|(replay, _)| replay)
-            .collect();
-        if ended.is_empty() {
-            return Ok(());
-        }
-        let letters: Vec<DeadLetterId> = ended.iter().map(|replay| replay.dead_letter).collect();
-        let newest = newest_attempts(transaction, &letters).await?;
         let mut statuses: BTreeMap<&str, Vec<DeadLetterId>> = BTreeMap::new();
-        for replay in ended {
-            if newest.get(&replay.dead_letter) == Some(&replay.attempt) {
-                let status = status_after(replay.state.name()).as_str();
-                statuses.entry(status).or_default().push(replay.dead_letter);
+        for (id, before) in &self.before {
+            let replay = &self.replays[id];
+            let status = status_after(replay.state.name());
+            if before.state.is_active() && status != DeadLetterStatus::Replaying {
+                let letters = statuses.entry(status.as_str()).or_default();
+                letters.push(replay.dead_letter);
             }
         }
         for (status, letters) in statuses {
@@ -263,6 +304,57 @@ impl Batch {
             .await?;
         }
         Ok(())
+    }
+}
+
+/// Writes the states of replays that are as they were, and `also`; answers how many were. A column that is
+/// not named costs its indexes nothing.
+async fn put_states(
+    transaction: &mut Transaction<'_, Sqlite>,
+    also: &str,
+    rows: &[StateRow<'_>],
+    at: Timestamp,
+) -> Result<u64, StoreError> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    // The list is the outer loop: each row is found by its ID.
+    let sql = format!(
+        "WITH changed AS MATERIALIZED (SELECT value ->> 0 AS id, value ->> 1 AS state, \
+         value ->> 2 AS detail, value ->> 3 AS old_state, value ->> 4 AS old_time, \
+         value ->> 5 AS partition, value ->> 6 AS log_offset, value ->> 7 AS stage \
+         FROM json_each(?2)) \
+         UPDATE replays SET state = changed.state, detail = changed.detail, \
+         partition = changed.partition, log_offset = changed.log_offset, updated_at_ms = ?1{also} \
+         FROM changed WHERE replays.id = changed.id AND replays.state = changed.old_state \
+         AND replays.updated_at_ms = changed.old_time"
+    );
+    let written = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(at.as_millis())
+        .bind(json(&rows)?)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(written.rows_affected())
+}
+
+/// ID, state and its data, state and time before, partition, offset, stage.
+type StateRow<'a> = (
+    &'a ReplayId,
+    ReplayStateName,
+    String,
+    ReplayStateName,
+    Timestamp,
+    Option<Partition>,
+    Option<Offset>,
+    &'static str,
+);
+
+/// What the large indexes of the replays hang on (migration 0142).
+const fn stage_of(state: ReplayStateName) -> &'static str {
+    match state {
+        ReplayStateName::Planned | ReplayStateName::Sending => "to_send",
+        ReplayStateName::Unknown => "unknown",
+        _ => "ended",
     }
 }
 
@@ -288,28 +380,11 @@ const fn place_of(state: &ReplayState) -> Option<Landing> {
 
 async fn paused_jobs(
     transaction: &mut Transaction<'_, Sqlite>,
-) -> Result<HashSet<String>, StoreError> {
+) -> Result<HashSet<ReplayJobId>, StoreError> {
     let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM replay_jobs WHERE state <> 'ready'")
         .fetch_all(&mut **transaction)
         .await?;
-    Ok(ids.into_iter().collect())
-}
-
-async fn newest_attempts(
-    transaction: &mut Transaction<'_, Sqlite>,
-    letters: &[DeadLetterId],
-) -> Result<HashMap<DeadLetterId, u32>, StoreError> {
-    let rows: Vec<(i64, u32)> = sqlx::query_as(
-        "SELECT dead_letter, MAX(attempt) FROM replays \
-         WHERE dead_letter IN (SELECT value FROM json_each(?)) GROUP BY dead_letter",
-    )
-    .bind(json(&letters)?)
-    .fetch_all(&mut **transaction)
-    .await?;
-    let attempts = rows.into_iter();
-    Ok(attempts
-        .map(|(id, attempt)| (DeadLetterId(id), attempt))
-        .collect())
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
 }
 
 /// Adds new replays to the counts of their job.
@@ -350,3 +425,6 @@ pub(super) fn encode_state(state: &ReplayState) -> Result<String, StoreError> {
 fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(StoreError::corrupt("a batch of replays"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
-use super::replays::{COLUMNS, ReplayRow};
+use super::replays::{COLUMNS, ReplayRow, decode_destination, replay_id};
 use super::{Store, StoreError};
 use crate::domain::{
     ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Origin, Replay, ReplayId, ReplayJobId,
-    RevisionNumber, TopicName,
+    ReplayState, RevisionNumber, Timestamp, TopicName,
 };
 
 /// IDs in one `IN (…)` list.
@@ -84,9 +84,10 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<PlannedReplay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {COLUMNS}, {REPLAY_KEY} AS message_key, \
+            "SELECT id, dead_letter, revision, destination, attempt, updated_at_ms, \
+             {REPLAY_KEY} AS message_key, \
              (SELECT d.size FROM dead_letters d WHERE d.id = r.dead_letter) AS size \
-             FROM replays r WHERE state = 'planned' AND job = "
+             FROM replays r WHERE stage = 'to_send' AND state = 'planned' AND job = "
         ));
         query
             .push_bind(job.to_string())
@@ -95,7 +96,8 @@ impl Store {
             .push(" ORDER BY id LIMIT ")
             .push_bind(i64::from(limit));
         let rows: Vec<PlannedRow> = query.build_query_as().fetch_all(&self.reader).await?;
-        rows.into_iter().map(PlannedRow::into_planned).collect()
+        let planned = rows.into_iter().map(|row| row.into_planned(job));
+        planned.collect()
     }
 
     /// The next replays that a job has planned, to whatever cluster.
@@ -105,7 +107,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ReplayId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM replays WHERE job = ? AND state = 'planned' ORDER BY id LIMIT ?",
+            "SELECT id FROM replays WHERE job = ? AND stage = 'to_send' AND state = 'planned' \
+             ORDER BY id LIMIT ?",
         )
         .bind(job.to_string())
         .bind(i64::from(limit))
@@ -148,7 +151,7 @@ impl Store {
         ));
         query
             .push_bind(key)
-            .push(" AND r.state = 'planned' AND r.job = ")
+            .push(" AND r.stage = 'to_send' AND r.state = 'planned' AND r.job = ")
             .push_bind(replay.job.to_string())
             .push(" AND r.topic = ")
             .push_bind(topic.as_str())
@@ -159,12 +162,10 @@ impl Store {
 
     /// Clusters to which replays are planned or being sent.
     pub async fn clusters_of_open_replays(&self) -> Result<Vec<ClusterName>, StoreError> {
-        let names: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT cluster FROM replays \
-             WHERE state IN ('planned', 'sending')",
-        )
-        .fetch_all(&self.reader)
-        .await?;
+        let names: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT cluster FROM replays WHERE stage = 'to_send'")
+                .fetch_all(&self.reader)
+                .await?;
         Ok(names.into_iter().map(ClusterName::from).collect())
     }
 }
@@ -200,16 +201,30 @@ impl CandidateRow {
 
 #[derive(Debug, FromRow)]
 struct PlannedRow {
-    #[sqlx(flatten)]
-    replay: ReplayRow,
+    id: String,
+    dead_letter: i64,
+    revision: u32,
+    destination: String,
+    attempt: u32,
+    updated_at_ms: i64,
     message_key: Option<Vec<u8>>,
     size: i64,
 }
 
 impl PlannedRow {
-    fn into_planned(self) -> Result<PlannedReplay, StoreError> {
+    fn into_planned(self, job: ReplayJobId) -> Result<PlannedReplay, StoreError> {
+        let replay = Replay {
+            id: replay_id(&self.id),
+            job,
+            dead_letter: DeadLetterId(self.dead_letter),
+            revision: RevisionNumber(self.revision),
+            destination: decode_destination(&self.destination)?,
+            attempt: self.attempt,
+            state: ReplayState::Planned,
+            updated_at: Timestamp(self.updated_at_ms),
+        };
         Ok(PlannedReplay {
-            replay: self.replay.into_replay()?,
+            replay,
             key: self.message_key.map(Bytes::from),
             size: u64::try_from(self.size).unwrap_or(0),
         })

@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::{Page, PageRequest, Store, StoreError};
 use crate::domain::{
-    ClusterName, DeadLetterId, Replay, ReplayId, ReplayJobId, ReplayStateName, RevisionNumber,
-    Timestamp,
+    ClusterName, DeadLetterId, Destination, Replay, ReplayId, ReplayJobId, ReplayStateName,
+    RevisionNumber, Timestamp,
 };
 
 pub(super) const COLUMNS: &str =
@@ -20,7 +20,8 @@ const OFF_THE_WAY: [ReplayStateName; 5] = [
     ReplayStateName::Cancelled,
 ];
 
-const IS_OFF_THE_WAY: &str =
+/// Word for word the condition of the index `replays_off_the_way`.
+pub(super) const IS_OFF_THE_WAY: &str =
     "state IN ('unknown', 'failed', 'died_again', 'not_seen_again', 'cancelled')";
 
 impl Store {
@@ -76,9 +77,12 @@ impl Store {
         ));
         query.push_bind(id.to_string());
         if let Some(state) = state {
-            query.push(" AND state = ").push_bind(state.as_str());
+            // Written out, as the indexes ask for it.
+            query.push(format!(" AND state = '{state}'"));
+            if state == ReplayStateName::Planned {
+                query.push(" AND stage = 'to_send'");
+            }
             if OFF_THE_WAY.contains(&state) {
-                // Word for word the condition of the index `replays_off_the_way`.
                 query.push(" AND ").push(IS_OFF_THE_WAY);
             }
         }
@@ -133,6 +137,15 @@ impl Store {
     }
 }
 
+/// The ID as it was written; nil, which no replay has, if somebody changed it.
+pub(super) fn replay_id(text: &str) -> ReplayId {
+    text.parse().unwrap_or(ReplayId(Uuid::nil()))
+}
+
+pub(super) fn decode_destination(json: &str) -> Result<Destination, StoreError> {
+    serde_json::from_str(json).map_err(StoreError::corrupt("the destination of a replay"))
+}
+
 #[derive(Debug, FromRow)]
 struct EventRow {
     row: i64,
@@ -154,14 +167,12 @@ pub(super) struct ReplayRow {
 
 impl ReplayRow {
     pub(super) fn into_replay(self) -> Result<Replay, StoreError> {
-        let nil = || Uuid::nil();
         Ok(Replay {
-            id: self.id.parse().unwrap_or_else(|_| ReplayId(nil())),
-            job: self.job.parse().unwrap_or_else(|_| ReplayJobId(nil())),
+            id: replay_id(&self.id),
+            job: self.job.parse().unwrap_or(ReplayJobId(Uuid::nil())),
             dead_letter: DeadLetterId(self.dead_letter),
             revision: RevisionNumber(self.revision),
-            destination: serde_json::from_str(&self.destination)
-                .map_err(StoreError::corrupt("the destination of a replay"))?,
+            destination: decode_destination(&self.destination)?,
             attempt: self.attempt,
             state: serde_json::from_str(&self.detail)
                 .map_err(StoreError::corrupt("the state of a replay"))?,

@@ -15,7 +15,7 @@ pub(super) async fn load_messages(
         let rendered = match contents.get(&replay.dead_letter) {
             Some(content) => {
                 let revision = content.revision.as_ref();
-                render(&content.letter, revision, replay, connection_user)
+                render(content, revision, replay, connection_user)
                     .map_err(|error| error.to_string())
             }
             None => Err(missing(replay)),

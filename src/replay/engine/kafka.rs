@@ -81,7 +81,7 @@ impl KafkaEngine {
             }
             return Ok(next);
         }
-        Ok(match self.send_all(planned).await? {
+        Ok(match self.send_all(planned.into()).await? {
             PassEnd::Clean | PassEnd::SomeFailed => Next::AtOnce,
             PassEnd::TopicMissing => Next::In(MISSING_TOPIC_PAUSE),
         })

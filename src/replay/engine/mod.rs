@@ -108,23 +108,49 @@ impl EngineContext {
         &self,
         events: Vec<(ReplayId, ReplayEvent)>,
     ) -> Result<Vec<Replay>, StoreError> {
-        if events.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut changed = Vec::with_capacity(events.len());
-        for events in events.chunks(EVENTS_OF_A_TRANSACTION) {
-            let at = Timestamp::now();
-            for result in self.store.advance_replays(events.to_vec(), at).await? {
-                match result {
-                    Ok(replay) => changed.push(replay),
-                    Err(error) => tracing::info!(%error, "a replay went another way meanwhile"),
-                }
-            }
+        for events in transactions(events) {
+            let results = self.store.advance_replays(events, Timestamp::now());
+            changed.extend(results.await?.into_iter().filter_map(taken));
         }
-        count_outcomes(&self.store, &self.metrics, &changed).await;
-        self.changes.announce();
-        Ok(changed)
+        Ok(self.announced(changed).await)
     }
+
+    /// The same for replays as this engine read or wrote them last, which is cheaper.
+    async fn advance_known(
+        &self,
+        events: Vec<(Replay, ReplayEvent)>,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let mut changed = Vec::with_capacity(events.len());
+        for events in transactions(events) {
+            let results = self.store.advance_known_replays(events, Timestamp::now());
+            changed.extend(results.await?.into_iter().filter_map(taken));
+        }
+        Ok(self.announced(changed).await)
+    }
+
+    async fn announced(&self, changed: Vec<Replay>) -> Vec<Replay> {
+        if !changed.is_empty() {
+            count_outcomes(&self.store, &self.metrics, &changed).await;
+            self.changes.announce();
+        }
+        changed
+    }
+}
+
+/// Splits events into those of one transaction each.
+fn transactions<E>(events: Vec<E>) -> impl Iterator<Item = Vec<E>> {
+    let mut events = events.into_iter().peekable();
+    std::iter::from_fn(move || {
+        events.peek()?;
+        Some(events.by_ref().take(EVENTS_OF_A_TRANSACTION).collect())
+    })
+}
+
+fn taken(result: Result<Replay, StoreError>) -> Option<Replay> {
+    result
+        .inspect_err(|error| tracing::info!(%error, "a replay went another way meanwhile"))
+        .ok()
 }
 
 /// Runs an engine's `work` until it shall stop: at once when something is planned, and with growing

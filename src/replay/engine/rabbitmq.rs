@@ -1,4 +1,5 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use crate::domain::{Destination, Message, Replay, ReplayEvent, ReplayId, Timesta
 use crate::replay::crash;
 use crate::store::PlannedReplay;
 
-/// Replays whose confirm is awaited together. While they are with the broker, what it said of as many
-/// before is written down together with *sending* of as many after: a crash leaves at most twice as many
-/// unknown.
-const BATCH: usize = 100;
+/// Replays whose confirm is awaited together, the fewest and the most: a twentieth of those that wait. While
+/// they are with the broker, what it said of as many before is written down together with *sending* of as many
+/// after: a crash leaves at most twice as many unknown, which is few beside what was to be sent.
+const BATCH: RangeInclusive<usize> = 100..=500;
+const BATCHES: usize = 20;
 
 /// A broker that throttles publishers stalls the publish itself, for which the confirm's own timeout
 /// does not count.
@@ -22,6 +24,13 @@ const STALLED_PUBLISH: Duration = Duration::from_secs(2);
 
 const STOPPED_BEFORE_CONFIRM: &str =
     "Redrive stopped before RabbitMQ confirmed it; look whether the consumer has seen it";
+
+/// Messages with the replays that they are, in the same order.
+#[derive(Default)]
+struct Outgoing {
+    replays: Vec<Replay>,
+    messages: Vec<OutgoingMessage>,
+}
 
 /// Sends the replays of one RabbitMQ cluster.
 pub(in crate::replay) struct RabbitMqEngine {
@@ -62,47 +71,48 @@ impl RabbitMqEngine {
             }
             return Ok(Next::WhenTold.or_in(allowed.look_again));
         }
-        self.send_all(planned).await?;
+        self.send_all(planned.into()).await?;
         Ok(Next::AtOnce)
     }
 
     /// Sends what goes to the virtual host of the first, batch by batch, until something goes wrong.
-    async fn send_all(&mut self, mut planned: Vec<PlannedReplay>) -> Result<(), EngineError> {
-        let Some(vhost) = planned.first().and_then(vhost_of).cloned() else {
+    async fn send_all(&mut self, mut planned: VecDeque<PlannedReplay>) -> Result<(), EngineError> {
+        let Some(vhost) = planned.front().and_then(vhost_of).cloned() else {
             return Ok(());
         };
         planned.retain(|planned| vhost_of(planned) == Some(&vhost));
         let (mut outgoing, mut events) = self.prepare(take_batch(&mut planned)).await?;
         // A broker that is down is found out here, while everything is still planned.
         self.open_publisher(&vhost).await?;
-        let mut in_hand = Vec::new();
+        let mut in_hand = Outgoing::default();
         loop {
             if self.context.stop.is_cancelled() {
-                (outgoing, planned) = (Vec::new(), Vec::new());
+                (outgoing, planned) = (Outgoing::default(), VecDeque::new());
             }
-            let next = async {
-                let ready = self.write_down(events, outgoing).await?;
-                let rendered = self.prepare(take_batch(&mut planned)).await;
-                Ok::<_, EngineError>((ready, rendered))
-            };
-            let (outcomes, next) = tokio::join!(self.publish(&in_hand), next);
+            let (outcomes, ready, rendered) = tokio::join!(
+                self.publish(&in_hand.messages),
+                self.write_down(events, outgoing),
+                self.prepare(take_batch(&mut planned)),
+            );
             let is_broken = outcomes.iter().any(is_unusable);
-            events = events_of(&in_hand, outcomes);
-            let (ready, rendered) = match next {
-                Ok((ready, Ok(rendered))) if !is_broken => (ready, rendered),
-                next => {
+            events = events_of(in_hand.replays, outcomes);
+            let (ready, rendered) = match (ready, rendered) {
+                (Ok(ready), Ok(rendered)) if !is_broken => (ready, rendered),
+                (ready, rendered) => {
+                    let (ready, problem) = match ready {
+                        Ok(ready) => (ready, rendered.err()),
+                        Err(error) => (Outgoing::default(), Some(error)),
+                    };
                     // What waits was surely not sent.
-                    let ready = next.as_ref().map_or(&[][..], |(ready, _)| ready);
-                    let unsent = ready.iter().map(|m| (m.replay, ReplayEvent::ProvenAbsent));
-                    events.extend(unsent);
-                    self.context.advance(events).await?;
+                    let unsent = ready.replays.into_iter();
+                    events.extend(unsent.map(|replay| (replay, ReplayEvent::ProvenAbsent)));
+                    self.context.advance_known(events).await?;
                     self.close_publisher().await;
-                    next?.1?;
-                    return Ok(());
+                    return problem.map_or(Ok(()), Err);
                 }
             };
             events.extend(rendered.1);
-            if ready.is_empty() && events.is_empty() && rendered.0.is_empty() {
+            if ready.messages.is_empty() && events.is_empty() && rendered.0.messages.is_empty() {
                 return Ok(());
             }
             (in_hand, outgoing) = (ready, rendered.0);
@@ -132,20 +142,25 @@ impl RabbitMqEngine {
     async fn prepare(
         &self,
         batch: Vec<PlannedReplay>,
-    ) -> Result<(Vec<OutgoingMessage>, Vec<(ReplayId, ReplayEvent)>), EngineError> {
+    ) -> Result<(Outgoing, Vec<(Replay, ReplayEvent)>), EngineError> {
         let replays: Vec<&Replay> = batch.iter().map(|planned| &planned.replay).collect();
         let mut messages = load_messages(&self.context.store, &replays, &self.user).await?;
-        let mut outgoing = Vec::with_capacity(batch.len());
+        let mut outgoing = Outgoing::default();
         let mut refusals = Vec::new();
-        for planned in &batch {
-            let id = planned.replay.id;
-            match messages.remove(&id) {
-                Some(Ok(message)) => outgoing.extend(addressed(planned, message)),
-                Some(Err(reason)) => refusals.push((id, refused(reason))),
+        let is_empty = batch.is_empty();
+        for PlannedReplay { replay, .. } in batch {
+            match messages.remove(&replay.id) {
+                Some(Ok(message)) => {
+                    if let Some(message) = addressed(&replay, message) {
+                        outgoing.messages.push(message);
+                        outgoing.replays.push(replay);
+                    }
+                }
+                Some(Err(reason)) => refusals.push((replay, refused(reason))),
                 None => {}
             }
         }
-        if !batch.is_empty() {
+        if !is_empty {
             crash::point("rabbitmq.prepared");
         }
         Ok((outgoing, refusals))
@@ -155,30 +170,36 @@ impl RabbitMqEngine {
     /// may leave now: what was cancelled or paused meanwhile may not.
     async fn write_down(
         &self,
-        mut events: Vec<(ReplayId, ReplayEvent)>,
-        outgoing: Vec<OutgoingMessage>,
-    ) -> Result<Vec<OutgoingMessage>, EngineError> {
+        mut events: Vec<(Replay, ReplayEvent)>,
+        outgoing: Outgoing,
+    ) -> Result<Outgoing, EngineError> {
         let at = Timestamp::now();
         let high_watermark = None;
         let was_sent = !events.is_empty();
-        let sending = outgoing
-            .iter()
-            .map(|message| (message.replay, ReplayEvent::Sending { at, high_watermark }));
+        let sending = outgoing.replays.into_iter();
+        let sending = sending.map(|replay| (replay, ReplayEvent::Sending { at, high_watermark }));
         events.extend(sending);
-        let changed = self.context.advance(events).await?;
+        let changed = self.context.advance_known(events).await?;
         if was_sent {
             crash::point("rabbitmq.sent.committed");
         }
-        if outgoing.is_empty() {
-            return Ok(outgoing);
+        if outgoing.messages.is_empty() {
+            return Ok(Outgoing::default());
         }
         crash::point("rabbitmq.sending.committed");
         let mut by_id: HashMap<ReplayId, OutgoingMessage> = outgoing
+            .messages
             .into_iter()
             .map(|message| (message.replay, message))
             .collect();
-        let may_leave = changed.iter().filter_map(|replay| by_id.remove(&replay.id));
-        Ok(may_leave.collect())
+        let mut ready = Outgoing::default();
+        for replay in changed {
+            if let Some(message) = by_id.remove(&replay.id) {
+                ready.messages.push(message);
+                ready.replays.push(replay);
+            }
+        }
+        Ok(ready)
     }
 
     async fn publish(&self, outgoing: &[OutgoingMessage]) -> Vec<PublishOutcome> {
@@ -229,19 +250,16 @@ const fn is_unusable(outcome: &PublishOutcome) -> bool {
     )
 }
 
-fn events_of(
-    outgoing: &[OutgoingMessage],
-    outcomes: Vec<PublishOutcome>,
-) -> Vec<(ReplayId, ReplayEvent)> {
+fn events_of(replays: Vec<Replay>, outcomes: Vec<PublishOutcome>) -> Vec<(Replay, ReplayEvent)> {
     let at = Timestamp::now();
-    let events = outgoing.iter().zip(outcomes).map(|(message, outcome)| {
+    let events = replays.into_iter().zip(outcomes).map(|(replay, outcome)| {
         let event = match outcome {
             PublishOutcome::Confirmed => ReplayEvent::Confirmed { at, landing: None },
             PublishOutcome::Refused { reason } => ReplayEvent::Refused { at, reason },
             PublishOutcome::NotSent => ReplayEvent::ProvenAbsent,
             PublishOutcome::Unknown { reason } => ReplayEvent::Unprovable { at, reason },
         };
-        (message.replay, event)
+        (replay, event)
     });
     events.collect()
 }
@@ -260,33 +278,34 @@ async fn publish_batch(
 }
 
 /// The first replays that go to the same place, in order, as many as may be in flight together.
-fn take_batch(planned: &mut Vec<PlannedReplay>) -> Vec<PlannedReplay> {
+fn take_batch(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
     let Some(first) = planned
-        .first()
+        .front()
         .map(|first| first.replay.destination.clone())
     else {
         return Vec::new();
     };
     let mut batch: Vec<PlannedReplay> = Vec::new();
-    let mut left = Vec::new();
+    let mut skipped = Vec::new();
     let mut bytes = 0;
-    let mut is_full = false;
-    for replay in planned.drain(..) {
+    let most = (planned.len() / BATCHES).clamp(*BATCH.start(), *BATCH.end());
+    while let Some(replay) = planned.pop_front() {
         if replay.replay.destination != first {
-            left.push(replay);
+            skipped.push(replay);
             continue;
         }
+        bytes += replay.size;
         // One that is larger than all may be goes alone.
-        is_full |= batch.len() >= BATCH
-            || (!batch.is_empty() && bytes + replay.size > MOST_BYTES_IN_FLIGHT);
-        if is_full {
-            left.push(replay);
-        } else {
-            bytes += replay.size;
-            batch.push(replay);
+        let has_room = batch.is_empty() || bytes <= MOST_BYTES_IN_FLIGHT;
+        if !has_room || batch.len() == most {
+            skipped.push(replay);
+            break;
         }
+        batch.push(replay);
     }
-    *planned = left;
+    for replay in skipped.into_iter().rev() {
+        planned.push_front(replay);
+    }
     batch
 }
 
@@ -297,14 +316,14 @@ const fn vhost_of(planned: &PlannedReplay) -> Option<&VhostName> {
     }
 }
 
-fn addressed(planned: &PlannedReplay, message: Message) -> Option<OutgoingMessage> {
-    match &planned.replay.destination {
+fn addressed(replay: &Replay, message: Message) -> Option<OutgoingMessage> {
+    match &replay.destination {
         Destination::RabbitMq {
             exchange,
             routing_key,
             ..
         } => Some(OutgoingMessage {
-            replay: planned.replay.id,
+            replay: replay.id,
             exchange: exchange.clone(),
             routing_key: routing_key.clone(),
             message,

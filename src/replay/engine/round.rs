@@ -1,6 +1,6 @@
 //! Which planned replays may be in flight together. Pure.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 
 use bytes::Bytes;
 
@@ -14,26 +14,33 @@ const MOST_RECORDS: usize = 1_000;
 
 /// Takes the replays that may be sent together out of what is planned, in its order: of each key the
 /// first alone, so that a failure is known before a later event of that key leaves.
-pub(super) fn take_round(planned: &mut Vec<PlannedReplay>) -> Vec<PlannedReplay> {
+pub(super) fn take_round(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
     let mut keys: HashSet<(TopicName, Bytes)> = HashSet::new();
     let mut round = Vec::new();
-    let mut left = Vec::new();
+    let mut skipped = Vec::new();
     let mut bytes = 0;
-    for replay in planned.drain(..) {
+    while let Some(replay) = planned.pop_front() {
+        bytes += replay.size;
+        // One that is larger than all may be goes alone.
+        let has_room = round.is_empty() || bytes <= MOST_BYTES_IN_FLIGHT;
+        if !has_room || round.len() == MOST_RECORDS {
+            skipped.push(replay);
+            break;
+        }
         let is_first = match key_of(&replay) {
             Some(key) => keys.insert(key),
             None => true,
         };
-        // One that is larger than all may be goes alone.
-        let has_room = round.is_empty() || bytes + replay.size <= MOST_BYTES_IN_FLIGHT;
-        if is_first && has_room && round.len() < MOST_RECORDS {
-            bytes += replay.size;
+        if is_first {
             round.push(replay);
         } else {
-            left.push(replay);
+            bytes -= replay.size;
+            skipped.push(replay);
         }
     }
-    *planned = left;
+    for replay in skipped.into_iter().rev() {
+        planned.push_front(replay);
+    }
     round
 }
 
@@ -75,7 +82,8 @@ mod tests {
         }
     }
 
-    fn rounds(mut planned: Vec<PlannedReplay>) -> Vec<Vec<i64>> {
+    fn rounds(planned: Vec<PlannedReplay>) -> Vec<Vec<i64>> {
+        let mut planned = VecDeque::from(planned);
         let mut rounds = Vec::new();
         while !planned.is_empty() {
             let round = take_round(&mut planned);

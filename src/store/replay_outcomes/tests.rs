@@ -103,9 +103,9 @@ async fn what_waits_is_read_in_pages_in_the_order_of_its_last_change() {
     let store = &fixture.store;
     for (at, id) in [100, 101, 102, 102, 102].into_iter().zip(&replays).rev() {
         // Three of them change in the same millisecond.
-        advance(store, at, vec![(*id, sending(0))]).await;
+        advance(store, at, vec![(*id, sending(0)), (*id, confirmed(1))]).await;
     }
-    let state = ReplayStateName::Sending;
+    let state = ReplayStateName::Sent;
     let mut after = TrackedPosition::at(Timestamp(101));
     let mut seen = Vec::new();
     loop {

@@ -1,11 +1,11 @@
 //! Rounds of records, overlapped: while one is with the broker, what became of the round before it is
-//! written down together with *sending* of the round after it, and the next one is read and rendered.
+//! written down together with *sending* of the round after it, and the one after that is read and rendered.
 //!
 //! A round is handed over only after every record of the one before has landed. So the order of a key
 //! is kept, and whatever goes wrong stops the pass: the round that waits was surely not sent and is
 //! planned again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use super::{KafkaEngine, PassEnd};
@@ -59,7 +59,7 @@ impl KafkaEngine {
     /// Sends what is planned, round by round, until something goes wrong.
     pub(super) async fn send_all(
         &mut self,
-        mut planned: Vec<PlannedReplay>,
+        mut planned: VecDeque<PlannedReplay>,
     ) -> Result<PassEnd, EngineError> {
         let admin = self.admin()?;
         let mut end = PassEnd::Clean;
@@ -72,7 +72,7 @@ impl KafkaEngine {
                 end = PassEnd::TopicMissing;
             }
             if self.context.stop.is_cancelled() {
-                (rendered, planned) = (Rendered::default(), Vec::new());
+                (rendered, planned) = (Rendered::default(), VecDeque::new());
             }
             let mut store_was_slow = false;
             if let Some(ready) = &in_hand {
@@ -80,19 +80,18 @@ impl KafkaEngine {
                 self.make_producer(self.batching_of(&ready.records)).await?;
             }
             let producer = self.producer.as_ref().map(|(_, producer)| producer);
-            let next = async {
-                let ready = write_down(&self.context, landed, rendered.records).await?;
-                let rendered = render_round(&self.context, &admin, &mut planned).await;
-                Ok::<_, EngineError>((ready, rendered))
-            };
-            let (fates, next) = tokio::join!(hand_over(producer, in_hand), next);
-            let (ready, next_rendered) = match next {
-                Ok((ready, Ok(next_rendered))) if fates.iter().all(has_landed) => {
+            let (fates, ready, next_rendered) = tokio::join!(
+                hand_over(producer, in_hand),
+                write_down(&self.context, landed, rendered.records),
+                render_round(&self.context, &admin, &mut planned),
+            );
+            let (ready, next_rendered) = match (ready, next_rendered) {
+                (Ok(ready), Ok(next_rendered)) if fates.iter().all(has_landed) => {
                     (ready, next_rendered)
                 }
-                next => {
-                    let (ready, problem) = match next {
-                        Ok((ready, rendering)) => (ready, rendering.err()),
+                (ready, next_rendered) => {
+                    let (ready, problem) = match ready {
+                        Ok(ready) => (ready, next_rendered.err()),
                         Err(error) => (None, Some(error)),
                     };
                     // What waits goes back first, so that the end of a key reaches its later events.
@@ -140,7 +139,9 @@ impl KafkaEngine {
             fates.len() > 1 && matches!(self.producer, Some((Batching::Together, _)));
         let (landed, others): (Vec<_>, Vec<_>) = fates.into_iter().partition(has_landed);
         let (any_landed, any_other) = (!landed.is_empty(), !others.is_empty());
-        let mut events = confirmations(landed);
+        let landed = confirmations(landed).into_iter();
+        let mut events: Vec<(ReplayId, ReplayEvent)> =
+            landed.map(|(replay, event)| (replay.id, event)).collect();
         let mut uncertain = Vec::new();
         for (record, fate) in others {
             let replay = &record.replay;
@@ -184,12 +185,12 @@ const fn has_landed((_, fate): &(Prepared, Fate)) -> bool {
 }
 
 /// The events of records that landed; the others have none here.
-fn confirmations(fates: Vec<(Prepared, Fate)>) -> Vec<(ReplayId, ReplayEvent)> {
+fn confirmations(fates: Vec<(Prepared, Fate)>) -> Vec<(Replay, ReplayEvent)> {
     let at = Timestamp::now();
     let confirmation = |(record, fate): (Prepared, Fate)| match fate {
         Fate::Landed(landing) => {
             let landing = Some(landing);
-            Some((record.replay.id, ReplayEvent::Confirmed { at, landing }))
+            Some((record.replay, ReplayEvent::Confirmed { at, landing }))
         }
         _ => None,
     };
@@ -206,7 +207,7 @@ impl Rendered {
 async fn render_round(
     context: &EngineContext,
     admin: &KafkaAdmin,
-    planned: &mut Vec<PlannedReplay>,
+    planned: &mut VecDeque<PlannedReplay>,
 ) -> Result<Rendered, EngineError> {
     let round = take_round(planned);
     if round.is_empty() {
@@ -248,7 +249,7 @@ async fn render_round(
 /// leave now: what was cancelled or paused meanwhile may not.
 async fn write_down(
     context: &EngineContext,
-    landed: Vec<(ReplayId, ReplayEvent)>,
+    landed: Vec<(Replay, ReplayEvent)>,
     records: Vec<Prepared>,
 ) -> Result<Option<Ready>, EngineError> {
     let (at, begun) = (Timestamp::now(), Instant::now());
@@ -257,9 +258,9 @@ async fn write_down(
     events.extend(records.iter().map(|record| {
         let high_watermark = Some(record.high_watermark);
         let event = ReplayEvent::Sending { at, high_watermark };
-        (record.replay.id, event)
+        (record.replay.clone(), event)
     }));
-    let changed = context.advance(events).await?;
+    let changed = context.advance_known(events).await?;
     if anything_landed {
         crash::point("kafka.sent.committed");
     }
@@ -272,7 +273,10 @@ async fn write_down(
         .into_iter()
         .map(|record| (record.replay.id, record))
         .collect();
-    let may_leave = changed.iter().filter_map(|replay| by_id.remove(&replay.id));
+    let may_leave = changed.into_iter().filter_map(|replay| {
+        let record = by_id.remove(&replay.id)?;
+        Some(Prepared { replay, ..record })
+    });
     Ok(Some(Ready {
         records: may_leave.collect(),
         begun,
