@@ -81,7 +81,8 @@ impl RabbitMqEngine {
             return Ok(());
         };
         planned.retain(|planned| vhost_of(planned) == Some(&vhost));
-        let (mut outgoing, mut events) = self.prepare(take_batch(&mut planned)).await?;
+        let most = (planned.len() / BATCHES).clamp(*BATCH.start(), *BATCH.end());
+        let (mut outgoing, mut events) = self.prepare(take_batch(&mut planned, most)).await?;
         // A broker that is down is found out here, while everything is still planned.
         self.open_publisher(&vhost).await?;
         let mut in_hand = Outgoing::default();
@@ -92,7 +93,7 @@ impl RabbitMqEngine {
             let (outcomes, ready, rendered) = tokio::join!(
                 self.publish(&in_hand.messages),
                 self.write_down(events, outgoing),
-                self.prepare(take_batch(&mut planned)),
+                self.prepare(take_batch(&mut planned, most)),
             );
             let is_broken = outcomes.iter().any(is_unusable);
             events = events_of(in_hand.replays, outcomes);
@@ -277,8 +278,8 @@ async fn publish_batch(
     publishing.await
 }
 
-/// The first replays that go to the same place, in order, as many as may be in flight together.
-fn take_batch(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
+/// The first replays that go to the same place, in order, at most so many.
+fn take_batch(planned: &mut VecDeque<PlannedReplay>, most: usize) -> Vec<PlannedReplay> {
     let Some(first) = planned
         .front()
         .map(|first| first.replay.destination.clone())
@@ -288,7 +289,6 @@ fn take_batch(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
     let mut batch: Vec<PlannedReplay> = Vec::new();
     let mut skipped = Vec::new();
     let mut bytes = 0;
-    let most = (planned.len() / BATCHES).clamp(*BATCH.start(), *BATCH.end());
     while let Some(replay) = planned.pop_front() {
         if replay.replay.destination != first {
             skipped.push(replay);
