@@ -29,3 +29,4 @@ mod visit;
 
 pub use server::{router, serve};
 pub use state::AppState;
+pub use views::{dead_letter_pages, edited_without_change};

@@ -68,7 +68,7 @@ impl Theme {
 }
 
 impl Visit {
-    fn of(request: &Request) -> Self {
+    pub(crate) fn of<B>(request: &axum::http::Request<B>) -> Self {
         let headers = request.headers();
         let known = cookie(headers, CSRF_COOKIE).filter(|token| Uuid::try_parse(token).is_ok());
         let peer = request.extensions().get::<ConnectInfo<Peer>>();

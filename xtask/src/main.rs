@@ -4,6 +4,7 @@
 mod bench;
 mod brokers;
 mod demo;
+mod fuzz;
 mod http;
 mod interrupt;
 mod kafka;
@@ -38,6 +39,8 @@ Usage: cargo xtask COMMAND
   trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
                         with --short some minutes, with --seed N the choices of that run; what was
                         interrupted goes on where it was
+  fuzz [TARGET]         give libFuzzer what may hold any bytes, ten minutes a target; with
+                        --minutes N as long as that
   brokers               start real Kafka and RabbitMQ and print how tests find them
   brokers --rabbitmq 4.3  the same with RabbitMQ 4.0 or 4.3 (root)
   down [PART]...        stop what xtask started from this checkout, or only the named parts";
@@ -66,6 +69,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["bench", name, arguments @ ..] => bench::run(&workspace, name, arguments),
         ["trial", "replay", options @ ..] => trial::run(&workspace, options),
         ["trial", "broker", broker, action] => trial::control(&workspace, broker, action),
+        ["fuzz", arguments @ ..] => fuzz::run(&workspace, arguments),
         ["brokers"] => brokers::start_and_print(&workspace, &rabbitmq::SHARED),
         ["brokers", "--rabbitmq", version] => rabbitmq::newer(version)
             .and_then(|settings| brokers::start_and_print(&workspace, settings)),

@@ -19,7 +19,8 @@ mod sampler;
 
 pub use effective::BrokerVersion;
 pub use error::RabbitMqError;
-pub use management::{ManagementClient, Overview, QueueDetails};
+pub use management::{ManagementClient, Overview, QueueDetails, read_as_every_list};
+pub use plugin::read_as_metrics;
 pub use sampler::RabbitMqSampler;
 
 const MANAGEMENT_KEY: &str = "rabbitmq.management_url";

@@ -80,6 +80,11 @@ impl PrometheusPlugin {
     }
 }
 
+/// Reads a text as either page of the plugin; how many rows that gives. Fuzz targets come in here.
+pub fn read_as_metrics(text: &str) -> usize {
+    read_queue_counts(text).len() + read_dead_lettered(text).len()
+}
+
 fn read_queue_counts(text: &str) -> HashMap<QueueKey, QueueCounts> {
     let mut queues: HashMap<QueueKey, QueueCounts> = HashMap::new();
     for line in text.lines().filter_map(MetricLine::parse) {

@@ -1,24 +1,23 @@
 use askama::Template;
 use askama::filters::Safe;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, Request, header};
 use axum::response::{IntoResponse as _, Response};
 
 use super::custody::{CustodyAction, custody_action, return_notice};
-use super::dead_letter_list::{letter_status, list_of, parse_filter};
+use super::dead_letter_list::{letter_status, parse_filter};
 use super::discarded::expires;
 use super::edit::DraftNote;
+use super::error_view::{ErrorView, error_view, headline};
 use super::facts_view::{Fact, about_envelope, facts};
 use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
 use super::payload::{self, Reading};
 use super::schema_view::SchemaView;
-use super::stack_view::{FrameLine, frame_lines};
-use crate::dialects::title_of_dialect;
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary, FilterField, Hop, Message,
-    RevisionNumber, Timestamp,
+    DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary, Message, RevisionNumber,
+    Timestamp,
 };
 use crate::web::AppState;
 use crate::web::escape::{Markup, escaped};
@@ -50,24 +49,6 @@ struct Payload {
     is_fetched: bool,
     download: String,
     schema: Option<SchemaView>,
-}
-
-struct ErrorView {
-    class: String,
-    wrapper: String,
-    message: String,
-    reason: &'static str,
-    /// The reason in the writer's own words; may be empty, as the three below.
-    raw_reason: String,
-    wrapper_message: String,
-    stage: String,
-    endpoint: String,
-    /// Every death that any dialect tells, latest first.
-    hops: Vec<String>,
-    group: String,
-    group_href: String,
-    explanation: String,
-    frames: Vec<FrameLine>,
 }
 
 enum Shown {
@@ -155,7 +136,6 @@ impl DeadLetterPage {
         let letter = state.store.dead_letter(id).await?;
         let filter = parse_filter(visit).0.unwrap_or_default();
         let (newer, older) = state.store.neighbours(id, &filter, visit.now).await?;
-        let text = visit.query.get("filter").unwrap_or("");
         let within = |id: Option<DeadLetterId>| {
             let page = |id| {
                 visit
@@ -166,19 +146,35 @@ impl DeadLetterPage {
             id.map(page).unwrap_or_default()
         };
         let summary = &letter.summary;
+        Ok(Self {
+            newer: within(newer),
+            older: within(older),
+            draft: DraftNote::load(state, id, visit).await?,
+            discarded: discard_note(state, &letter, visit.now).await?,
+            custody: custody_action(state, summary),
+            returned: return_notice(state, visit, id).await?,
+            ..Self::of(&letter, visit, shown(state, visit, &letter).await?)
+        })
+    }
+
+    /// The page by its dead letter alone, without what lies beside it in the store.
+    fn of(letter: &DeadLetter, visit: &Visit, shown: Shown) -> Self {
+        let summary = &letter.summary;
+        let id = summary.id;
+        let text = visit.query.get("filter").unwrap_or("");
         let (status, word) = letter_status(summary.status);
         let event = summary.event.event_type.clone();
-        Ok(Self {
+        Self {
             id: id.0,
             title: event.unwrap_or_else(|| format!("Dead letter {id}")),
             status: markup::status(status, word),
-            marks: marks(&letter),
-            error: headline(&letter),
-            facts: facts(&letter, visit.now),
+            marks: marks(letter),
+            error: headline(letter),
+            facts: facts(letter, visit.now),
             tabs: tabs(visit),
-            shown: shown(state, visit, &letter).await?,
-            newer: within(newer),
-            older: within(older),
+            shown,
+            newer: String::new(),
+            older: String::new(),
             list: list_url(text),
             edit: Parameters::default()
                 .with("filter", text)
@@ -188,12 +184,12 @@ impl DeadLetterPage {
             saved: visit.query.get("saved").is_some(),
             is_open: summary.status == DeadLetterStatus::Open,
             discard: format!("/discards/new?id={id}"),
-            draft: DraftNote::load(state, id, visit).await?,
-            discarded: discard_note(state, &letter, visit.now).await?,
-            custody: custody_action(state, summary),
-            returned: return_notice(state, visit, id).await?,
+            draft: None,
+            discarded: None,
+            custody: None,
+            returned: String::new(),
             csrf: visit.csrf.clone(),
-        })
+        }
     }
 }
 
@@ -217,18 +213,26 @@ async fn discard_note(
 /// What is in the tab that the URL names.
 async fn shown(state: &AppState, visit: &Visit, letter: &DeadLetter) -> Result<Shown, Problem> {
     Ok(match visit.query.get("tab") {
+        Some("history") => Shown::History(happenings(state, letter, visit.now).await?),
+        Some("error" | "headers") => message_tab(visit, letter, None),
+        _ => {
+            let event_type = letter.summary.event.event_type.as_deref();
+            let schema = SchemaView::load(&state.schemas, event_type, &letter.message).await;
+            message_tab(visit, letter, schema)
+        }
+    })
+}
+
+/// A tab that shows the message itself.
+fn message_tab(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -> Shown {
+    match visit.query.get("tab") {
         Some("error") => Shown::Error(Box::new(error_view(letter))),
         Some("headers") => Shown::Headers {
             headers: header_rows(letter.summary.position.system(), &letter.message),
             properties: property_rows(&letter.message),
         },
-        Some("history") => Shown::History(happenings(state, letter, visit.now).await?),
-        _ => {
-            let event_type = letter.summary.event.event_type.as_deref();
-            let schema = SchemaView::load(&state.schemas, event_type, &letter.message).await;
-            Shown::Payload(Box::new(payload(visit, letter, schema)))
-        }
-    })
+        _ => Shown::Payload(Box::new(payload(visit, letter, schema))),
+    }
 }
 
 fn blocked(summary: &DeadLetterSummary) -> &'static str {
@@ -240,30 +244,6 @@ fn blocked(summary: &DeadLetterSummary) -> &'static str {
         DeadLetterStatus::Replaying => "a replay of it is still active",
         DeadLetterStatus::Gone => "it has left its queue",
         DeadLetterStatus::Discarded => "it was discarded; restore it first",
-    }
-}
-
-fn headline(letter: &DeadLetter) -> String {
-    let failure = &letter.decoded.failure;
-    let message = markup::cut_end(failure.message.as_deref().unwrap_or(""), 300);
-    match (&failure.class, message.is_empty()) {
-        (Some(class), false) => format!("{class}: {message}"),
-        (Some(class), true) => class.clone(),
-        (None, false) => message,
-        (None, true) => reason_means(letter.decoded.reason).to_owned(),
-    }
-}
-
-pub(super) const fn reason_means(reason: crate::domain::DeathReason) -> &'static str {
-    use crate::domain::DeathReason as R;
-    match reason {
-        R::Exception => "its consumer failed and published it to the DLQ",
-        R::Rejected => "its consumer rejected it",
-        R::Expired => "it expired before it was consumed",
-        R::MaxLength => "its queue was full",
-        R::DeliveryLimit => "it was delivered too often",
-        R::Unrouted => "no queue took it",
-        R::Unknown => "its headers do not tell why it died",
     }
 }
 
@@ -371,40 +351,15 @@ fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
     known.iter().map(tab).collect()
 }
 
-/// One death in a line: who tells it, where it was, why.
-fn hop_words(hop: &Hop) -> String {
-    let title = title_of_dialect(&hop.dialect);
-    let place = hop.origin.destination.as_deref();
-    let at = hop.origin.offset.map(|offset| format!("offset {offset}"));
-    let why = hop.failure.class.as_deref().or(hop.raw_reason.as_deref());
-    let when = hop.last_failed_at.or(hop.first_failed_at);
-    let parts = [
-        Some(title.to_owned()),
-        place.map(|place| format!("in {place}")),
-        at,
-        Some(why.unwrap_or(hop.reason.as_str()).to_owned()),
-        when.map(crate::domain::Timestamp::to_rfc3339),
-    ];
-    let words = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-    markup::cut_end(&words, 300)
-}
-
-fn error_view(letter: &DeadLetter) -> ErrorView {
-    let failure = &letter.decoded.failure;
-    let group = &letter.summary.group;
-    ErrorView {
-        class: failure.class.clone().unwrap_or_default(),
-        wrapper: failure.wrapper_class.clone().unwrap_or_default(),
-        message: failure.message.clone().unwrap_or_default(),
-        reason: reason_means(letter.decoded.reason),
-        raw_reason: letter.decoded.raw_reason.clone().unwrap_or_default(),
-        wrapper_message: failure.wrapper_message.clone().unwrap_or_default(),
-        stage: failure.stage.clone().unwrap_or_default(),
-        endpoint: letter.decoded.origin.endpoint.clone().unwrap_or_default(),
-        hops: letter.decoded.hops.iter().map(hop_words).collect(),
-        group: letter.group_title.clone(),
-        group_href: list_of(FilterField::Group, group.as_str()),
-        explanation: letter.group_explanation.clone(),
-        frames: frame_lines(failure.stack_trace.as_deref().unwrap_or("")),
-    }
+/// The page in every form that depends on the message alone, without a store. Fuzz targets come in here.
+pub fn dead_letter_pages(letter: &DeadLetter) -> Result<Vec<String>, askama::Error> {
+    let forms = ["", "?form=raw", "?form=hex", "?tab=error", "?tab=headers"];
+    let page = |form: &str| {
+        let mut request = Request::new(());
+        let uri = format!("/dead-letters/{}{form}", letter.summary.id);
+        *request.uri_mut() = uri.parse().unwrap_or_default();
+        let visit = Visit::of(&request);
+        DeadLetterPage::of(letter, &visit, message_tab(&visit, letter, None)).render()
+    };
+    forms.into_iter().map(page).collect()
 }

@@ -28,10 +28,23 @@ use crate::replay::{
 use crate::store::{NewAuditEntry, NewRevision};
 use crate::web::AppState;
 use crate::web::escape::{Markup, textarea};
+use crate::web::parameters::Parameters;
 use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
 
 pub(super) use self::drafts::DraftNote;
+
+/// The message as it comes back from the editor if nothing was touched. Fuzz targets come in here.
+pub fn edited_without_change(message: &Message) -> Result<Message, String> {
+    let form = EditForm::of(message, RevisionNumber(0));
+    let mut encoded = url::form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form.fields() {
+        // As HTML demands of a browser.
+        let lines = value.replace("\r\n", "\n").replace(['\r', '\n'], "\r\n");
+        encoded.append_pair(&name, &lines);
+    }
+    EditForm::sent(&Parameters::parse(encoded.finish().as_bytes())).message(message)
+}
 
 /// Something about the edit that a broker would not take, or would take otherwise.
 struct FindingRow {

@@ -1,6 +1,6 @@
 //! What happened to a dead letter, oldest first: its deaths, its arrival, edits, replays and outcomes.
 
-use super::dead_letter::reason_means;
+use super::error_view::reason_means;
 use super::evidence::evidence;
 use super::failure_group::{NOTES, path_of};
 use super::replays::state_status;

@@ -206,7 +206,7 @@ fn classic_member(reader: &mut Reader<'_>) -> Result<DescribedMember> {
 }
 
 /// `ConsumerProtocolAssignment`: version, topics with their partitions, user data.
-fn consumer_assignment(bytes: &[u8]) -> Result<Vec<(String, Vec<i32>)>> {
+pub(super) fn consumer_assignment(bytes: &[u8]) -> Result<Vec<(String, Vec<i32>)>> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }

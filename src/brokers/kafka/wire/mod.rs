@@ -12,6 +12,7 @@
 mod answers;
 mod connection;
 mod error;
+mod every_answer;
 mod groups;
 mod offsets;
 mod problems;
@@ -19,6 +20,7 @@ mod reader;
 mod sampler;
 
 pub use error::WireError;
+pub use every_answer::read_as_every_answer;
 pub use reader::DecodeError;
 pub use sampler::KafkaSampler;
 

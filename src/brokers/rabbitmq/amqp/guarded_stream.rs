@@ -238,6 +238,20 @@ impl Reactor for GuardedRuntime {
     }
 }
 
+/// What lapin would read of bytes that arrive in pieces of `step`: whole frames, repaired. Fuzz targets
+/// come in here.
+pub fn guarded(bytes: &[u8], step: usize) -> io::Result<Vec<u8>> {
+    let mut frames = FrameQueue::default();
+    let mut passed = Vec::new();
+    for piece in bytes.chunks(step.max(1)) {
+        frames.add(piece)?;
+        let start = passed.len();
+        passed.resize(start + frames.scanned - frames.taken, 0);
+        frames.take(&mut passed[start..]);
+    }
+    Ok(passed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,6 +29,7 @@ pub use channel::{AmqpChannel, AmqpDelivery, QueueConsumer};
 pub use custody_rules::{ANOTHER_CONSUMER, GiveBack, managed_refusal, observe_rule};
 pub use error::AmqpError;
 pub use fingerprint::fingerprint;
+pub use guarded_stream::guarded;
 pub use managed::{ManagedConsumer, TakenMessage};
 pub use observe::{ObserveError, Window, look_at_window, observe_window};
 pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};

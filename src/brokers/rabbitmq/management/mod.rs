@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+pub use self::rows::read_as_every_list;
 use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, PolicyRow, QueueRow};
 use super::effective::BrokerVersion;
 use super::http::{HttpApi, Request};

@@ -2,6 +2,7 @@
 //! one odd field must not cost the rest.
 
 use regex::Regex;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
@@ -295,6 +296,36 @@ fn object_or_nothing<'de, D: Deserializer<'de>>(
         Value::Array(empty) if empty.is_empty() => Some(Settings::new()),
         _ => None,
     })
+}
+
+/// Reads an answer as each list of the management API, with the policies that it may be itself; how many
+/// rows that gives. Fuzz targets come in here.
+pub fn read_as_every_list(answer: &[u8]) -> usize {
+    fn rows<T: DeserializeOwned>(answer: &[u8]) -> Vec<T> {
+        serde_json::from_slice(answer).unwrap_or_default()
+    }
+    let policies = Policies {
+        policies: rows(answer),
+        operator_policies: rows(answer),
+    };
+    let version = BrokerVersion::new("4.1.0");
+    let queues = rows::<QueueRow>(answer).into_iter();
+    let queues: Vec<_> = queues
+        .map(|row| row.into_sample(&policies, &version))
+        .collect();
+    let exchanges = rows::<ExchangeRow>(answer).into_iter();
+    let exchanges: Vec<_> = exchanges.map(|row| row.into_sample(&policies)).collect();
+    let bindings = rows::<BindingRow>(answer).into_iter();
+    let bindings: Vec<_> = bindings.map(BindingRow::into_sample).collect();
+    let counts = [
+        policies.policies.len(),
+        queues.len(),
+        exchanges.len(),
+        bindings.len(),
+        rows::<NameRow>(answer).len(),
+        usize::from(serde_json::from_slice::<OverviewRow>(answer).is_ok()),
+    ];
+    counts.iter().sum()
 }
 
 #[cfg(test)]
