@@ -144,11 +144,7 @@ impl RabbitMqIntake {
             let backlog_is_read = batch.len() < BATCH_MESSAGES;
             match batch.last().map(|taken| taken.delivery_tag) {
                 Some(last) => {
-                    lease.take(batch).await?;
-                    crash::point("custody.stored");
-                    // The rows are on disk; only now may the queue forget the messages.
-                    consumer.acknowledge_through(last).await?;
-                    crash::point("custody.acknowledged");
+                    lease.move_to_store(&mut consumer, batch, last).await?;
                 }
                 None => lease.note_idle(&consumer).await?,
             }
@@ -156,6 +152,11 @@ impl RabbitMqIntake {
                 looked_around = Instant::now();
                 if consumer.has_company().await? {
                     self.note(IntakeState::Refused(ANOTHER_CONSUMER.to_owned()));
+                    break;
+                }
+                if let Some(reason) = self.settings_refusal() {
+                    lease.take_what_is_held(&mut consumer).await?;
+                    self.note(IntakeState::Refused(reason));
                     break;
                 }
             }
@@ -170,6 +171,16 @@ impl RabbitMqIntake {
         }
         consumer.close().await;
         lease.end().await
+    }
+
+    /// Why the queue must not be managed any more by what the last sample says of its settings.
+    fn settings_refusal(&self) -> Option<String> {
+        let snapshot = self.context.snapshots.borrow().clone();
+        let detail = snapshot.cluster(&self.config.name)?.rabbitmq()?;
+        let found = detail.queues.iter().find(|status| self.is_it(status))?;
+        let version = BrokerVersion::new(detail.version.as_str());
+        // The queue itself was asked for its consumers.
+        managed_refusal(&found.sample, &version, u64::MAX)
     }
 
     fn letter(&self, taken: TakenMessage, now: Timestamp) -> NewDeadLetter {
@@ -228,6 +239,38 @@ impl<'a> Lease<'a> {
         let (cluster, source) = (&self.intake.config.name, &self.intake.source);
         context.board.add_indexed(cluster, source, indexed.len());
         Ok(())
+    }
+
+    /// Moves a batch from the queue into the store.
+    async fn move_to_store(
+        &mut self,
+        consumer: &mut ManagedConsumer,
+        batch: Vec<TakenMessage>,
+        last: u64,
+    ) -> Result<(), IntakeError> {
+        crash::point("custody.delivered");
+        self.take(batch).await?;
+        crash::point("custody.stored");
+        // The rows are on disk; only now may the queue forget the messages.
+        consumer.acknowledge_through(last).await?;
+        crash::point("custody.acknowledged");
+        Ok(())
+    }
+
+    /// Moves what has been delivered and asks for no more: by what the queue has become, giving it back
+    /// could destroy it.
+    async fn take_what_is_held(
+        &mut self,
+        consumer: &mut ManagedConsumer,
+    ) -> Result<(), IntakeError> {
+        consumer.cancel().await?;
+        loop {
+            let batch = consumer.next_batch(BATCH_MESSAGES, BATCH_WAIT).await?;
+            let Some(last) = batch.last().map(|taken| taken.delivery_tag) else {
+                return Ok(());
+            };
+            self.move_to_store(consumer, batch, last).await?;
+        }
     }
 
     /// Nothing is held, so all that was taken has been acknowledged.

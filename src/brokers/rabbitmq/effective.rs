@@ -97,15 +97,19 @@ impl Sources<'_> {
         self.arguments.get("x-queue-type")?.as_str()
     }
 
-    /// The limit of a quorum queue, where the broker does not name it itself.
+    /// The limit of a quorum queue, where the broker does not name it itself. Since 4.0 a negative number
+    /// lifts it; before, it is a limit that every message exceeds when it is given back for the first
+    /// time (seen on 3.10.8).
     pub(super) fn delivery_limit(&self, version: &BrokerVersion) -> DeliveryLimit {
         let given = self.numbers("delivery-limit");
-        match self.least("delivery-limit") {
-            Some(limit) => DeliveryLimit::Limited(limit),
-            None if given.is_empty() && !version.is_surely_before(4, 0) => {
-                DeliveryLimit::Limited(DELIVERY_LIMIT_SINCE_4)
-            }
-            None => DeliveryLimit::Unlimited,
+        let is_before_4 = version.is_surely_before(4, 0);
+        match given.iter().min() {
+            None if is_before_4 => DeliveryLimit::Unlimited,
+            None => DeliveryLimit::Limited(DELIVERY_LIMIT_SINCE_4),
+            Some(least) if is_before_4 && *least < 0 => DeliveryLimit::Limited(0),
+            Some(_) => self
+                .least("delivery-limit")
+                .map_or(DeliveryLimit::Unlimited, DeliveryLimit::Limited),
         }
     }
 }
@@ -125,8 +129,12 @@ pub(super) fn integer(value: &Value) -> Option<i64> {
         .or_else(|| value.as_f64().filter(|n| n.is_finite()).map(rounded))
 }
 
-/// What the management API calls a delivery limit: a number or `unlimited`.
-pub(super) fn delivery_limit_from(value: &Value) -> Option<DeliveryLimit> {
+/// What the management API calls a delivery limit: a number or `unlimited`. Before 4.0 its word is not
+/// taken for it.
+pub(super) fn delivery_limit_from(value: &Value, version: &BrokerVersion) -> Option<DeliveryLimit> {
+    if version.is_surely_before(4, 0) {
+        return None;
+    }
     if value.as_str() == Some("unlimited") {
         return Some(DeliveryLimit::Unlimited);
     }
@@ -217,6 +225,8 @@ mod tests {
         check(Some(-1), None, "4.0.5", DeliveryLimit::Unlimited);
         check(Some(-1), Some(4), "4.0.5", DeliveryLimit::Limited(4));
         check(Some(7), Some(5), "3.10.8", DeliveryLimit::Limited(5));
+        check(Some(-1), None, "3.10.8", DeliveryLimit::Limited(0));
+        check(Some(-1), Some(5), "3.13.7", DeliveryLimit::Limited(0));
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<Give
                 .to_owned(),
         );
     }
-    if queue.exclusive {
-        return Err("the queue is exclusive to its own connection".to_owned());
+    if let Some(reason) = consumer_refusal(queue) {
+        return Err(reason.to_owned());
     }
     if queue.single_active_consumer {
         return Err(
@@ -58,14 +58,19 @@ pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<Give
     }
 }
 
+/// Why a queue must have no consumer of ours, whatever that does with the messages, if so.
+fn consumer_refusal(queue: &QueueSample) -> Option<&'static str> {
+    if queue.exclusive {
+        return Some("the queue is exclusive to its own connection");
+    }
+    queue.auto_delete.then_some(
+        "the queue is auto-delete: it is deleted with all its messages when its last consumer \
+         leaves, and that would be Redrive",
+    )
+}
+
 fn quorum_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<GiveBack, String> {
-    let unlimited = match queue.delivery_limit {
-        Some(DeliveryLimit::Unlimited) => true,
-        Some(DeliveryLimit::Limited(_)) => false,
-        // Without a word about it there is no limit before 4.0 and one of 20 since.
-        None => version.is_surely_before(4, 0),
-    };
-    if !unlimited {
+    if !is_unlimited(queue, version) {
         return Err(limit_refusal(queue, version));
     }
     if version.is_surely_before(4, 3) {
@@ -75,21 +80,37 @@ fn quorum_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<GiveBack,
     }
 }
 
+fn is_unlimited(queue: &QueueSample, version: &BrokerVersion) -> bool {
+    match queue.delivery_limit {
+        Some(DeliveryLimit::Unlimited) => true,
+        Some(DeliveryLimit::Limited(_)) => false,
+        // Without a word about it there is no limit before 4.0 and one of 20 since.
+        None => version.is_surely_before(4, 0),
+    }
+}
+
 fn limit_refusal(queue: &QueueSample, version: &BrokerVersion) -> String {
     let limit = match queue.delivery_limit {
         Some(DeliveryLimit::Limited(limit)) => limit,
         Some(DeliveryLimit::Unlimited) | None => 20,
     };
     let danger = if version.is_surely_before(4, 3) {
-        "and a look counts as a delivery: after enough looks its messages are destroyed"
+        "and whatever comes back to it counts as delivered, after a look as after a crash of who \
+         manages it: after enough of them its messages are destroyed"
     } else {
         "and its messages arrive with the deliveries of the queue in which they died counted: giving \
          them back once can destroy them"
     };
+    // Before 4.0 a policy cannot say that there is no limit.
+    let remedy = if version.is_surely_before(4, 0) {
+        "take delivery-limit out of the policy that it has".to_owned()
+    } else {
+        let command = lifting_command(queue);
+        format!("lift it with {command}, or by the same key in the policy that it has")
+    };
     format!(
-        "the quorum queue has a delivery limit of {limit}, {danger}; lift it with {}, or by the same \
-         key in the policy that it has (a limit that the queue was declared with stays)",
-        lifting_command(queue)
+        "the quorum queue has a delivery limit of {limit}, {danger}; {remedy} (a limit that the queue \
+         was declared with stays)"
     )
 }
 
@@ -124,11 +145,11 @@ pub fn managed_refusal(
     if matches!(queue.queue_type, QueueType::Stream | QueueType::Other) {
         return Some("only classic and quorum queues can be managed".to_owned());
     }
-    let carries_counts = queue.queue_type == QueueType::Quorum && !version.is_surely_before(4, 3);
-    if carries_counts && queue.delivery_limit != Some(DeliveryLimit::Unlimited) {
-        return Some(limit_refusal(queue, version));
+    if let Some(reason) = consumer_refusal(queue) {
+        return Some(reason.to_owned());
     }
-    None
+    let is_limited = queue.queue_type == QueueType::Quorum && !is_unlimited(queue, version);
+    is_limited.then(|| limit_refusal(queue, version))
 }
 
 #[cfg(test)]
@@ -268,10 +289,35 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_goes_with_its_last_consumer_gets_none() {
+        let exclusive = QueueSample {
+            exclusive: true,
+            ..queue(QueueType::Classic)
+        };
+        let auto_delete = QueueSample {
+            auto_delete: true,
+            ..queue(QueueType::Classic)
+        };
+        for (queue, expected) in [(exclusive, "exclusive"), (auto_delete, "auto-delete")] {
+            check(&queue, "3.10.8", Err(expected));
+            let refusal = managed_refusal(&queue, &version("3.10.8"), 0);
+            assert!(refusal.is_some_and(|reason| reason.contains(expected)));
+        }
+    }
+
+    #[test]
     fn custody_is_refused_where_a_crash_could_destroy_messages() {
         let quorum = queue(QueueType::Quorum);
         assert_eq!(managed_refusal(&quorum, &version("3.10.8"), 0), None);
         assert!(managed_refusal(&quorum, &version("4.3.6"), 0).is_some());
+        assert!(managed_refusal(&quorum, &version("4.0.5"), 0).is_some());
+        let limited = QueueSample {
+            delivery_limit: Some(DeliveryLimit::Limited(5)),
+            ..quorum.clone()
+        };
+        let refusal = managed_refusal(&limited, &version("3.10.8"), 0).unwrap();
+        assert!(refusal.contains("limit of 5"), "{refusal}");
+        assert!(!refusal.contains("set_policy"), "{refusal}");
         let lifted = QueueSample {
             delivery_limit: Some(DeliveryLimit::Unlimited),
             ..quorum.clone()

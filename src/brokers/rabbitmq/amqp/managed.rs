@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use tokio::time::Instant;
@@ -13,6 +13,8 @@ use super::count::count;
 use super::error::AmqpError;
 use crate::config::RabbitMqConfig;
 use crate::domain::{Message, QueueName, VhostName};
+
+const CONSUMER_TAG: &str = "redrive-intake";
 
 /// A message that is held and not acknowledged yet.
 #[derive(Clone, Debug)]
@@ -33,6 +35,7 @@ pub struct ManagedConsumer {
     ahead: VecDeque<TakenMessage>,
     queue: QueueName,
     prefetch: u16,
+    is_cancelled: bool,
 }
 
 impl ManagedConsumer {
@@ -46,7 +49,7 @@ impl ManagedConsumer {
         let channel = ask("opening a channel", connection.create_channel()).await?;
         let options = BasicQosOptions::default();
         ask("setting the prefetch", channel.basic_qos(prefetch, options)).await?;
-        let (name, tag) = (short(queue.as_str())?, short("redrive-intake")?);
+        let (name, tag) = (short(queue.as_str())?, short(CONSUMER_TAG)?);
         let options = BasicConsumeOptions::default();
         let consumer = channel.basic_consume(name, tag, options, FieldTable::default());
         let consumer = ask(format!("consuming from {queue}"), consumer).await?;
@@ -57,7 +60,16 @@ impl ManagedConsumer {
             ahead: VecDeque::new(),
             queue: queue.clone(),
             prefetch,
+            is_cancelled: false,
         })
+    }
+
+    /// Asks for no more messages. What has arrived is still there for [`Self::next_batch`].
+    pub async fn cancel(&mut self) -> Result<(), AmqpError> {
+        self.is_cancelled = true;
+        let options = BasicCancelOptions::default();
+        let cancelled = self.channel.basic_cancel(short(CONSUMER_TAG)?, options);
+        ask("ending the custody", cancelled).await
     }
 
     /// Waits up to `max_wait` for a message, then takes what is there, up to `max_messages`.
@@ -71,8 +83,7 @@ impl ManagedConsumer {
             let Ok(first) = tokio::time::timeout_at(deadline, self.consumer.next()).await else {
                 return Ok(Vec::new());
             };
-            let first = self.taken(first)?;
-            self.ahead.push_back(first);
+            self.keep(first)?;
         }
         if self.ahead.len() < max_messages {
             self.read_ahead()?;
@@ -84,27 +95,32 @@ impl ManagedConsumer {
     /// Takes what has arrived already, and notices that the lease is lost.
     fn read_ahead(&mut self) -> Result<(), AmqpError> {
         while let Some(next) = self.consumer.next().now_or_never() {
-            let taken = self.taken(next)?;
-            self.ahead.push_back(taken);
+            if !self.keep(next)? {
+                break;
+            }
         }
         Ok(())
     }
 
-    /// The end of the stream means that the broker took the messages back (rabbitmq4.md 8).
-    fn taken(
-        &self,
+    /// Whether there may be more. Where nobody asked for it, the end of the stream means that the broker
+    /// took the messages back (rabbitmq4.md 8).
+    fn keep(
+        &mut self,
         next: Option<lapin::Result<lapin::message::Delivery>>,
-    ) -> Result<TakenMessage, AmqpError> {
-        let cancelled = || AmqpError::ConsumerCancelled {
-            queue: self.queue.to_string(),
+    ) -> Result<bool, AmqpError> {
+        let Some(delivery) = next else {
+            let cancelled = || AmqpError::ConsumerCancelled {
+                queue: self.queue.to_string(),
+            };
+            return self.is_cancelled.then_some(false).ok_or_else(cancelled);
         };
-        let delivery = next.ok_or_else(cancelled)?;
         let delivery = delivery.map_err(refused(format!("reading from {}", self.queue)))?;
-        Ok(TakenMessage {
+        self.ahead.push_back(TakenMessage {
             message: message_of(&delivery),
             redelivered: delivery.redelivered,
             delivery_tag: delivery.delivery_tag,
-        })
+        });
+        Ok(true)
     }
 
     /// Acknowledges everything up to this tag and waits until the broker has seen it. Only for what is

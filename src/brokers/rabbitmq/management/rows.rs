@@ -103,7 +103,7 @@ impl QueueRow {
         let kind = self.kind.as_str().or_else(|| sources.queue_type());
         let queue_type = kind.map_or(QueueType::Classic, queue_type_from);
         let delivery_limit = (queue_type == QueueType::Quorum).then(|| {
-            delivery_limit_from(&self.delivery_limit)
+            delivery_limit_from(&self.delivery_limit, version)
                 .unwrap_or_else(|| sources.delivery_limit(version))
         });
         let sample = QueueSample {
