@@ -21,7 +21,7 @@ const WANTED_WRITE: Duration = Duration::from_millis(200);
 /// Messages of a chunk are held in memory; larger ones make it shorter.
 const CHUNK_BYTES: i64 = 4 * 1024 * 1024;
 /// While intake writes, the follower waits so many times as long as it has written.
-const PATIENCE: u32 = 1;
+const PATIENCE: u32 = 4;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Which rows are not in the index.
