@@ -50,18 +50,23 @@ pub(crate) fn in_custody(vhost: &Vhost, custody: QueueCustody) -> Config {
     with_queue(vhost.config(), queue)
 }
 
-/// Writes `redrive.toml` for a process that has the queue in custody.
-fn write_config(vhost: &Vhost, folder: &Path) {
+/// Writes `redrive.toml` for a process that has these queues in custody.
+pub(crate) fn write_config(vhost: &Vhost, folder: &Path, queues: &[QueueName]) {
     let config = vhost.config();
     let (amqp, management) = (config.amqp_url.expose(), config.management_url.expose());
     let settings = format!(
         "[http]\nlisten = '127.0.0.1:0'\n[store]\nurl = 'sqlite:redrive.db'\n\
          [sampling]\ninterval = '1s'\n[dead_letters]\nkafka_topics = ['no-topic-of-that-name']\n\
-         [[rabbitmq]]\nname = 'rabbitmq'\namqp_url = '{amqp}'\nmanagement_url = '{management}'\n\
-         [[rabbitmq.queues]]\nvhost = '{}'\nname = '{}'\nrole = 'dlq'\ncustody = 'managed'\n",
-        vhost.name,
-        dlq()
+         [[rabbitmq]]\nname = 'rabbitmq'\namqp_url = '{amqp}'\nmanagement_url = '{management}'\n"
     );
+    let managed = queues.iter().map(|queue| {
+        format!(
+            "[[rabbitmq.queues]]\nvhost = '{}'\nname = '{queue}'\nrole = 'dlq'\n\
+             custody = 'managed'\n",
+            vhost.name
+        )
+    });
+    let settings: String = std::iter::once(settings).chain(managed).collect();
     std::fs::write(folder.join("redrive.toml"), settings).unwrap();
 }
 
@@ -96,7 +101,7 @@ async fn survive(message: &Message, count: usize, kills: &[Kill]) -> (usize, usi
         .queue_once(&dlq(), |sample| sample.messages == expected)
         .await;
     let folder = tempfile::tempdir().unwrap();
-    write_config(&vhost, folder.path());
+    write_config(&vhost, folder.path(), &[dlq()]);
     for kill in kills {
         run_and_kill(folder.path(), kill, &Kills::default()).await;
     }

@@ -36,11 +36,13 @@ const PROGRAMS: [(&str, &str); 3] = [
 
 /// The modules of `tests/it` that ask only RabbitMQ: the matrix of its releases. They know the rules of each
 /// release and assert those of the one that they find.
-const RABBITMQ_MATRIX: [&str; 9] = [
+const RABBITMQ_MATRIX: [&str; 11] = [
     "rabbitmq_actions",
     "rabbitmq_custody",
     "rabbitmq_hostile",
+    "rabbitmq_limits",
     "rabbitmq_managed",
+    "rabbitmq_never_loses",
     "rabbitmq_replay",
     "rabbitmq_sampling",
     "rabbitmq_streams",

@@ -12,6 +12,9 @@ use super::{eventually, rabbitmq, required, unique};
 
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What [`Vhost::channel`] calls its connection.
+pub(crate) const TEST_CONNECTION: &str = "redrive test";
+
 /// A virtual host that is removed with all that is in it when this is dropped.
 pub(crate) struct Vhost {
     pub(crate) name: VhostName,
@@ -92,7 +95,7 @@ impl Vhost {
             .await;
     }
 
-    /// Cuts every connection into this virtual host, as a network does.
+    /// Cuts every connection of Redrive into this virtual host, as a network does; those of the test stay.
     pub(crate) async fn cut_connections(&self) {
         let client = reqwest::Client::new();
         let list = self.url(&["vhosts", self.name.as_str(), "connections"]);
@@ -107,6 +110,7 @@ impl Vhost {
                 .ok()?;
             let names = rows
                 .iter()
+                .filter(|row| row["user_provided_name"] != TEST_CONNECTION)
                 .filter_map(|row| row["name"].as_str().map(str::to_owned));
             Some(names.collect::<Vec<_>>()).filter(|names| !names.is_empty())
         })
