@@ -41,8 +41,8 @@ impl Store {
         Ok(results)
     }
 
-    /// The same for replays of which the caller knows how they are: it costs a third less to write them
-    /// without reading them first. If one of them is not so any more, all are read.
+    /// The same for replays of which the caller knows how they are: they are written without being read
+    /// first. If one of them is not so any more, all are read.
     pub async fn advance_known_replays(
         &self,
         events: Vec<(Replay, ReplayEvent)>,
