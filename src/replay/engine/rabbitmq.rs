@@ -1,5 +1,4 @@
 use std::collections::{HashMap, VecDeque};
-use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -12,11 +11,10 @@ use crate::domain::{Destination, Message, Replay, ReplayEvent, ReplayId, Timesta
 use crate::replay::crash;
 use crate::store::PlannedReplay;
 
-/// Replays whose confirm is awaited together, the fewest and the most: a twentieth of those that wait. While
-/// they are with the broker, what it said of as many before is written down together with *sending* of as many
-/// after: a crash leaves at most twice as many unknown, which is few beside what was to be sent.
-const BATCH: RangeInclusive<usize> = 100..=500;
-const BATCHES: usize = 20;
+/// Replays whose confirm is awaited together. While they are with the broker, what it said of as many
+/// before is written down together with *sending* of as many after: a crash leaves at most twice as many
+/// unknown.
+const BATCH: usize = 100;
 
 /// A broker that throttles publishers stalls the publish itself, for which the confirm's own timeout
 /// does not count.
@@ -81,8 +79,7 @@ impl RabbitMqEngine {
             return Ok(());
         };
         planned.retain(|planned| vhost_of(planned) == Some(&vhost));
-        let most = (planned.len() / BATCHES).clamp(*BATCH.start(), *BATCH.end());
-        let (mut outgoing, mut events) = self.prepare(take_batch(&mut planned, most)).await?;
+        let (mut outgoing, mut events) = self.prepare(take_batch(&mut planned)).await?;
         // A broker that is down is found out here, while everything is still planned.
         self.open_publisher(&vhost).await?;
         let mut in_hand = Outgoing::default();
@@ -93,7 +90,7 @@ impl RabbitMqEngine {
             let (outcomes, ready, rendered) = tokio::join!(
                 self.publish(&in_hand.messages),
                 self.write_down(events, outgoing),
-                self.prepare(take_batch(&mut planned, most)),
+                self.prepare(take_batch(&mut planned)),
             );
             let is_broken = outcomes.iter().any(is_unusable);
             events = events_of(in_hand.replays, outcomes);
@@ -278,8 +275,8 @@ async fn publish_batch(
     publishing.await
 }
 
-/// The first replays that go to the same place, in order, at most so many.
-fn take_batch(planned: &mut VecDeque<PlannedReplay>, most: usize) -> Vec<PlannedReplay> {
+/// The first replays that go to the same place, in order, as many as may be in flight together.
+fn take_batch(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
     let Some(first) = planned
         .front()
         .map(|first| first.replay.destination.clone())
@@ -297,7 +294,7 @@ fn take_batch(planned: &mut VecDeque<PlannedReplay>, most: usize) -> Vec<Planned
         bytes += replay.size;
         // One that is larger than all may be goes alone.
         let has_room = batch.is_empty() || bytes <= MOST_BYTES_IN_FLIGHT;
-        if !has_room || batch.len() == most {
+        if !has_room || batch.len() == BATCH {
             skipped.push(replay);
             break;
         }

@@ -16,7 +16,7 @@ use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{ExchangeName, Message, ReplayId, VhostName};
 
 /// At most so many are without a confirm at a time: a crash leaves no more of them unknown.
-const MAX_UNCONFIRMED: usize = 500;
+const MAX_UNCONFIRMED: usize = 200;
 
 /// One replay on its way. The message carries its ID in header `x-replay-id`, by which a returned
 /// message is recognised.
@@ -71,7 +71,7 @@ impl ReplayPublisher {
         })
     }
 
-    /// Publishes messages in their order, at most 500 at a time, and waits for every confirm. One
+    /// Publishes messages in their order, at most 200 at a time, and waits for every confirm. One
     /// outcome a message, in order. After an [`PublishOutcome::Unknown`] this publisher sends nothing
     /// any more: drop it and open another one.
     pub async fn publish_batch(&self, messages: &[OutgoingMessage]) -> Vec<PublishOutcome> {
