@@ -34,6 +34,7 @@ Usage: cargo xtask COMMAND
   demo break-gateway    let some of them fail again
   test                  run everything that continuous integration checks
   test --brokers all    the same, and the tests of RabbitMQ on 4.0 and 4.3 as well (root)
+  test --rabbitmq       only the tests of RabbitMQ, on 3.10, 4.0 and 4.3 (root)
   bench sampling        what one sample of 10,000 partitions costs, with the brokers that it needs
   bench dead-letters [GROUP]  what dead letters cost: intake, search, replay, or all of these
   trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
@@ -62,6 +63,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
     let outcome = match words.as_slice() {
         ["test"] => return test::run(&workspace, Matrix::Shared),
         ["test", "--brokers", "all"] => return test::run(&workspace, Matrix::All),
+        ["test", "--rabbitmq"] => return test::run(&workspace, Matrix::RabbitMq),
         ["demo"] => demo::run_in_foreground(&workspace),
         ["demo", "--detach"] => demo::run_detached(&workspace),
         ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),

@@ -12,7 +12,7 @@ use crate::brokers::Brokers;
 use crate::demo::{self, Profile};
 use crate::interrupt::{Interruption, stop_on_interrupt};
 use crate::provision;
-use crate::rabbitmq;
+use crate::rabbitmq::{self, RabbitMqSettings};
 use crate::report::Report;
 use crate::trial;
 use crate::workspace::Workspace;
@@ -65,6 +65,8 @@ pub(crate) enum Matrix {
     Shared,
     /// Every release that Redrive is tested on.
     All,
+    /// Only the tests of RabbitMQ, on every release of it.
+    RabbitMq,
 }
 
 pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
@@ -72,6 +74,12 @@ pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
     provision::debian_packages(&TEST_PACKAGES)?;
     let mut report = Report::default();
+    if matrix == Matrix::RabbitMq {
+        run_tests_of_rabbitmq(workspace, &rabbitmq::SHARED, &mut report);
+        run_tests_on_newer_releases(workspace, &mut report);
+        report.needed("stop what was started", || workspace.started.stop_all());
+        return Ok(report.print());
+    }
     check_sources(workspace, &mut report);
     check_dependencies(workspace, &mut report);
     check_alert_rules(workspace, &mut report);
@@ -150,19 +158,23 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
 /// Each node stops after its tests if this command started it.
 fn run_tests_on_newer_releases(workspace: &Workspace, report: &mut Report) {
     for settings in &rabbitmq::NEWER {
-        let start = || Brokers::ensure_running_with(workspace, settings);
-        let step = format!("start {}", settings.name);
-        let Some(brokers) = report.needed(&step, start) else {
-            continue;
-        };
-        let arguments = ["test", "--package", "redrive", "--test", "it", "--"];
-        let mut tests = limited(&workspace.cargo(&arguments));
-        tests.args(rabbitmq_matrix());
-        tests.envs(PROGRAMS).envs(brokers.variables());
-        report.tests(&mut tests);
+        run_tests_of_rabbitmq(workspace, settings, report);
         let step = format!("stop {}", settings.name);
         report.needed(&step, || workspace.started.stop(settings.name));
     }
+}
+
+fn run_tests_of_rabbitmq(workspace: &Workspace, settings: &RabbitMqSettings, report: &mut Report) {
+    let start = || Brokers::ensure_running_with(workspace, settings);
+    let step = format!("start {}", settings.name);
+    let Some(brokers) = report.needed(&step, start) else {
+        return;
+    };
+    let arguments = ["test", "--package", "redrive", "--test", "it", "--"];
+    let mut tests = limited(&workspace.cargo(&arguments));
+    tests.args(rabbitmq_matrix());
+    tests.envs(PROGRAMS).envs(brokers.variables());
+    report.tests(&mut tests);
 }
 
 /// What selects the tests of the matrix.
