@@ -234,19 +234,19 @@ impl Batch {
         let (mut staying, mut moving) = (Vec::new(), Vec::new());
         for (id, before) in &self.before {
             let replay = &self.replays[id];
+            let name = replay.state.name();
             let place = place_of(&replay.state);
-            let (state, stage) = (replay.state.name(), stage_of(replay.state.name()));
             let row = (
                 id,
-                state,
+                name,
                 encode_state(&replay.state)?,
                 before.state,
                 before.updated_at,
                 place.map(|place| place.partition),
                 place.map(|place| place.offset),
-                stage,
+                stage_of(name),
             );
-            if stage == stage_of(before.state) {
+            if stage_of(name) == stage_of(before.state) {
                 staying.push(row);
             } else {
                 moving.push(row);
