@@ -78,11 +78,11 @@ impl Config {
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, ConfigError> {
         let mut table: toml::Table =
-            toml::from_str(text).map_err(|source| ConfigError::Syntax(Box::new(source)))?;
+            toml::from_str(text).map_err(|source| ConfigError::syntax(text, &source))?;
         environment::overlay(&mut table, variables)?;
         let mut config: Self = table
             .try_into()
-            .map_err(|source| ConfigError::Syntax(Box::new(source)))?;
+            .map_err(|source| ConfigError::syntax(text, &source))?;
         config.add_default_brokers();
         config.validate()?;
         Ok(config)
@@ -228,5 +228,16 @@ mod tests {
         let config =
             parse("[[rabbitmq]]\nname = 'r'\namqp_url = 'amqp://u:hunter2@h/%2f'").unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
+        for broken in [
+            "[[rabbitmq]]\nname = 'r'\namqp_url = 'amqp://u:hunter2@h/%2f\n",
+            "[[rabbitmq]]\nname = 'r'\namqp_url = amqp://u:hunter2@h/%2f\n",
+            "[[rabbitmq]]\nname = 'r'\namqp_url = ['hunter2']\n",
+            "[[rabbitmq]]\nname = 'r'\namqp_url = 'hunter2'\n",
+        ] {
+            let error = parse(broken).expect_err(broken).to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let error = parse("[http]\n\nlisten = 'x\n").unwrap_err().to_string();
+        assert!(error.contains("line 3, column"), "{error}");
     }
 }

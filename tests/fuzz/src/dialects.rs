@@ -92,9 +92,7 @@ fn envelope_is_told(message: &Message, decoded: &Decoded) {
     if let (Some(told), Some(found)) = (decoded.envelope, envelope) {
         assert_eq!(told, found);
     }
-    if let Some(readable) = readable(message) {
-        assert!(readable.body.is_some());
-    }
+    let _ = readable(message);
 }
 
 /// What intake and import do with every message.

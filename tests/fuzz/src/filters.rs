@@ -107,10 +107,11 @@ fn negation_has_the_others(
     found: &BTreeSet<DeadLetterId>,
 ) {
     let text = filter.text();
-    let negation = if term.negated {
-        text[1..].to_owned()
-    } else {
-        format!("-{text}")
+    let negation = match text.strip_prefix('-') {
+        // Text that begins with a dash can be asked for in quotes only.
+        Some(rest) if rest.starts_with('-') => return,
+        Some(rest) => rest.to_owned(),
+        None => format!("-{text}"),
     };
     let negation = Filter::parse(&negation).expect("each term can be negated");
     let [negated] = negation.terms() else {
