@@ -144,6 +144,11 @@ async fn a_plugin_that_does_not_answer_costs_only_its_own_numbers() {
 async fn settings_of_policies_and_operator_policies_are_the_queues_own() {
     let vhost = Vhost::create().await;
     let channel = vhost.channel().await;
+    // Before the queues: statistics of a queue that was idle since may not name a later one.
+    let policy = json!({
+        "dead-letter-exchange": "", "dead-letter-routing-key": "dead", "max-length": 100
+    });
+    vhost.policy("^q", &policy).await;
     let quorum = QueueName::new("q.quorum");
     let arguments = [
         text("x-queue-type", "quorum"),
@@ -152,10 +157,6 @@ async fn settings_of_policies_and_operator_policies_are_the_queues_own() {
     channel.declare_queue(&quorum, &arguments).await.unwrap();
     declare(&channel, "q.classic").await;
     declare(&channel, "dead").await;
-    let policy = json!({
-        "dead-letter-exchange": "", "dead-letter-routing-key": "dead", "max-length": 100
-    });
-    vhost.policy("^q", &policy).await;
     let limits = json!({"max-length": 50, "delivery-limit": 5});
     let body = json!({"pattern": "^q", "definition": limits, "apply-to": "queues"});
     vhost
