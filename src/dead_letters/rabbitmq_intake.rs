@@ -5,6 +5,7 @@ use super::letters::{Found, dead_letter};
 use super::{IntakeContext, intake_metrics};
 use crate::brokers::rabbitmq::amqp::{
     ANOTHER_CONSUMER, AmqpError, ManagedConsumer, TakenMessage, fingerprint, managed_refusal,
+    settings_refusal,
 };
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, RabbitMqError};
 use crate::config::{QueueConfig, RabbitMqConfig};
@@ -179,8 +180,7 @@ impl RabbitMqIntake {
         let detail = snapshot.cluster(&self.config.name)?.rabbitmq()?;
         let found = detail.queues.iter().find(|status| self.is_it(status))?;
         let version = BrokerVersion::new(detail.version.as_str());
-        // The queue itself was asked for its consumers.
-        managed_refusal(&found.sample, &version, u64::MAX)
+        settings_refusal(&found.sample, &version)
     }
 
     fn letter(&self, taken: TakenMessage, now: Timestamp) -> NewDeadLetter {

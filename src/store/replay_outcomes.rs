@@ -64,8 +64,8 @@ pub struct LogPlace {
 }
 
 impl Store {
-    /// Replays in one state beyond *sending* that changed last after `after` and not later than `through`, those that
-    /// changed first before the others.
+    /// Replays in one state beyond *sending* that changed last after `after` and not later than
+    /// `through`, those that changed first before the others.
     pub async fn tracked_replays(
         &self,
         state: ReplayStateName,
@@ -77,7 +77,8 @@ impl Store {
             "SELECT r.rowid AS row, r.id, r.job, r.dead_letter, r.revision, r.destination, \
              r.attempt, r.detail, r.updated_at_ms, d.system, d.cluster, d.dlq, d.source, d.consumer \
              FROM replays r JOIN dead_letters d ON d.id = r.dead_letter \
-             WHERE r.state = ? AND r.stage <> 'to_send' AND (r.updated_at_ms, r.rowid) > (?, ?) AND r.updated_at_ms <= ? \
+             WHERE r.state = ? AND r.stage <> 'to_send' \
+             AND (r.updated_at_ms, r.rowid) > (?, ?) AND r.updated_at_ms <= ? \
              ORDER BY r.updated_at_ms, r.rowid LIMIT ?",
         )
         .bind(state.as_str())

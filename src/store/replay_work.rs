@@ -107,8 +107,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<ReplayId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM replays WHERE job = ? AND stage = 'to_send' AND state = 'planned' \
-             ORDER BY id LIMIT ?",
+            "SELECT id FROM replays WHERE job = ? AND state = 'planned' ORDER BY id LIMIT ?",
         )
         .bind(job.to_string())
         .bind(i64::from(limit))
@@ -151,7 +150,7 @@ impl Store {
         ));
         query
             .push_bind(key)
-            .push(" AND r.stage = 'to_send' AND r.state = 'planned' AND r.job = ")
+            .push(" AND r.state = 'planned' AND r.job = ")
             .push_bind(replay.job.to_string())
             .push(" AND r.topic = ")
             .push_bind(topic.as_str())

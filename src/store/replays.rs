@@ -77,11 +77,7 @@ impl Store {
         ));
         query.push_bind(id.to_string());
         if let Some(state) = state {
-            // Written out, as the indexes ask for it.
-            query.push(format!(" AND state = '{state}'"));
-            if state == ReplayStateName::Planned {
-                query.push(" AND stage = 'to_send'");
-            }
+            query.push(" AND state = ").push_bind(state.as_str());
             if OFF_THE_WAY.contains(&state) {
                 query.push(" AND ").push(IS_OFF_THE_WAY);
             }

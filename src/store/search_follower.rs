@@ -17,7 +17,7 @@ use crate::domain::DeadLetterId;
 /// Dead letters of one transaction at most, and how long it should take: a writer waits no longer.
 const MOST_AT_ONCE: u32 = 1_000;
 const FEWEST_AT_ONCE: u32 = 50;
-const WANTED_WRITE: Duration = Duration::from_millis(200);
+const WANTED_WRITE: Duration = Duration::from_millis(50);
 /// Messages of a chunk are held in memory; larger ones make it shorter.
 const CHUNK_BYTES: i64 = 4 * 1024 * 1024;
 /// While intake writes, the follower waits so many times as long as it has written.

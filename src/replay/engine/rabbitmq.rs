@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::content::load_messages;
 use super::pacing::Pacing;
-use super::{EngineContext, EngineError, MOST_BYTES_IN_FLIGHT, Next, refused, run_engine};
+use super::round::take;
+use super::{EngineContext, EngineError, Next, refused, run_engine};
 use crate::brokers::rabbitmq::amqp::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 use crate::config::RabbitMqConfig;
 use crate::domain::{Destination, Message, Replay, ReplayEvent, ReplayId, Timestamp, VhostName};
@@ -283,27 +284,7 @@ fn take_batch(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
     else {
         return Vec::new();
     };
-    let mut batch: Vec<PlannedReplay> = Vec::new();
-    let mut skipped = Vec::new();
-    let mut bytes = 0;
-    while let Some(replay) = planned.pop_front() {
-        if replay.replay.destination != first {
-            skipped.push(replay);
-            continue;
-        }
-        bytes += replay.size;
-        // One that is larger than all may be goes alone.
-        let has_room = batch.is_empty() || bytes <= MOST_BYTES_IN_FLIGHT;
-        if !has_room || batch.len() == BATCH {
-            skipped.push(replay);
-            break;
-        }
-        batch.push(replay);
-    }
-    for replay in skipped.into_iter().rev() {
-        planned.push_front(replay);
-    }
-    batch
+    take(planned, BATCH, |replay| replay.replay.destination == first)
 }
 
 const fn vhost_of(planned: &PlannedReplay) -> Option<&VhostName> {

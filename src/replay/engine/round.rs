@@ -16,32 +16,39 @@ const MOST_RECORDS: usize = 1_000;
 /// first alone, so that a failure is known before a later event of that key leaves.
 pub(super) fn take_round(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
     let mut keys: HashSet<(TopicName, Bytes)> = HashSet::new();
-    let mut round = Vec::new();
+    take(planned, MOST_RECORDS, |replay| {
+        key_of(replay).is_none_or(|key| keys.insert(key))
+    })
+}
+
+/// Takes at most so many of those that may go now, in their order and only as large together as may be in
+/// flight; the others stay in theirs.
+pub(super) fn take(
+    planned: &mut VecDeque<PlannedReplay>,
+    most: usize,
+    mut may_go: impl FnMut(&PlannedReplay) -> bool,
+) -> Vec<PlannedReplay> {
+    let mut taken = Vec::new();
     let mut skipped = Vec::new();
     let mut bytes = 0;
     while let Some(replay) = planned.pop_front() {
+        if !may_go(&replay) {
+            skipped.push(replay);
+            continue;
+        }
         bytes += replay.size;
         // One that is larger than all may be goes alone.
-        let has_room = round.is_empty() || bytes <= MOST_BYTES_IN_FLIGHT;
-        if !has_room || round.len() == MOST_RECORDS {
+        let has_room = taken.is_empty() || bytes <= MOST_BYTES_IN_FLIGHT;
+        if !has_room || taken.len() == most {
             skipped.push(replay);
             break;
         }
-        let is_first = match key_of(&replay) {
-            Some(key) => keys.insert(key),
-            None => true,
-        };
-        if is_first {
-            round.push(replay);
-        } else {
-            bytes -= replay.size;
-            skipped.push(replay);
-        }
+        taken.push(replay);
     }
     for replay in skipped.into_iter().rev() {
         planned.push_front(replay);
     }
-    round
+    taken
 }
 
 /// What must arrive in order: the records of one key in one topic. Without a key there is no order.

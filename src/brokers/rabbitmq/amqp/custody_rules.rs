@@ -142,6 +142,11 @@ pub fn managed_refusal(
     {
         return Some(ANOTHER_CONSUMER.to_owned());
     }
+    settings_refusal(queue, version)
+}
+
+/// Why the settings of a queue forbid that it is in custody, if so, whoever consumes from it.
+pub fn settings_refusal(queue: &QueueSample, version: &BrokerVersion) -> Option<String> {
     if matches!(queue.queue_type, QueueType::Stream | QueueType::Other) {
         return Some("only classic and quorum queues can be managed".to_owned());
     }

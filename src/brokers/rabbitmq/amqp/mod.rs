@@ -26,7 +26,9 @@ mod stream;
 mod take_one;
 
 pub use channel::{AmqpChannel, AmqpDelivery, QueueConsumer};
-pub use custody_rules::{ANOTHER_CONSUMER, GiveBack, managed_refusal, observe_rule};
+pub use custody_rules::{
+    ANOTHER_CONSUMER, GiveBack, managed_refusal, observe_rule, settings_refusal,
+};
 pub use error::AmqpError;
 pub use fingerprint::fingerprint;
 pub use guarded_stream::guarded;
