@@ -1,6 +1,6 @@
 use serde::Deserialize;
 
-use super::{ConfigError, Secret};
+use super::{ConfigError, KafkaSaslConfig, KafkaTlsConfig, Secret};
 use crate::domain::{ClusterName, QueueName, QueueRole, VhostName};
 
 /// One Kafka cluster: `[[kafka]]`.
@@ -13,6 +13,10 @@ pub struct KafkaConfig {
     pub bootstrap_servers: Vec<String>,
     /// Forbid every write to this cluster: no replays.
     pub read_only: bool,
+    /// Encrypts the connections; without the section they are plain text.
+    pub tls: Option<KafkaTlsConfig>,
+    /// Logs in; without the section nobody does.
+    pub sasl: Option<KafkaSaslConfig>,
 }
 
 impl Default for KafkaConfig {
@@ -21,6 +25,8 @@ impl Default for KafkaConfig {
             name: ClusterName::new("kafka"),
             bootstrap_servers: vec!["127.0.0.1:9092".to_owned()],
             read_only: false,
+            tls: None,
+            sasl: None,
         }
     }
 }
@@ -28,6 +34,10 @@ impl Default for KafkaConfig {
 impl KafkaConfig {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         name_is_usable("kafka.name", &self.name)?;
+        self.tls.as_ref().map_or(Ok(()), KafkaTlsConfig::validate)?;
+        self.sasl
+            .as_ref()
+            .map_or(Ok(()), KafkaSaslConfig::validate)?;
         if self.bootstrap_servers.is_empty() {
             return Err(ConfigError::invalid(
                 "kafka.bootstrap_servers",

@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for HumanDuration {
 }
 
 /// Text that may hold a password: readable on purpose only, never printed.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 

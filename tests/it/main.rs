@@ -17,6 +17,7 @@ mod failure_groups;
 mod hostile;
 mod intake;
 mod kafka_clients;
+mod kafka_cluster;
 mod kafka_edges;
 mod kafka_hostile;
 mod kafka_wire;

@@ -4,7 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::brokers::Brokers;
+use crate::brokers::{self, Brokers};
 use crate::demo::{self, Profile};
 use crate::interrupt::{Interruption, stop_on_interrupt};
 use crate::kafka::{self, KafkaSettings};
@@ -13,8 +13,9 @@ use crate::provision;
 use crate::workspace::Workspace;
 
 /// Ten thousand partitions burden a broker, so that the sampling bench has one for itself.
-const BENCH_KAFKA: KafkaSettings = KafkaSettings {
+static BENCH_KAFKA: KafkaSettings = KafkaSettings {
     name: "bench-kafka",
+    release: &kafka::KAFKA_4,
     heap: "-Xmx3g",
     lanes: 0,
 };
@@ -30,7 +31,7 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[&str]) -> Resu
         bench.envs(start_demo(workspace)?);
         bench.envs(start_fresh_kafka(workspace)?);
     }
-    bench.envs(Brokers::ensure_running(workspace)?.variables());
+    bench.envs(Brokers::ensure_running(workspace, brokers::SHARED)?.variables());
     let status = bench.status().context("cannot run cargo bench")?;
     workspace.started.stop_all()?;
     ensure!(status.success(), "the bench failed ({status})");

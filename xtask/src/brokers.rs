@@ -2,31 +2,38 @@
 
 use anyhow::{Result, ensure};
 
-use crate::process::Service;
+use crate::kafka::{self, KafkaSettings};
+use crate::process::{self, Service};
 use crate::rabbitmq::{self, RabbitMqPorts, RabbitMqSettings};
 use crate::workspace::Workspace;
-use crate::{kafka, process};
+
+/// Which broker of each kind.
+#[derive(Clone, Copy)]
+pub(crate) struct Releases {
+    pub(crate) kafka: &'static KafkaSettings,
+    pub(crate) rabbitmq: &'static RabbitMqSettings,
+}
+
+/// The brokers of the demo.
+pub(crate) const SHARED: Releases = Releases {
+    kafka: &kafka::SHARED,
+    rabbitmq: &rabbitmq::SHARED,
+};
 
 pub(crate) struct Brokers {
     kafka: u16,
+    kafka_version: &'static str,
     rabbitmq: RabbitMqPorts,
 }
 
 impl Brokers {
     /// Starts what does not run yet and waits until both brokers answer.
-    pub(crate) fn ensure_running(workspace: &Workspace) -> Result<Self> {
-        Self::ensure_running_with(workspace, &rabbitmq::SHARED)
-    }
-
-    /// The same with another release of RabbitMQ.
-    pub(crate) fn ensure_running_with(
-        workspace: &Workspace,
-        settings: &RabbitMqSettings,
-    ) -> Result<Self> {
+    pub(crate) fn ensure_running(workspace: &Workspace, releases: Releases) -> Result<Self> {
         let _lock = workspace.lock()?;
         Ok(Self {
-            kafka: kafka::ensure_running(workspace, &kafka::SHARED)?,
-            rabbitmq: rabbitmq::ensure_running(workspace, settings)?,
+            kafka: kafka::ensure_running(workspace, releases.kafka)?,
+            kafka_version: releases.kafka.release.version,
+            rabbitmq: rabbitmq::ensure_running(workspace, releases.rabbitmq)?,
         })
     }
 
@@ -47,9 +54,10 @@ impl Brokers {
     }
 
     /// What tests and benches read.
-    pub(crate) fn variables(&self) -> [(&'static str, String); 4] {
+    pub(crate) fn variables(&self) -> [(&'static str, String); 5] {
         [
             ("REDRIVE_TEST_KAFKA", self.kafka()),
+            ("REDRIVE_TEST_KAFKA_VERSION", self.kafka_version.to_owned()),
             ("REDRIVE_TEST_AMQP_URL", self.amqp_url()),
             (
                 "REDRIVE_TEST_RABBITMQ_MANAGEMENT_URL",
@@ -64,12 +72,22 @@ impl Brokers {
 }
 
 /// `cargo xtask brokers`: the lines can be given to a shell's `eval`.
-pub(crate) fn start_and_print(workspace: &Workspace, settings: &RabbitMqSettings) -> Result<()> {
-    let brokers = Brokers::ensure_running_with(workspace, settings)?;
-    for (name, value) in brokers.variables() {
-        println!("export {name}={value}");
-    }
+pub(crate) fn start_and_print(workspace: &Workspace, releases: Releases) -> Result<()> {
+    let brokers = Brokers::ensure_running(workspace, releases)?;
+    print(&brokers.variables());
     Ok(())
+}
+
+/// `cargo xtask brokers --cluster`
+pub(crate) fn start_and_print_cluster(workspace: &Workspace) -> Result<()> {
+    print(&kafka::cluster::ensure_running(workspace)?);
+    Ok(())
+}
+
+fn print(variables: &[(&str, String)]) {
+    for (name, value) in variables {
+        println!("export {name}='{value}'");
+    }
 }
 
 /// `cargo xtask down`: stops everything of this checkout, or the named parts.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use crate::brokers::Brokers;
+use crate::brokers::{self, Brokers};
 use crate::interrupt::{Interruption, stop_on_interrupt};
 use crate::ports::Ports;
 use crate::process::{self, Service};
@@ -71,7 +71,7 @@ pub(crate) fn ensure_running(workspace: &Workspace, profile: Profile) -> Result<
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
     provision::debian_packages(&["rabbitmq-server", "prometheus"])?;
     build(workspace, profile)?;
-    let brokers = Brokers::ensure_running(workspace)?;
+    let brokers = Brokers::ensure_running(workspace, brokers::SHARED)?;
     let lock = workspace.lock()?;
     let dashboard_port = ensure_dashboard_and_workload_run(workspace, profile, &brokers)?;
     let prometheus_port = prometheus::ensure_running(workspace, dashboard_port)?;

@@ -1,8 +1,12 @@
-//! Apache Kafka as one `KRaft` node: fetched from Maven Central, formatted once, started with plain `java`.
+//! Apache Kafka as one node: fetched from Maven Central, formatted once, started with plain `java`.
+
+mod certificates;
+pub(crate) mod cluster;
+mod zookeeper;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,10 +20,29 @@ use crate::workspace::Workspace;
 
 const START_LIMIT: Duration = Duration::from_mins(2);
 
+/// A release that Redrive is tested on.
+pub(crate) struct KafkaRelease {
+    pub(crate) version: &'static str,
+    coordination: Coordination,
+}
+
+/// What keeps the brokers of a cluster together.
+#[derive(Clone, Copy)]
+enum Coordination {
+    KRaft,
+    ZooKeeper,
+}
+
+pub(crate) static KAFKA_4: KafkaRelease = KafkaRelease {
+    version: "4.4.0",
+    coordination: Coordination::KRaft,
+};
+
 /// Which of the brokers of a checkout, and how much memory it may take.
 pub(crate) struct KafkaSettings {
     /// Names the service, its ports and its directory.
     pub(crate) name: &'static str,
+    pub(crate) release: &'static KafkaRelease,
     pub(crate) heap: &'static str,
     /// Listeners beside the plain one whose clients are sent to a proxy's port.
     pub(crate) lanes: u16,
@@ -33,18 +56,49 @@ pub(crate) struct Lane {
 }
 
 /// The broker that the demo and the tests share.
-pub(crate) const SHARED: KafkaSettings = KafkaSettings {
+pub(crate) static SHARED: KafkaSettings = KafkaSettings {
     name: "kafka",
+    release: &KAFKA_4,
     heap: "-Xmx1g",
     lanes: 0,
 };
+
+/// The older releases of `cargo xtask test --brokers all`.
+pub(crate) static OLDER: [KafkaSettings; 2] = [
+    KafkaSettings {
+        name: "kafka-3.9",
+        release: &KafkaRelease {
+            version: "3.9.1",
+            coordination: Coordination::KRaft,
+        },
+        heap: "-Xmx1g",
+        lanes: 0,
+    },
+    KafkaSettings {
+        name: "kafka-2.8",
+        release: &KafkaRelease {
+            version: "2.8.2",
+            coordination: Coordination::ZooKeeper,
+        },
+        heap: "-Xmx1g",
+        lanes: 0,
+    },
+];
+
+/// The older release that somebody names on the command line.
+pub(crate) fn older(version: &str) -> Result<&'static KafkaSettings> {
+    let found = OLDER
+        .iter()
+        .find(|settings| settings.name.strip_prefix("kafka-") == Some(version));
+    found.with_context(|| format!("no Kafka {version} is provided: 2.8 or 3.9"))
+}
 
 /// Answers the port of the running broker, starting it first if need be.
 pub(crate) fn ensure_running(workspace: &Workspace, settings: &KafkaSettings) -> Result<u16> {
     let service = Service::new(workspace, settings.name)?;
     let mut ports = Ports::load(workspace);
     if !service.is_running() {
-        let jars = provision::kafka_jars()?;
+        let jars = provision::kafka_jars(settings.release)?;
         start(workspace, &service, settings, &mut ports, &jars)?;
     }
     let port = ports.remembered(settings.name)?;
@@ -56,11 +110,8 @@ pub(crate) fn ensure_running(workspace: &Workspace, settings: &KafkaSettings) ->
 pub(crate) fn start_again(workspace: &Workspace, settings: &KafkaSettings) -> Result<()> {
     let service = Service::new(workspace, settings.name)?;
     let directory = workspace.state_directory(settings.name)?;
-    service.start(&server_command(
-        settings,
-        &directory,
-        &provision::kafka_jars()?,
-    ))?;
+    let jars = provision::kafka_jars(settings.release)?;
+    service.start(&server_command(settings.heap, &directory, &jars))?;
     wait_until_ready(&service, Ports::load(workspace).remembered(settings.name)?)
 }
 
@@ -97,18 +148,27 @@ fn start(
     eprintln!("starting {} (usually 7 s)", settings.name);
     let directory = workspace.state_directory(settings.name)?;
     let port = ports.reserve(settings.name)?;
-    let controller_port = ports.reserve(&format!("{}-controller", settings.name))?;
     let lanes = reserve_lanes(settings, ports)?;
-    let properties = directory.join("server.properties");
-    fs::write(
-        &properties,
-        server_properties(port, controller_port, &lanes, &directory.join("data")),
-    )?;
     fs::write(directory.join("log4j2.properties"), LOGGING)?;
-    if !directory.join("data/meta.properties").exists() {
-        format_storage(&class_path(jars), &properties)?;
+    let properties = directory.join("server.properties");
+    let data = directory.join("data");
+    match settings.release.coordination {
+        Coordination::KRaft => {
+            let controller = ports.reserve(&format!("{}-controller", settings.name))?;
+            fs::write(
+                &properties,
+                kraft_properties(port, controller, &lanes, &data),
+            )?;
+            if !data.join("meta.properties").exists() {
+                format_storage(&class_path(jars), &properties, &random_cluster_id()?, &[])?;
+            }
+        }
+        Coordination::ZooKeeper => {
+            let zookeeper = zookeeper::ensure_running(workspace, ports, settings.name, jars)?;
+            fs::write(&properties, zookeeper_properties(port, zookeeper, &data))?;
+        }
     }
-    service.start(&server_command(settings, &directory, jars))
+    service.start(&server_command(settings.heap, &directory, jars))
 }
 
 fn reserve_lanes(settings: &KafkaSettings, ports: &mut Ports) -> Result<Vec<Lane>> {
@@ -127,9 +187,9 @@ fn class_path(jars: &Path) -> String {
     format!("{}/*", jars.display())
 }
 
-fn server_command(settings: &KafkaSettings, directory: &Path, jars: &Path) -> Command {
+fn server_command(heap: &str, directory: &Path, jars: &Path) -> Command {
     let mut command = Command::new("java");
-    command.arg(settings.heap);
+    command.arg(heap);
     command.arg(format!(
         "-Dlog4j2.configurationFile={}/log4j2.properties",
         directory.display()
@@ -140,10 +200,16 @@ fn server_command(settings: &KafkaSettings, directory: &Path, jars: &Path) -> Co
     command
 }
 
-fn format_storage(class_path: &str, properties: &PathBuf) -> Result<()> {
+fn format_storage(
+    class_path: &str,
+    properties: &Path,
+    cluster_id: &str,
+    arguments: &[&str],
+) -> Result<()> {
     let mut command = Command::new("java");
     command.args(["-cp", class_path, "kafka.tools.StorageTool", "format", "-t"]);
-    command.arg(random_cluster_id()?).arg("-c").arg(properties);
+    command.arg(cluster_id).arg("-c").arg(properties);
+    command.args(arguments);
     let output = command.output().context("cannot run java")?;
     ensure!(
         output.status.success(),
@@ -164,8 +230,7 @@ fn random_cluster_id() -> Result<String> {
     Ok(bytes.iter().map(letter).chain(['A']).collect())
 }
 
-/// Topics are made by those who need them: a mistyped name shall fail here as it would in production.
-fn server_properties(port: u16, controller_port: u16, lanes: &[Lane], data: &Path) -> String {
+fn kraft_properties(port: u16, controller: u16, lanes: &[Lane], data: &Path) -> String {
     let of_lanes = |port: fn(&Lane) -> u16| {
         let numbered = lanes.iter().enumerate();
         let listener = |(number, lane)| format!(",LANE{number}://127.0.0.1:{}", port(lane));
@@ -178,22 +243,40 @@ fn server_properties(port: u16, controller_port: u16, lanes: &[Lane], data: &Pat
     format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
-         controller.quorum.voters=1@127.0.0.1:{controller_port}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}{listeners}\n\
+         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}\n\
          advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
          controller.listener.names=CONTROLLER\n\
          listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
-         log.dirs={data}\n\
+         share.coordinator.state.topic.replication.factor=1\n\
+         share.coordinator.state.topic.min.isr=1\n\
+         {}",
+        common_properties(data)
+    )
+}
+
+fn zookeeper_properties(port: u16, zookeeper: u16, data: &Path) -> String {
+    format!(
+        "broker.id=1\n\
+         zookeeper.connect=127.0.0.1:{zookeeper}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         {}",
+        common_properties(data)
+    )
+}
+
+/// Topics are made by those who need them: a mistyped name shall fail here as it would in production.
+fn common_properties(data: &Path) -> String {
+    format!(
+        "log.dirs={}\n\
          auto.create.topics.enable=false\n\
          num.partitions=1\n\
          offsets.topic.replication.factor=1\n\
          transaction.state.log.replication.factor=1\n\
          transaction.state.log.min.isr=1\n\
-         share.coordinator.state.topic.replication.factor=1\n\
-         share.coordinator.state.topic.min.isr=1\n\
          group.initial.rebalance.delay.ms=0\n\
          log.retention.check.interval.ms=5000\n",
-        data = data.display(),
+        data.display(),
     )
 }
 

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use crate::brokers::Releases;
 use crate::test::Matrix;
 use crate::workspace::Workspace;
 
@@ -33,8 +34,9 @@ Usage: cargo xtask COMMAND
   demo repair-gateway   let the payments of the sample workload succeed
   demo break-gateway    let some of them fail again
   test                  run everything that continuous integration checks
-  test --brokers all    the same, and the tests of RabbitMQ on 4.0 and 4.3 as well (root)
+  test --brokers all    the same, and the tests of each broker on its other releases (root)
   test --rabbitmq       only the tests of RabbitMQ, on 3.10, 4.0 and 4.3 (root)
+  test --kafka          only the tests of Kafka, on 4.4, 3.9 and 2.8
   bench sampling        what one sample of 10,000 partitions costs, with the brokers that it needs
   bench dead-letters [GROUP]  what dead letters cost: intake, search, replay, or all of these
   trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
@@ -44,6 +46,9 @@ Usage: cargo xtask COMMAND
                         --minutes N as long as that
   brokers               start real Kafka and RabbitMQ and print how tests find them
   brokers --rabbitmq 4.3  the same with RabbitMQ 4.0 or 4.3 (root)
+  brokers --kafka 2.8   the same with Kafka 2.8 or 3.9
+  brokers --cluster     start three Kafka nodes with TLS and SASL
+  kafka-node N ACTION   stop, kill or start one of these
   down [PART]...        stop what xtask started from this checkout, or only the named parts";
 
 fn main() -> ExitCode {
@@ -57,6 +62,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// What `brokers --kafka VERSION` and `brokers --rabbitmq VERSION` mean.
+fn releases(kind: &str, version: &str) -> Result<Releases> {
+    let mut releases = brokers::SHARED;
+    match kind {
+        "--kafka" => releases.kafka = kafka::older(version)?,
+        "--rabbitmq" => releases.rabbitmq = rabbitmq::newer(version)?,
+        _ => bail!("brokers does not know `{kind}`: --kafka, --rabbitmq or --cluster"),
+    }
+    Ok(releases)
+}
+
 fn run(arguments: &[String]) -> Result<ExitCode> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let workspace = Workspace::find()?;
@@ -64,6 +80,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["test"] => return test::run(&workspace, Matrix::Shared),
         ["test", "--brokers", "all"] => return test::run(&workspace, Matrix::All),
         ["test", "--rabbitmq"] => return test::run(&workspace, Matrix::RabbitMq),
+        ["test", "--kafka"] => return test::run(&workspace, Matrix::Kafka),
         ["demo"] => demo::run_in_foreground(&workspace),
         ["demo", "--detach"] => demo::run_detached(&workspace),
         ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),
@@ -72,9 +89,11 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["trial", "replay", options @ ..] => trial::run(&workspace, options),
         ["trial", "broker", broker, action] => trial::control(&workspace, broker, action),
         ["fuzz", arguments @ ..] => fuzz::run(&workspace, arguments),
-        ["brokers"] => brokers::start_and_print(&workspace, &rabbitmq::SHARED),
-        ["brokers", "--rabbitmq", version] => rabbitmq::newer(version)
-            .and_then(|settings| brokers::start_and_print(&workspace, settings)),
+        ["brokers"] => brokers::start_and_print(&workspace, brokers::SHARED),
+        ["brokers", "--cluster"] => brokers::start_and_print_cluster(&workspace),
+        ["brokers", kind, version] => releases(kind, version)
+            .and_then(|releases| brokers::start_and_print(&workspace, releases)),
+        ["kafka-node", node, action] => kafka::cluster::control(&workspace, node, action),
         ["down", parts @ ..] => brokers::stop(&workspace, parts),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

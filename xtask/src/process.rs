@@ -289,7 +289,8 @@ pub(crate) fn all_services(workspace: &Workspace) -> Result<Vec<Service>> {
     Ok(services)
 }
 
-/// Clients stop before the brokers they use, and RabbitMQ before the name server it is known to.
+/// Clients stop before the brokers they use, RabbitMQ before the name server it is known to, and Kafka before
+/// its `ZooKeeper`.
 fn stop_order(name: &str) -> usize {
     let order = [
         "demo-workload",
@@ -301,6 +302,9 @@ fn stop_order(name: &str) -> usize {
         "trial-rabbitmq",
         "epmd",
     ];
+    if name.ends_with("-zookeeper") {
+        return order.len() + 1;
+    }
     order
         .iter()
         .position(|known| *known == name)

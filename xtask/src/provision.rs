@@ -7,10 +7,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::kafka::KafkaRelease;
 use crate::process::{is_on_path, run};
 use crate::workspace::{cache_directory, lock_file};
 
-const KAFKA_VERSION: &str = "4.4.0";
 const DEBIAN_MIRROR: &str = "http://deb.debian.org/debian";
 const OLDEST_JAVA: u32 = 17;
 const INSTALL_ATTEMPTS: u32 = 3;
@@ -101,10 +101,11 @@ pub(crate) fn debian_suite(suite: &Suite) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// The directory with the jars of Kafka, fetched by Maven at the first call.
-pub(crate) fn kafka_jars() -> Result<PathBuf> {
+/// The directory with the jars of a Kafka, fetched by Maven at the first call.
+pub(crate) fn kafka_jars(release: &KafkaRelease) -> Result<PathBuf> {
     ensure_java()?;
-    let cache = cache_directory(&format!("kafka-{KAFKA_VERSION}"))?;
+    let version = release.version;
+    let cache = cache_directory(&format!("kafka-{version}"))?;
     let jars = cache.join("lib");
     let _lock = lock_file(&cache.join("lock"))?;
     if jars.is_dir() {
@@ -115,9 +116,9 @@ pub(crate) fn kafka_jars() -> Result<PathBuf> {
         "Maven is missing, which fetches Kafka; install it: apt-get install maven"
     );
     eprintln!(
-        "fetching Apache Kafka {KAFKA_VERSION} from Maven Central (43 MB, usually 10 s to 1 minute)"
+        "fetching Apache Kafka {version} from Maven Central (43 MB, usually 10 s to 1 minute)"
     );
-    fs::write(cache.join("pom.xml"), project_object_model())?;
+    fs::write(cache.join("pom.xml"), project_object_model(version))?;
     fetch_with_retries(&cache)?;
     // Only a complete directory gets the name that later calls look for.
     fs::rename(cache.join("lib.partial"), &jars)?;
@@ -163,12 +164,12 @@ fn fetch_with_retries(cache: &Path) -> Result<()> {
     .context("Kafka could not be fetched; is Maven Central reachable (mvn's settings.xml)?")
 }
 
-fn project_object_model() -> String {
+fn project_object_model(version: &str) -> String {
     format!(
         "<project>\n  <modelVersion>4.0.0</modelVersion>\n  \
          <groupId>redrive</groupId>\n  <artifactId>kafka</artifactId>\n  <version>1</version>\n  \
          <dependencies>\n    <dependency>\n      <groupId>org.apache.kafka</groupId>\n      \
-         <artifactId>kafka_2.13</artifactId>\n      <version>{KAFKA_VERSION}</version>\n    \
+         <artifactId>kafka_2.13</artifactId>\n      <version>{version}</version>\n    \
          </dependency>\n  </dependencies>\n</project>\n"
     )
 }

@@ -8,11 +8,12 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Result;
 
-use crate::brokers::Brokers;
+use crate::brokers::{self, Brokers, Releases};
 use crate::demo::{self, Profile};
 use crate::interrupt::{Interruption, stop_on_interrupt};
+use crate::kafka;
 use crate::provision;
-use crate::rabbitmq::{self, RabbitMqSettings};
+use crate::rabbitmq;
 use crate::report::Report;
 use crate::trial;
 use crate::workspace::Workspace;
@@ -58,6 +59,20 @@ const RABBITMQ_MATRIX_ELSEWHERE: [&str; 4] = [
     "replay_crash::rabbitmq",
 ];
 
+/// The same for Kafka: modules that ask it alone, or besides the RabbitMQ of the demo.
+const KAFKA_MATRIX: [&str; 10] = [
+    "kafka_clients",
+    "kafka_edges",
+    "kafka_hostile",
+    "kafka_wire",
+    "replay_brake",
+    "replay_kafka",
+    "replay_outcome",
+    "replay_recovery",
+    "replay_uncertain",
+    "sampling",
+];
+
 /// Which brokers the tests run against.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Matrix {
@@ -67,6 +82,8 @@ pub(crate) enum Matrix {
     All,
     /// Only the tests of RabbitMQ, on every release of it.
     RabbitMq,
+    /// Only the tests of Kafka, on every release of it.
+    Kafka,
 }
 
 pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
@@ -74,9 +91,12 @@ pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
     provision::debian_packages(&TEST_PACKAGES)?;
     let mut report = Report::default();
-    if matrix == Matrix::RabbitMq {
-        run_tests_of_rabbitmq(workspace, &rabbitmq::SHARED, &mut report);
-        run_tests_on_newer_releases(workspace, &mut report);
+    if let Matrix::RabbitMq | Matrix::Kafka = matrix {
+        let tested = releases_of(matrix);
+        run_matrix(workspace, matrix, brokers::SHARED, &mut report);
+        for releases in tested {
+            run_matrix(workspace, matrix, releases, &mut report);
+        }
         report.needed("stop what was started", || workspace.started.stop_all());
         return Ok(report.print());
     }
@@ -85,7 +105,11 @@ pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
     check_alert_rules(workspace, &mut report);
     run_tests(workspace, &mut report);
     if matrix == Matrix::All {
-        run_tests_on_newer_releases(workspace, &mut report);
+        for matrix in [Matrix::RabbitMq, Matrix::Kafka] {
+            for releases in releases_of(matrix) {
+                run_matrix(workspace, matrix, releases, &mut report);
+            }
+        }
     }
     run_tests_on_the_demo(workspace, &mut report);
     run_short_trial(workspace, &mut report);
@@ -149,35 +173,57 @@ fn check_alert_rules(workspace: &Workspace, report: &mut Report) {
 fn run_tests(workspace: &Workspace, report: &mut Report) {
     let mut tests = limited(&workspace.cargo(&["test", "--workspace", "--no-fail-fast"]));
     tests.envs(PROGRAMS);
-    if let Some(brokers) = report.needed("start brokers", || Brokers::ensure_running(workspace)) {
+    let start = || Brokers::ensure_running(workspace, brokers::SHARED);
+    if let Some(brokers) = report.needed("start brokers", start) {
         tests.envs(brokers.variables());
     }
-    report.tests(&mut tests);
-}
-
-/// Each node stops after its tests if this command started it.
-fn run_tests_on_newer_releases(workspace: &Workspace, report: &mut Report) {
-    for settings in &rabbitmq::NEWER {
-        run_tests_of_rabbitmq(workspace, settings, report);
-        let step = format!("stop {}", settings.name);
-        report.needed(&step, || workspace.started.stop(settings.name));
+    let start = || kafka::cluster::ensure_running(workspace);
+    if let Some(variables) = report.needed("start a cluster of Kafka", start) {
+        tests.envs(variables);
     }
+    report.tests(&mut tests);
+    report.needed("stop the cluster of Kafka", || {
+        kafka::cluster::stop_what_was_started(workspace)
+    });
 }
 
-fn run_tests_of_rabbitmq(workspace: &Workspace, settings: &RabbitMqSettings, report: &mut Report) {
-    let start = || Brokers::ensure_running_with(workspace, settings);
-    let step = format!("start {}", settings.name);
-    let Some(brokers) = report.needed(&step, start) else {
+/// The other releases of one broker, each beside the other broker of the demo.
+fn releases_of(matrix: Matrix) -> Vec<Releases> {
+    let shared = brokers::SHARED;
+    if matrix == Matrix::Kafka {
+        let with = |kafka| Releases { kafka, ..shared };
+        return kafka::OLDER.iter().map(with).collect();
+    }
+    let with = |rabbitmq| Releases { rabbitmq, ..shared };
+    rabbitmq::NEWER.iter().map(with).collect()
+}
+
+/// The node stops after its tests if this command started it.
+fn run_matrix(workspace: &Workspace, matrix: Matrix, releases: Releases, report: &mut Report) {
+    let name = match matrix {
+        Matrix::Kafka => releases.kafka.name,
+        _ => releases.rabbitmq.name,
+    };
+    let start = || Brokers::ensure_running(workspace, releases);
+    let Some(brokers) = report.needed(&format!("start {name}"), start) else {
         return;
     };
     let arguments = ["test", "--package", "redrive", "--test", "it", "--"];
     let mut tests = limited(&workspace.cargo(&arguments));
-    tests.args(rabbitmq_matrix());
+    match matrix {
+        Matrix::Kafka => tests.args(KAFKA_MATRIX.map(|module| format!("{module}::"))),
+        _ => tests.args(rabbitmq_matrix()),
+    };
     tests.envs(PROGRAMS).envs(brokers.variables());
     report.tests(&mut tests);
+    let is_of_the_demo = [kafka::SHARED.name, rabbitmq::SHARED.name].contains(&name);
+    if !is_of_the_demo {
+        let step = format!("stop {name}");
+        report.needed(&step, || workspace.started.stop(name));
+    }
 }
 
-/// What selects the tests of the matrix.
+/// What selects the tests of RabbitMQ's matrix.
 fn rabbitmq_matrix() -> impl Iterator<Item = String> {
     let whole = RABBITMQ_MATRIX.iter().map(|module| format!("{module}::"));
     whole.chain(RABBITMQ_MATRIX_ELSEWHERE.map(str::to_owned))

@@ -15,8 +15,9 @@ use crate::provision;
 use crate::rabbitmq::{self, RabbitMqSettings};
 use crate::workspace::Workspace;
 
-const KAFKA: KafkaSettings = KafkaSettings {
+static KAFKA: KafkaSettings = KafkaSettings {
     name: "trial-kafka",
+    release: &kafka::KAFKA_4,
     heap: "-Xmx512m",
     lanes: 6,
 };

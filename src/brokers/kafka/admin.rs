@@ -2,15 +2,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError as KafkaClientError;
-use rdkafka::metadata::MetadataBroker;
 use rdkafka::metadata::MetadataPartition;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::client_log::ClientLog;
-use super::{KafkaError, client_config};
+use super::client_context::Context;
+use super::{KafkaError, client_config, wire};
 use crate::config::KafkaConfig;
 use crate::domain::{Offset, Partition, TopicName};
 
@@ -36,29 +35,49 @@ pub struct Watermarks {
     pub high: Offset,
 }
 
+/// Events of librdkafka that are served before a request; a new token is one.
+const EVENTS_SERVED_WITHIN: Duration = Duration::from_millis(5);
+
 /// Looks at topics and creates them. Cheap to clone.
 #[derive(Clone)]
 pub struct KafkaAdmin {
-    admin: Arc<AdminClient<ClientLog>>,
-    reader: Arc<BaseConsumer<ClientLog>>,
+    config: Arc<KafkaConfig>,
+    reader: Arc<BaseConsumer<Context>>,
 }
 
 impl KafkaAdmin {
     pub fn new(config: &KafkaConfig) -> Result<Self, KafkaError> {
         let mut client = client_config(config);
-        let admin = client
-            .create_with_context(ClientLog)
-            .map_err(KafkaError::Client)?;
         // Otherwise librdkafka answers the last stable offset where the high watermark was asked for.
         client.set("isolation.level", "read_uncommitted");
+        let reader = client.create_with_context(Context::new(config));
         Ok(Self {
-            admin: Arc::new(admin),
-            reader: Arc::new(
-                client
-                    .create_with_context(ClientLog)
-                    .map_err(KafkaError::Client)?,
-            ),
+            config: Arc::new(config.clone()),
+            reader: Arc::new(reader.map_err(KafkaError::Client)?),
         })
+    }
+
+    /// The client that changes topics. It never asks for tokens of OAUTHBEARER.
+    fn changer(&self) -> Result<AdminClient<Context>, KafkaError> {
+        client_config(&self.config)
+            .create_with_context(Context::new(&self.config))
+            .map_err(KafkaError::Client)
+    }
+
+    /// Runs a request that blocks, with a token that is still good.
+    async fn read<T: Send + 'static>(
+        &self,
+        request: impl FnOnce(&BaseConsumer<Context>) -> T + Send + 'static,
+    ) -> Result<T, KafkaError> {
+        let reader = Arc::clone(&self.reader);
+        let work = move || {
+            if reader.context().asks_for_tokens() {
+                // It is assigned nothing: what comes are events, which this serves.
+                let _ = reader.poll(EVENTS_SERVED_WITHIN);
+            }
+            request(&reader)
+        };
+        Ok(tokio::task::spawn_blocking(work).await?)
     }
 
     /// Creates a topic with one replica; one that exists is left as it is.
@@ -77,7 +96,7 @@ impl KafkaAdmin {
             wanted = wanted.set(key, value);
         }
         let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
-        let results = self.admin.create_topics([&wanted], &options).await;
+        let results = self.changer()?.create_topics([&wanted], &options).await;
         for result in results.map_err(|error| failed(error.to_string()))? {
             match result {
                 Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
@@ -93,7 +112,10 @@ impl KafkaAdmin {
             reason,
         };
         let options = AdminOptions::new().operation_timeout(Some(REQUEST_TIMEOUT));
-        let results = self.admin.delete_topics(&[topic.as_str()], &options).await;
+        let results = self
+            .changer()?
+            .delete_topics(&[topic.as_str()], &options)
+            .await;
         for result in results.map_err(|error| failed(error.to_string()))? {
             result.map_err(|(_, code)| failed(code.to_string()))?;
         }
@@ -102,9 +124,10 @@ impl KafkaAdmin {
 
     /// `None` if there is no such topic.
     pub async fn topic(&self, topic: &TopicName) -> Result<Option<TopicDescription>, KafkaError> {
-        let (reader, name) = (Arc::clone(&self.reader), topic.clone());
-        let fetch = move || reader.fetch_metadata(Some(name.as_str()), REQUEST_TIMEOUT);
-        let metadata = tokio::task::spawn_blocking(fetch).await?;
+        let name = topic.clone();
+        let metadata = self
+            .read(move |reader| reader.fetch_metadata(Some(name.as_str()), REQUEST_TIMEOUT))
+            .await?;
         let failed = |source| KafkaError::Metadata {
             topic: topic.clone(),
             source,
@@ -137,9 +160,13 @@ impl KafkaAdmin {
         topic: &TopicName,
         partition: Partition,
     ) -> Result<Watermarks, KafkaError> {
-        let (reader, name) = (Arc::clone(&self.reader), topic.clone());
-        let fetch = move || reader.fetch_watermarks(name.as_str(), partition.0, REQUEST_TIMEOUT);
-        match tokio::task::spawn_blocking(fetch).await? {
+        let name = topic.clone();
+        let watermarks = self
+            .read(move |reader| {
+                reader.fetch_watermarks(name.as_str(), partition.0, REQUEST_TIMEOUT)
+            })
+            .await?;
+        match watermarks {
             Ok((low, high)) => Ok(Watermarks {
                 low: Offset(low),
                 high: Offset(high),
@@ -154,30 +181,13 @@ impl KafkaAdmin {
 
     /// How long a follower may lag before it leaves the in-sync replicas, the longest of any broker.
     pub async fn replica_lag_limit(&self) -> Result<Duration, KafkaError> {
-        let failed = |reason: String| KafkaError::BrokerConfig { reason };
-        let reader = Arc::clone(&self.reader);
-        let fetch = move || {
-            let metadata = reader.fetch_metadata(None, REQUEST_TIMEOUT)?;
-            let ids = metadata.brokers().iter().map(MetadataBroker::id);
-            Ok::<Vec<i32>, rdkafka::error::KafkaError>(ids.collect())
-        };
-        let brokers = tokio::task::spawn_blocking(fetch).await?;
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        let mut longest = None;
-        for broker in brokers.map_err(|error| failed(error.to_string()))? {
-            // librdkafka asks one broker a call.
-            let resource = ResourceSpecifier::Broker(broker);
-            let results = self.admin.describe_configs([&resource], &options).await;
-            for result in results.map_err(|error| failed(error.to_string()))? {
-                let config = result.map_err(|code| failed(code.to_string()))?;
-                let setting = config.get("replica.lag.time.max.ms");
-                let millis = setting.and_then(|entry| entry.value.as_ref()?.parse().ok());
-                longest = longest.max(millis);
-            }
-        }
+        let name = "replica.lag.time.max.ms";
+        let values = wire::broker_settings(&self.config, name).await;
+        let values = values.map_err(KafkaError::BrokerConfig)?;
+        let longest = values.iter().filter_map(|value| value.parse().ok()).max();
         longest
             .map(Duration::from_millis)
-            .ok_or_else(|| failed("no broker tells replica.lag.time.max.ms".to_owned()))
+            .ok_or(KafkaError::BrokerSettingMissing(name))
     }
 
     /// The effective configuration of a topic, defaults included.
@@ -185,21 +195,11 @@ impl KafkaAdmin {
         &self,
         topic: &TopicName,
     ) -> Result<HashMap<String, String>, KafkaError> {
-        let failed = |reason: String| KafkaError::TopicConfig {
+        let settings = wire::topic_settings(&self.config, topic).await;
+        settings.map_err(|source| KafkaError::TopicConfig {
             topic: topic.clone(),
-            reason,
-        };
-        let resource = ResourceSpecifier::Topic(topic.as_str());
-        let options = AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT));
-        let results = self.admin.describe_configs([&resource], &options).await;
-        let mut settings = HashMap::new();
-        for result in results.map_err(|error| failed(error.to_string()))? {
-            let config = result.map_err(|code| failed(code.to_string()))?;
-            for entry in config.entries {
-                settings.extend(entry.value.map(|value| (entry.name, value)));
-            }
-        }
-        Ok(settings)
+            source,
+        })
     }
 }
 

@@ -8,7 +8,7 @@ use rdkafka::error::KafkaError as KafkaClientError;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
 
-use super::client_log::ClientLog;
+use super::client_context::Context;
 use super::{KafkaError, KafkaRecord, client_config};
 use crate::config::KafkaConfig;
 use crate::domain::{Offset, Partition, TopicName};
@@ -27,7 +27,7 @@ pub struct AssignedPartition {
 /// Reads assigned partitions from given offsets. It joins no group and commits nothing: the store
 /// knows what was read.
 pub struct DlqConsumer {
-    consumer: StreamConsumer<ClientLog>,
+    consumer: StreamConsumer<Context>,
     /// An error that came behind records.
     postponed: Mutex<Option<KafkaClientError>>,
 }
@@ -66,7 +66,7 @@ impl DlqConsumer {
         }
         Ok(Self {
             consumer: client
-                .create_with_context(ClientLog)
+                .create_with_context(Context::new(config))
                 .map_err(KafkaError::Client)?,
             postponed: Mutex::new(None),
         })

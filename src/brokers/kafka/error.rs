@@ -1,5 +1,6 @@
 use thiserror::Error;
 
+use super::wire::WireError;
 use crate::domain::{Partition, TopicName};
 
 /// Why librdkafka could not do what was asked.
@@ -28,10 +29,12 @@ pub enum KafkaError {
     CreateTopic { topic: TopicName, reason: String },
     #[error("cannot delete topic {topic}: {reason}")]
     DeleteTopic { topic: TopicName, reason: String },
-    #[error("cannot read the configuration of topic {topic}: {reason}")]
-    TopicConfig { topic: TopicName, reason: String },
-    #[error("cannot read the configuration of the brokers: {reason}")]
-    BrokerConfig { reason: String },
+    #[error("cannot read the configuration of topic {topic}")]
+    TopicConfig { topic: TopicName, source: WireError },
+    #[error("cannot read the configuration of the brokers")]
+    BrokerConfig(#[source] WireError),
+    #[error("no broker tells {0}")]
+    BrokerSettingMissing(&'static str),
     #[error("a background thread of the Kafka client ended unexpectedly")]
     Background(#[from] tokio::task::JoinError),
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 
-use super::client_log::ClientLog;
+use super::client_context::Context;
 use super::{KafkaError, KafkaRecord, client_config};
 use crate::config::KafkaConfig;
 use crate::domain::{ConsumerGroup, TopicName};
@@ -17,7 +17,7 @@ pub enum StartAt {
 
 /// An ordinary member of a consumer group that commits by hand: the sample workload's consumers.
 pub struct GroupConsumer {
-    consumer: StreamConsumer<ClientLog>,
+    consumer: StreamConsumer<Context>,
 }
 
 impl GroupConsumer {
@@ -31,14 +31,14 @@ impl GroupConsumer {
             StartAt::Earliest => "earliest",
             StartAt::Latest => "latest",
         };
-        let consumer: StreamConsumer<ClientLog> = client_config(config)
+        let consumer: StreamConsumer<Context> = client_config(config)
             .set("group.id", group.as_str())
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", start)
             .set("session.timeout.ms", "10000")
             .set("queued.max.messages.kbytes", "4096")
             .set("fetch.wait.max.ms", "200")
-            .create_with_context(ClientLog)
+            .create_with_context(Context::new(config))
             .map_err(KafkaError::Client)?;
         let topics: Vec<&str> = topics.iter().map(TopicName::as_str).collect();
         consumer.subscribe(&topics).map_err(KafkaError::Assign)?;

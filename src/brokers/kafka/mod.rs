@@ -7,11 +7,12 @@
 //! Headers go through [`headers`], the one module with unsafe code.
 
 mod admin;
-mod client_log;
+mod client_context;
 mod consumer;
 mod error;
 mod group_consumer;
 mod headers;
+mod oauth;
 mod partitioner;
 mod producer;
 mod record;
@@ -23,6 +24,7 @@ pub use admin::{KafkaAdmin, PartitionReplicas, TopicDescription, Watermarks};
 pub use consumer::{AssignedPartition, DlqConsumer};
 pub use error::KafkaError;
 pub use group_consumer::{GroupConsumer, StartAt};
+pub use oauth::TokenError;
 pub use partitioner::partition_for_key;
 pub use producer::{Batching, ReplayProducer, SendError};
 pub use record::KafkaRecord;
@@ -31,7 +33,7 @@ pub use scan::{ScanResult, scan_for_headers};
 
 use rdkafka::ClientConfig;
 
-use crate::config::KafkaConfig;
+use crate::config::{KafkaConfig, KafkaTlsConfig};
 
 /// What all librdkafka clients share.
 fn client_config(config: &KafkaConfig) -> ClientConfig {
@@ -42,7 +44,39 @@ fn client_config(config: &KafkaConfig) -> ClientConfig {
         // A broker that restarts is found again within seconds, not minutes.
         .set("reconnect.backoff.max.ms", "2000")
         .set("socket.keepalive.enable", "true")
-        // Below this librdkafka tells its whole life; what comes goes through `ClientLog`.
+        .set("security.protocol", security_protocol(config))
+        // Below this librdkafka tells its whole life; what comes goes through [`client_context`].
         .set_log_level(rdkafka::config::RDKafkaLogLevel::Error);
+    if let Some(tls) = &config.tls {
+        set_tls(&mut client, tls);
+    }
+    if let Some(sasl) = &config.sasl {
+        client.set("sasl.mechanisms", sasl.mechanism.as_str());
+        if sasl.oauth_client().is_none() {
+            let (username, password) = sasl.login();
+            client.set("sasl.username", username);
+            client.set("sasl.password", password);
+        }
+    }
     client
+}
+
+const fn security_protocol(config: &KafkaConfig) -> &'static str {
+    match (&config.tls, &config.sasl) {
+        (None, None) => "plaintext",
+        (Some(_), None) => "ssl",
+        (None, Some(_)) => "sasl_plaintext",
+        (Some(_), Some(_)) => "sasl_ssl",
+    }
+}
+
+fn set_tls(client: &mut ClientConfig, tls: &KafkaTlsConfig) {
+    let path = |path: &std::path::PathBuf| path.display().to_string();
+    // Where OpenSSL was linked statically, it does not know where this system keeps its authorities.
+    let authorities = tls.ca_file.as_ref().map_or("probe".to_owned(), path);
+    client.set("ssl.ca.location", authorities);
+    if let (Some(certificate), Some(key)) = (&tls.certificate_file, &tls.key_file) {
+        client.set("ssl.certificate.location", path(certificate));
+        client.set("ssl.key.location", path(key));
+    }
 }

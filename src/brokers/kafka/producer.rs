@@ -1,8 +1,6 @@
 use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::Message as _;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError as KafkaClientError;
 use rdkafka::producer::{
     BaseRecord, DeliveryResult, NoCustomPartitioner, Producer as _, ProducerContext,
@@ -12,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
-use super::client_log::ClientLog;
+use super::client_context::Context;
 use super::{KafkaError, client_config, headers};
 use crate::config::KafkaConfig;
 use crate::domain::{Landing, Message, Offset, Partition, TopicName};
@@ -35,7 +33,7 @@ pub enum SendError {
 /// partition, in the order of the calls. A record that is not delivered within the delivery timeout
 /// fails; librdkafka looks about once a second.
 pub struct ReplayProducer {
-    producer: ThreadedProducer<DeliveryContext>,
+    producer: ThreadedProducer<Context>,
 }
 
 /// A delivery report that is still to come.
@@ -99,7 +97,7 @@ impl ReplayProducer {
             .set("message.max.bytes", "104857600")
             .set("partitioner", "murmur2_random");
         let producer = client
-            .create_with_context(DeliveryContext)
+            .create_with_context(Context::new(config))
             .map_err(KafkaError::Client)?;
         Ok(Self { producer })
     }
@@ -163,19 +161,7 @@ fn is_refusal(error: &KafkaClientError) -> bool {
     })
 }
 
-struct DeliveryContext;
-
-impl ClientContext for DeliveryContext {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        ClientLog.log(level, facility, message);
-    }
-
-    fn error(&self, error: KafkaClientError, reason: &str) {
-        ClientLog.error(error, reason);
-    }
-}
-
-impl ProducerContext<NoCustomPartitioner> for DeliveryContext {
+impl ProducerContext<NoCustomPartitioner> for Context {
     type DeliveryOpaque = Box<oneshot::Sender<Result<Landing, SendError>>>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, sender: Self::DeliveryOpaque) {

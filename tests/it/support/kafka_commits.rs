@@ -13,9 +13,12 @@ use redrive::domain::Offset;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::required;
+use super::{eventually, required};
 
 const VERSION: i16 = 8;
+
+/// `NOT_COORDINATOR`, `COORDINATOR_NOT_AVAILABLE` and `COORDINATOR_LOAD_IN_PROGRESS`
+const NOT_HERE: [i16; 3] = [16, 15, 14];
 
 /// Commits this offset of partition 0 for each group.
 pub(crate) async fn commit_for_groups(topic: &str, groups: &[String], offset: Offset) {
@@ -23,18 +26,49 @@ pub(crate) async fn commit_for_groups(topic: &str, groups: &[String], offset: Of
         .await
         .unwrap();
     for group in groups {
-        commit(&mut stream, topic, group, offset).await;
+        let code = commit(&mut stream, topic, group, 1, offset).await;
+        assert_eq!(code, 0, "{group}");
     }
 }
 
-async fn commit(stream: &mut TcpStream, topic: &str, group: &str, offset: Offset) {
+/// Commits this offset of the first partitions on whichever of the brokers coordinates the group.
+pub(crate) async fn commit_on(
+    brokers: &[String],
+    topic: &str,
+    group: &str,
+    partitions: i32,
+    offset: Offset,
+) {
+    eventually("a broker coordinates the group", async || {
+        for broker in brokers {
+            let mut stream = TcpStream::connect(broker).await.unwrap();
+            let code = commit(&mut stream, topic, group, partitions, offset).await;
+            if code == 0 {
+                return Some(());
+            }
+            assert!(NOT_HERE.contains(&code), "{group}: error code {code}");
+        }
+        None
+    })
+    .await;
+}
+
+async fn commit(
+    stream: &mut TcpStream,
+    topic: &str,
+    group: &str,
+    partitions: i32,
+    offset: Offset,
+) -> i16 {
     let key = ApiKey::OffsetCommit;
-    let partition = OffsetCommitRequestPartition::default()
-        .with_partition_index(0)
-        .with_committed_offset(offset.0);
+    let partition = |index| {
+        OffsetCommitRequestPartition::default()
+            .with_partition_index(index)
+            .with_committed_offset(offset.0)
+    };
     let topic = OffsetCommitRequestTopic::default()
         .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
-        .with_partitions(vec![partition]);
+        .with_partitions((0..partitions).map(partition).collect());
     let mut frame = BytesMut::new();
     RequestHeader::default()
         .with_request_api_key(key as i16)
@@ -56,5 +90,5 @@ async fn commit(stream: &mut TcpStream, topic: &str, group: &str, offset: Offset
     let mut answer = Bytes::from(answer);
     ResponseHeader::decode(&mut answer, key.response_header_version(VERSION)).unwrap();
     let answer = OffsetCommitResponse::decode(&mut answer, VERSION).unwrap();
-    assert_eq!(answer.topics[0].partitions[0].error_code, 0, "{group}");
+    answer.topics[0].partitions[0].error_code
 }

@@ -1,6 +1,7 @@
 //! What the tests share: where the brokers are, unique names, and waiting for a condition.
 
 pub(crate) mod browser;
+pub(crate) mod cluster;
 pub(crate) mod crashes;
 pub(crate) mod dashboard;
 pub(crate) mod demo;

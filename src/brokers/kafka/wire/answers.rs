@@ -32,6 +32,34 @@ pub(super) fn api_versions(bytes: &[u8]) -> Result<(i16, Vec<ApiVersionRange>)> 
     Ok((error, ranges))
 }
 
+/// `SaslHandshake` v1: error code and the mechanisms that the broker offers.
+pub(super) fn sasl_handshake(bytes: &[u8]) -> Result<(i16, Vec<String>)> {
+    let mut reader = Reader::new(bytes);
+    let error = reader.i16()?;
+    let offered = reader.plain_items(2, |reader| Ok(reader.short_string()?.to_owned()))?;
+    Ok((error, offered))
+}
+
+/// One step of a login.
+pub(super) struct SaslAnswer {
+    pub(super) error: i16,
+    pub(super) message: Option<String>,
+    pub(super) bytes: Vec<u8>,
+    /// 0: the session is not limited.
+    pub(super) session_lifetime_ms: i64,
+}
+
+/// `SaslAuthenticate` v2.
+pub(super) fn sasl_authenticate(bytes: &[u8]) -> Result<SaslAnswer> {
+    let mut reader = Reader::new(bytes);
+    Ok(SaslAnswer {
+        error: reader.i16()?,
+        message: reader.nullable_string()?.map(str::to_owned),
+        bytes: reader.compact_bytes()?.to_vec(),
+        session_lifetime_ms: reader.i64()?,
+    })
+}
+
 pub(super) struct Metadata {
     pub(super) brokers: Vec<BrokerAddress>,
     pub(super) cluster_id: Option<String>,
@@ -368,6 +396,46 @@ pub(super) fn list_offsets(bytes: &[u8]) -> Result<Vec<TopicOffsets>> {
         reader.tags()?;
         Ok(TopicOffsets { topic, partitions })
     })
+}
+
+/// The settings of one topic or broker.
+pub(super) struct DescribedConfig {
+    pub(super) error: i16,
+    pub(super) settings: Vec<(String, String)>,
+}
+
+/// `DescribeConfigs` v4. A secret setting has no value, as one that is not set.
+pub(super) fn describe_configs(bytes: &[u8]) -> Result<Vec<DescribedConfig>> {
+    let mut reader = Reader::new(bytes);
+    reader.i32()?;
+    reader.items(7, |reader| {
+        let error = reader.i16()?;
+        reader.nullable_string()?;
+        reader.i8()?;
+        reader.string()?;
+        let settings = reader.items(9, described_setting)?;
+        reader.tags()?;
+        let settings = settings.into_iter().flatten().collect();
+        Ok(DescribedConfig { error, settings })
+    })
+}
+
+fn described_setting(reader: &mut Reader<'_>) -> Result<Option<(String, String)>> {
+    let name = reader.string()?.to_owned();
+    let value = reader.nullable_string()?.map(str::to_owned);
+    // Whether it is read-only, where it comes from, whether it is secret.
+    reader.bytes(3)?;
+    // Where else it is set.
+    reader.items(4, |reader| {
+        reader.string()?;
+        reader.nullable_string()?;
+        reader.i8()?;
+        reader.tags()
+    })?;
+    reader.i8()?;
+    reader.nullable_string()?;
+    reader.tags()?;
+    Ok(value.map(|value| (name, value)))
 }
 
 #[cfg(test)]

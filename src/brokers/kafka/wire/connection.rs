@@ -1,15 +1,18 @@
 use std::collections::HashMap;
+use std::fmt;
 use std::future::Future;
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, RequestHeader};
 use kafka_protocol::protocol::{Encodable, StrBytes};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::answers;
+use super::access::Access;
 use super::error::{WireError, error_text};
+use super::{answers, tls};
 
 /// No answer of a sample is larger: 100,000 partitions take about 4 MiB.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
@@ -22,11 +25,25 @@ const CLIENT_ID: &str = "redrive-sampler";
 /// The first version of `ApiVersions` with flexible fields (Kafka 2.4).
 const API_VERSIONS_VERSION: i16 = 3;
 
+/// How the first record of a TLS server begins that was sent something else: an alert of TLS 1.x.
+const TLS_ALERT: [u8; 2] = [0x15, 0x03];
+
+/// A session that ends sooner is not used any more, so that no request is cut off.
+const SESSION_MARGIN: Duration = Duration::from_secs(10);
+
+/// What requests travel on: TCP, or TLS over it.
+trait Transport: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + fmt::Debug> Transport for T {}
+
 /// One connection to one broker, used by one request at a time.
 #[derive(Debug)]
 pub(super) struct Connection {
     broker: String,
-    stream: TcpStream,
+    stream: Box<dyn Transport>,
+    /// A broker that limits sessions closes the connection then.
+    session_ends: Option<Instant>,
+    has_answered: bool,
     timeout: Duration,
     next_correlation_id: i32,
     versions: HashMap<i16, (i16, i16)>,
@@ -34,36 +51,47 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) async fn open(broker: &str, timeout: Duration) -> Result<Self, WireError> {
-        let connecting = TcpStream::connect(broker);
-        let stream = match tokio::time::timeout(timeout, connecting).await {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(source)) => {
-                return Err(WireError::Connect {
-                    broker: broker.to_owned(),
-                    source,
-                });
-            }
-            Err(_) => {
-                return Err(WireError::Timeout {
-                    broker: broker.to_owned(),
-                    api: "connect",
-                    timeout,
-                });
-            }
-        };
-        // Small requests must not wait for more bytes; a failure costs latency only.
-        stream.set_nodelay(true).ok();
+    /// Connects, shakes hands, agrees on versions and logs in, each within `timeout`.
+    pub(super) async fn open(
+        broker: &str,
+        access: &Access,
+        timeout: Duration,
+    ) -> Result<Self, WireError> {
         let mut connection = Self {
             broker: broker.to_owned(),
-            stream,
+            stream: transport(broker, access, timeout).await?,
+            session_ends: None,
+            has_answered: false,
             timeout,
             next_correlation_id: 0,
             versions: HashMap::new(),
             requests: Vec::new(),
         };
         connection.negotiate().await?;
+        if let Some(login) = &access.login {
+            login.log_in(&mut connection).await?;
+        }
+        // Without a login, a broker that wants one answers up to here.
+        connection.has_answered = access.login.is_some();
         Ok(connection)
+    }
+
+    pub(super) fn broker(&self) -> &str {
+        &self.broker
+    }
+
+    /// Notes for how long the broker keeps the session; 0 is without a limit.
+    pub(super) fn limit_session(&mut self, lifetime_ms: i64) {
+        let lifetime = u64::try_from(lifetime_ms).ok().filter(|millis| *millis > 0);
+        let ends =
+            lifetime.and_then(|millis| Instant::now().checked_add(Duration::from_millis(millis)));
+        self.session_ends = ends;
+    }
+
+    /// Whether the session lasts for another sample.
+    pub(super) fn is_usable(&self) -> bool {
+        let margin = Instant::now() + SESSION_MARGIN;
+        self.session_ends.is_none_or(|ends| ends > margin)
     }
 
     async fn negotiate(&mut self) -> Result<(), WireError> {
@@ -138,34 +166,66 @@ impl Connection {
     }
 
     async fn exchange(&mut self, frame: &[u8], api: &'static str) -> Result<Bytes, WireError> {
-        let broker = self.broker.clone();
-        let io = |source| WireError::Io {
-            broker: broker.clone(),
-            api,
-            source,
+        let answer = self.answer_to(frame).await;
+        let size = match answer {
+            Ok(Ok(answer)) => {
+                self.has_answered = true;
+                return Ok(answer);
+            }
+            Ok(Err(size)) => size,
+            Err(source) => return Err(self.broken(api, source)),
         };
-        self.stream.write_all(frame).await.map_err(io)?;
-        let size = self.stream.read_i32().await.map_err(io)?;
-        let limit = ANSWER_LIMIT;
-        let length = usize::try_from(size).ok().filter(|length| *length <= limit);
-        let Some(length) = length else {
-            return Err(WireError::AnswerTooLarge {
-                broker,
-                api,
-                size: size.into(),
-                limit,
+        if size.to_be_bytes()[..2] == TLS_ALERT {
+            return Err(WireError::SpeaksTls {
+                broker: self.broker.clone(),
             });
+        }
+        Err(WireError::AnswerTooLarge {
+            broker: self.broker.clone(),
+            api,
+            size: size.into(),
+            limit: ANSWER_LIMIT,
+        })
+    }
+
+    /// The answer, or its size where that is no size that an answer may have.
+    async fn answer_to(&mut self, frame: &[u8]) -> io::Result<Result<Bytes, i32>> {
+        self.stream.write_all(frame).await?;
+        self.stream.flush().await?;
+        let size = self.stream.read_i32().await?;
+        let length = usize::try_from(size).ok();
+        let Some(length) = length.filter(|length| *length <= ANSWER_LIMIT) else {
+            return Ok(Err(size));
         };
         let mut answer = BytesMut::new();
         while answer.len() < length {
             let start = answer.len();
             answer.resize(length.min(start + READ_STEP), 0);
-            self.stream
-                .read_exact(&mut answer[start..])
-                .await
-                .map_err(io)?;
+            self.stream.read_exact(&mut answer[start..]).await?;
         }
-        Ok(answer.freeze())
+        Ok(Ok(answer.freeze()))
+    }
+
+    fn broken(&self, api: &'static str, source: io::Error) -> WireError {
+        let broker = self.broker.clone();
+        // With TLS 1.3 a broker looks at the client's certificate after the handshake.
+        if tls::is_about_certificate(&source) {
+            return WireError::CertificateRefused { broker, source };
+        }
+        let is_closed = matches!(
+            source.kind(),
+            io::ErrorKind::UnexpectedEof
+                | io::ErrorKind::ConnectionReset
+                | io::ErrorKind::BrokenPipe
+        );
+        if is_closed && !self.has_answered && !self.versions.is_empty() {
+            return WireError::ClosedAtOnce { broker, source };
+        }
+        WireError::Io {
+            broker,
+            api,
+            source,
+        }
     }
 
     fn body_of(
@@ -205,6 +265,7 @@ impl Connection {
             broker: self.broker.clone(),
             api,
             reason: error_text(code),
+            code,
         }
     }
 
@@ -212,6 +273,45 @@ impl Connection {
     pub(super) fn take_requests(&mut self) -> Vec<&'static str> {
         std::mem::take(&mut self.requests)
     }
+}
+
+async fn transport(
+    broker: &str,
+    access: &Access,
+    timeout: Duration,
+) -> Result<Box<dyn Transport>, WireError> {
+    let late = |api| {
+        let broker = broker.to_owned();
+        move || WireError::Timeout {
+            broker,
+            api,
+            timeout,
+        }
+    };
+    let connecting = async {
+        let connected = TcpStream::connect(broker).await;
+        connected.map_err(|source| WireError::Connect {
+            broker: broker.to_owned(),
+            source,
+        })
+    };
+    let stream = within(timeout, connecting, late("connect")).await?;
+    // Small requests must not wait for more bytes; a failure costs latency only.
+    stream.set_nodelay(true).ok();
+    let Some(connector) = &access.tls else {
+        return Ok(Box::new(stream));
+    };
+    let shaking = async {
+        let shaken = tls::handshake(connector, broker, stream).await;
+        shaken.map_err(|source| match broker.to_owned() {
+            broker if tls::is_about_certificate(&source) => {
+                WireError::CertificateRefused { broker, source }
+            }
+            broker => WireError::Tls { broker, source },
+        })
+    };
+    let stream = within(timeout, shaking, late("the TLS handshake")).await?;
+    Ok(Box::new(stream))
 }
 
 fn encode<R: Encodable>(

@@ -5,6 +5,8 @@ use kafka_protocol::ResponseError;
 use thiserror::Error;
 
 use super::reader::DecodeError;
+use super::tls::TlsFileError;
+use crate::brokers::kafka::TokenError;
 
 /// Why a sample of a Kafka cluster failed.
 #[derive(Debug, Error)]
@@ -53,7 +55,46 @@ pub enum WireError {
         broker: String,
         api: &'static str,
         reason: String,
+        code: i16,
     },
+    #[error(transparent)]
+    TlsFiles(TlsFileError),
+    #[error(
+        "no TLS with the Kafka broker {broker}; does this port speak TLS, and is its certificate for this \
+         name and signed by an authority of kafka.tls.ca_file?"
+    )]
+    Tls { broker: String, source: io::Error },
+    #[error(
+        "the Kafka broker {broker} does not accept Redrive's certificate, or wants one; set \
+         kafka.tls.certificate_file and key_file to one that its authorities signed"
+    )]
+    CertificateRefused { broker: String, source: io::Error },
+    #[error("the Kafka broker {broker} speaks TLS on this port; add the section [kafka.tls]")]
+    SpeaksTls { broker: String },
+    #[error(
+        "the Kafka broker {broker} closed the connection at the first request; if it wants a login, add \
+         the section [kafka.sasl]"
+    )]
+    ClosedAtOnce { broker: String, source: io::Error },
+    #[error(
+        "the Kafka broker {broker} does not offer kafka.sasl.mechanism {mechanism}, but {offered}"
+    )]
+    MechanismNotOffered {
+        broker: String,
+        mechanism: &'static str,
+        offered: String,
+    },
+    #[error(
+        "the Kafka broker {broker} did not accept the login by {mechanism} ({reason}); check {keys}"
+    )]
+    LoginRefused {
+        broker: String,
+        mechanism: &'static str,
+        reason: String,
+        keys: &'static str,
+    },
+    #[error(transparent)]
+    Token(TokenError),
     #[error("none of the bootstrap servers {servers} answered")]
     NoBroker {
         servers: String,
@@ -61,6 +102,32 @@ pub enum WireError {
     },
     #[error("a request could not be encoded: {0}")]
     Encode(String),
+}
+
+impl WireError {
+    /// Whether a broker only hands over to another, or has just gone.
+    pub(super) fn is_passing(&self) -> bool {
+        match self {
+            Self::Refused { code, .. } => is_passing(*code),
+            Self::Connect { .. } | Self::Io { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Whether a code of the protocol says that leader or coordinator are moving.
+pub(super) fn is_passing(code: i16) -> bool {
+    matches!(
+        ResponseError::try_from_code(code),
+        Some(
+            ResponseError::LeaderNotAvailable
+                | ResponseError::NotLeaderOrFollower
+                | ResponseError::CoordinatorLoadInProgress
+                | ResponseError::CoordinatorNotAvailable
+                | ResponseError::NotCoordinator
+                | ResponseError::OffsetNotAvailable
+        )
+    )
 }
 
 /// What an error code of Kafka's protocol means to the operator.

@@ -8,6 +8,8 @@ pub fn read_as_every_answer(bytes: &[u8]) -> usize {
     let metadata = (9..=12).map(|version| answers::metadata(bytes, version).is_ok());
     let others = [
         answers::api_versions(bytes).is_ok(),
+        answers::sasl_handshake(bytes).is_ok(),
+        answers::sasl_authenticate(bytes).is_ok(),
         answers::list_groups(bytes, 4).is_ok(),
         answers::list_groups(bytes, 5).is_ok(),
         answers::describe_groups(bytes).is_ok(),
@@ -17,6 +19,7 @@ pub fn read_as_every_answer(bytes: &[u8]) -> usize {
         answers::offset_fetch(bytes).is_ok(),
         answers::offset_fetch_single(bytes, "group").is_ok(),
         answers::list_offsets(bytes).is_ok(),
+        answers::describe_configs(bytes).is_ok(),
     ];
     metadata.chain(others).filter(|is_read| *is_read).count()
 }

@@ -11,7 +11,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::answers::{self, DescribedGroup, DescribedMember, GroupOffsets, ListedGroup};
 use super::connection::Connection;
-use super::error::{WireError, error_text};
+use super::error::WireError;
 use super::problems::Problems;
 use super::versions;
 use crate::domain::{CommittedOffset, GroupKind, GroupMember, GroupSample, Offset, Partition};
@@ -58,11 +58,10 @@ pub(super) async fn read(connection: &mut Connection) -> Result<BrokerGroups, Wi
             // It was deleted between two requests.
             Some(GROUP_ID_NOT_FOUND) => {}
             // Without its numbers it would pass for a group that has no lag.
-            Some(code) => result.problems.push(format!(
-                "group {} is left out: {}",
-                group.group,
-                error_text(code)
-            )),
+            Some(code) => {
+                let what = format!("group {} is left out", group.group);
+                result.problems.push_code(&what, code);
+            }
         }
     }
     Ok(result)
@@ -248,13 +247,11 @@ fn committed_offsets(group: GroupOffsets, problems: &mut Problems) -> Vec<Commit
     for topic in group.topics {
         for partition in topic.partitions {
             if partition.error != 0 {
-                problems.push(format!(
-                    "committed offset of group {} on {}, partition {}: {}",
-                    group.group,
-                    topic.topic,
-                    partition.partition,
-                    error_text(partition.error)
-                ));
+                let what = format!(
+                    "committed offset of group {} on {}, partition {}",
+                    group.group, topic.topic, partition.partition
+                );
+                problems.push_code(&what, partition.error);
             } else if partition.offset >= 0 {
                 committed.push(CommittedOffset {
                     topic: topic.topic.as_str().into(),

@@ -9,7 +9,9 @@
 //! Committed offsets are read before log ends: lag is never negative (metrics.md, "Sampling rules").
 //! Connections stay open between samples; after an error one is dropped and opened anew.
 
+mod access;
 mod answers;
+mod cluster;
 mod connection;
 mod error;
 mod every_answer;
@@ -18,14 +20,21 @@ mod offsets;
 mod problems;
 mod reader;
 mod sampler;
+mod scram;
+mod settings;
+mod tls;
 
 pub use error::WireError;
 pub use every_answer::read_as_every_answer;
 pub use reader::DecodeError;
 pub use sampler::KafkaSampler;
+pub(super) use settings::{broker_settings, topic_settings};
+pub use tls::TlsFileError;
 
 /// The versions that [`answers`] can read, from Kafka 2.8 on.
 mod versions {
+    pub(super) const SASL_HANDSHAKE: (i16, i16) = (1, 1);
+    pub(super) const SASL_AUTHENTICATE: (i16, i16) = (2, 2);
     pub(super) const METADATA: (i16, i16) = (9, 12);
     pub(super) const LIST_GROUPS: (i16, i16) = (4, 5);
     pub(super) const DESCRIBE_GROUPS: (i16, i16) = (5, 5);
@@ -35,4 +44,5 @@ mod versions {
     /// One group a request, for brokers before 3.0.
     pub(super) const OFFSET_FETCH_SINGLE: (i16, i16) = (7, 7);
     pub(super) const LIST_OFFSETS: (i16, i16) = (6, 7);
+    pub(super) const DESCRIBE_CONFIGS: (i16, i16) = (4, 4);
 }

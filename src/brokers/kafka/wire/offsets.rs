@@ -8,7 +8,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::answers;
 use super::connection::Connection;
-use super::error::{WireError, error_text};
+use super::error::WireError;
 use super::problems::Problems;
 use super::versions;
 
@@ -108,11 +108,11 @@ fn problems_of(failed: &FailedPartitions) -> Problems {
     let mut problems = Problems::default();
     for (code, partitions) in failed {
         if let Some((topic, partition)) = partitions.first() {
-            problems.push(format!(
-                "log offsets of {} partitions, among them {topic} {partition}: {}",
-                partitions.len(),
-                error_text(*code)
-            ));
+            let what = format!(
+                "log offsets of {} partitions, among them {topic} {partition}",
+                partitions.len()
+            );
+            problems.push_code(&what, *code);
         }
     }
     problems

@@ -1,3 +1,5 @@
+use super::error::{WireError, error_text, is_passing};
+
 /// Problems that a page can show; the rest is counted.
 const SHOWN_PROBLEMS: usize = 20;
 
@@ -6,9 +8,27 @@ const SHOWN_PROBLEMS: usize = 20;
 pub(super) struct Problems {
     shown: Vec<String>,
     more: usize,
+    /// One of them is only that something moves between brokers.
+    is_moving: bool,
 }
 
 impl Problems {
+    /// Notes what an error code of the protocol left out.
+    pub(super) fn push_code(&mut self, what: &str, code: i16) {
+        self.is_moving |= is_passing(code);
+        self.push(format!("{what}: {}", error_text(code)));
+    }
+
+    pub(super) fn push_error(&mut self, error: &WireError) {
+        self.is_moving |= error.is_passing();
+        self.push(error.to_string());
+    }
+
+    /// Whether the next sample may well have what is missing in this one.
+    pub(super) const fn is_moving(&self) -> bool {
+        self.is_moving
+    }
+
     pub(super) fn push(&mut self, problem: String) {
         if self.shown.len() < SHOWN_PROBLEMS {
             self.shown.push(problem);
@@ -19,6 +39,7 @@ impl Problems {
 
     pub(super) fn extend(&mut self, others: Self) {
         self.more += others.more;
+        self.is_moving |= others.is_moving;
         for problem in others.shown {
             self.push(problem);
         }

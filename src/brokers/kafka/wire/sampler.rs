@@ -1,130 +1,92 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use kafka_protocol::messages::{ApiKey, MetadataRequest};
-
-use super::answers::{self, BrokerAddress, Metadata, TopicMetadata};
-use super::connection::Connection;
-use super::error::{WireError, error_text};
+use super::answers::{BrokerAddress, Metadata, TopicMetadata};
+use super::cluster::{Cluster, address};
+use super::error::WireError;
 use super::groups::{self, BrokerGroups};
 use super::offsets::{self, LogOffsets, PartitionKey};
 use super::problems::Problems;
-use super::versions;
 use crate::config::KafkaConfig;
 use crate::domain::{
     GroupSample, KafkaSample, Offset, Partition, PartitionSample, SampleCost, Timestamp,
     TopicSample,
 };
 
-/// Brokers that are asked at once.
-const BROKERS_AT_ONCE: usize = 16;
-
 /// Far more than any cluster has: a peer must not make Redrive connect everywhere.
 const MOST_BROKERS: usize = 1_000;
 
-/// Open connections that are tried for the metadata before the bootstrap servers are.
-const CONNECTIONS_TRIED: usize = 2;
+/// For how long a sample looks again for what moves between brokers.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
+
+/// What was read, and what could not be.
+struct Reading {
+    sample: KafkaSample,
+    problems: Problems,
+}
 
 /// Samples one cluster. Keeps its connections between samples.
 #[derive(Debug)]
 pub struct KafkaSampler {
-    bootstrap_servers: Vec<String>,
-    request_timeout: Duration,
-    connections: HashMap<String, Connection>,
-    /// Requests on connections that broke meanwhile.
-    lost_requests: Vec<&'static str>,
+    cluster: Cluster,
 }
 
 impl KafkaSampler {
     pub fn new(config: &KafkaConfig, request_timeout: Duration) -> Self {
         Self {
-            bootstrap_servers: config.bootstrap_servers.clone(),
-            request_timeout,
-            connections: HashMap::new(),
-            lost_requests: Vec::new(),
+            cluster: Cluster::new(config, request_timeout),
         }
     }
 
     /// Reads everything once. A broker of several that does not answer costs only what it leads and
-    /// coordinates, which is said in [`KafkaSample::problems`].
+    /// coordinates, which is said in [`KafkaSample::problems`]. While leaders and coordinators move, as in a
+    /// rolling restart, it looks again for a moment: a group must not vanish because of that.
     pub async fn sample(&mut self) -> Result<KafkaSample, WireError> {
         let started = Instant::now();
-        let mut metadata = self.metadata().await?;
-        let mut problems = Problems::default();
-        note_what_is_missing(&mut metadata, &mut problems);
-        let addresses: Vec<String> = metadata.brokers.iter().map(address).collect();
-        self.connections.retain(|broker, _| {
-            addresses.contains(broker) || self.bootstrap_servers.contains(broker)
-        });
-
-        let committed_at = Timestamp::now();
-        let groups = self.groups(&metadata.brokers, &mut problems).await?;
-        let ends_at = Timestamp::now();
-        let offsets = self.offsets(&metadata, &mut problems).await?;
-
-        let (requests, requests_by_api) = self.take_requests();
+        let mut reading = self.read().await?;
+        while reading.problems.is_moving() && started.elapsed() < PATIENCE {
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+            match self.read().await {
+                Ok(again) => reading = again,
+                Err(_) => break,
+            }
+        }
+        let (requests, requests_by_api) = self.cluster.take_requests();
         Ok(KafkaSample {
-            cluster_id: metadata.cluster_id,
-            brokers: u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX),
-            topics: metadata
-                .topics
-                .into_iter()
-                .map(|topic| topic_sample(topic, &offsets))
-                .collect(),
-            groups,
-            committed_at,
-            ends_at,
             cost: SampleCost {
                 requests,
                 requests_by_api,
                 duration: started.elapsed(),
             },
-            problems: problems.into_texts(),
+            problems: reading.problems.into_texts(),
+            ..reading.sample
         })
     }
 
-    /// Asks the brokers that are connected already, then the bootstrap servers.
-    async fn metadata(&mut self) -> Result<Metadata, WireError> {
-        let connected = self.connections.keys().take(CONNECTIONS_TRIED).cloned();
-        let servers: Vec<String> = connected.chain(self.bootstrap_servers.clone()).collect();
-        let mut last_error = None;
-        for server in servers {
-            match self.on(server, read_metadata).await {
-                Ok(metadata) => return Ok(metadata),
-                Err(error) => last_error = Some(error),
-            }
-        }
-        let source = last_error.unwrap_or_else(|| WireError::Encode("no server".to_owned()));
-        let servers = self.bootstrap_servers.join(", ");
-        Err(WireError::NoBroker {
-            servers,
-            source: Box::new(source),
-        })
-    }
+    async fn read(&mut self) -> Result<Reading, WireError> {
+        let mut metadata = self.cluster.metadata().await?;
+        let mut problems = Problems::default();
+        note_what_is_missing(&mut metadata, &mut problems);
+        self.cluster.keep_only(&metadata.brokers);
 
-    /// Runs one exchange on the connection to a broker; a connection that failed is dropped.
-    async fn on<T>(
-        &mut self,
-        broker: String,
-        exchange: impl AsyncFnOnce(&mut Connection) -> Result<T, WireError>,
-    ) -> Result<T, WireError> {
-        let known = self.connections.remove(&broker);
-        let (connection, result) =
-            on_connection(known, &broker, self.request_timeout, exchange).await;
-        self.keep(broker, connection, result.is_ok());
-        result
-    }
-
-    fn keep(&mut self, broker: String, connection: Option<Connection>, healthy: bool) {
-        let Some(mut connection) = connection else {
-            return;
+        let committed_at = Timestamp::now();
+        let groups = self.groups(&metadata.brokers, &mut problems).await?;
+        let ends_at = Timestamp::now();
+        let offsets = self.offsets(&metadata, &mut problems).await?;
+        let topics = metadata.topics.into_iter();
+        let sample = KafkaSample {
+            cluster_id: metadata.cluster_id,
+            brokers: u32::try_from(metadata.brokers.len()).unwrap_or(u32::MAX),
+            topics: topics.map(|topic| topic_sample(topic, &offsets)).collect(),
+            groups,
+            committed_at,
+            ends_at,
+            cost: SampleCost::default(),
+            problems: Vec::new(),
         };
-        if healthy {
-            self.connections.insert(broker, connection);
-        } else {
-            self.lost_requests.extend(connection.take_requests());
-        }
+        Ok(Reading { sample, problems })
     }
 
     async fn groups(
@@ -134,6 +96,7 @@ impl KafkaSampler {
     ) -> Result<Vec<GroupSample>, WireError> {
         let work = brokers.iter().map(|broker| (address(broker), ())).collect();
         let results = self
+            .cluster
             .on_all(work, |connection, ()| Box::pin(groups::read(connection)))
             .await;
         let answers: Vec<BrokerGroups> = answered(results, problems)?;
@@ -162,6 +125,7 @@ impl KafkaSampler {
             .iter()
             .filter_map(|broker| Some((address(broker), led.remove(&broker.id)?)));
         let results = self
+            .cluster
             .on_all(work.collect(), |connection, led: &Vec<_>| {
                 Box::pin(offsets::read(connection, led))
             })
@@ -175,72 +139,6 @@ impl KafkaSampler {
         }
         Ok(all)
     }
-
-    /// Runs an exchange on all brokers, on some of them at once.
-    async fn on_all<W, T>(
-        &mut self,
-        work: Vec<(String, W)>,
-        exchange: impl for<'c> Fn(
-            &'c mut Connection,
-            &'c W,
-        ) -> futures_util::future::BoxFuture<'c, Result<T, WireError>>,
-    ) -> Vec<Result<T, WireError>> {
-        let (exchange, timeout) = (&exchange, self.request_timeout);
-        let tasks: Vec<_> = work
-            .into_iter()
-            .map(|(broker, work)| {
-                let known = self.connections.remove(&broker);
-                async move {
-                    let run = async |connection: &mut Connection| exchange(connection, &work).await;
-                    let (connection, result) = on_connection(known, &broker, timeout, run).await;
-                    (broker, connection, result)
-                }
-            })
-            .collect();
-        let mut results = Vec::with_capacity(tasks.len());
-        let mut done = futures_util::stream::iter(tasks).buffer_unordered(BROKERS_AT_ONCE);
-        while let Some((broker, connection, result)) = done.next().await {
-            self.keep(broker, connection, result.is_ok());
-            results.push(result);
-        }
-        results
-    }
-
-    fn take_requests(&mut self) -> (u64, Vec<(String, u64)>) {
-        let open = self
-            .connections
-            .values_mut()
-            .flat_map(Connection::take_requests);
-        let mut by_api: BTreeMap<&str, u64> = BTreeMap::new();
-        for api in open.chain(std::mem::take(&mut self.lost_requests)) {
-            *by_api.entry(api).or_default() += 1;
-        }
-        let total = by_api.values().sum();
-        (
-            total,
-            by_api
-                .into_iter()
-                .map(|(api, count)| (api.to_owned(), count))
-                .collect(),
-        )
-    }
-}
-
-async fn on_connection<T>(
-    known: Option<Connection>,
-    broker: &str,
-    timeout: Duration,
-    exchange: impl AsyncFnOnce(&mut Connection) -> Result<T, WireError>,
-) -> (Option<Connection>, Result<T, WireError>) {
-    let mut connection = match known {
-        Some(connection) => connection,
-        None => match Connection::open(broker, timeout).await {
-            Ok(connection) => connection,
-            Err(error) => return (None, Err(error)),
-        },
-    };
-    let result = exchange(&mut connection).await;
-    (Some(connection), result)
 }
 
 /// The answers; an error only if nobody answered.
@@ -254,7 +152,7 @@ fn answered<T>(
         match result {
             Ok(answer) => answers.push(answer),
             Err(error) => {
-                problems.push(error.to_string());
+                problems.push_error(&error);
                 last_error = Some(error);
             }
         }
@@ -263,25 +161,6 @@ fn answered<T>(
         Some(error) if answers.is_empty() => Err(error),
         _ => Ok(answers),
     }
-}
-
-async fn read_metadata(connection: &mut Connection) -> Result<Metadata, WireError> {
-    let api = "Metadata";
-    let version = connection.required_version(ApiKey::Metadata, versions::METADATA, api)?;
-    let request = MetadataRequest::default()
-        .with_topics(None)
-        .with_allow_auto_topic_creation(false);
-    let body = connection
-        .call(ApiKey::Metadata, version, api, &request)
-        .await?;
-    answers::metadata(&body, version).map_err(|source| connection.garbage(api, source))
-}
-
-fn address(broker: &BrokerAddress) -> String {
-    if broker.host.contains(':') {
-        return format!("[{}]:{}", broker.host, broker.port);
-    }
-    format!("{}:{}", broker.host, broker.port)
 }
 
 fn partitions_by_leader(topics: &[TopicMetadata]) -> HashMap<i32, Vec<(String, Vec<i32>)>> {
@@ -334,7 +213,7 @@ fn note_what_is_missing(metadata: &mut Metadata, problems: &mut Problems) {
         metadata.brokers.truncate(MOST_BROKERS);
     }
     for topic in metadata.topics.iter().filter(|topic| topic.error != 0) {
-        problems.push(format!("topic {}: {}", topic.name, error_text(topic.error)));
+        problems.push_code(&format!("topic {}", topic.name), topic.error);
     }
     let partitions = metadata.topics.iter().flat_map(|topic| &topic.partitions);
     let leaderless = partitions.filter(|partition| partition.leader < 0).count();
