@@ -45,6 +45,13 @@ pub(crate) fn kafka() -> KafkaConfig {
     }
 }
 
+/// The release of the shared Kafka: major and minor.
+pub(crate) fn kafka_release() -> (u32, u32) {
+    let version = required("REDRIVE_TEST_KAFKA_VERSION");
+    let mut parts = version.split('.').map(|part| part.parse().unwrap());
+    (parts.next().unwrap(), parts.next().unwrap())
+}
+
 /// The shared RabbitMQ in its default virtual host; tests use a virtual host of their own.
 pub(crate) fn rabbitmq() -> RabbitMqConfig {
     install_crypto_provider();
