@@ -136,11 +136,11 @@ impl QueueType {
     }
 }
 
-/// The effective delivery limit of a quorum queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The effective delivery limit of a quorum queue; the strictest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryLimit {
-    Unlimited,
     Limited(u64),
+    Unlimited,
 }
 
 /// A queue with its effective settings (arguments and policies merged) and its counts. A count that

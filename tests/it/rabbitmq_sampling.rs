@@ -144,11 +144,6 @@ async fn a_plugin_that_does_not_answer_costs_only_its_own_numbers() {
 async fn settings_of_policies_and_operator_policies_are_the_queues_own() {
     let vhost = Vhost::create().await;
     let channel = vhost.channel().await;
-    // Before the queues: statistics of a queue that was idle since may not name a later one.
-    let policy = json!({
-        "dead-letter-exchange": "", "dead-letter-routing-key": "dead", "max-length": 100
-    });
-    vhost.policy("^q", &policy).await;
     let quorum = QueueName::new("q.quorum");
     let arguments = [
         text("x-queue-type", "quorum"),
@@ -157,23 +152,26 @@ async fn settings_of_policies_and_operator_policies_are_the_queues_own() {
     channel.declare_queue(&quorum, &arguments).await.unwrap();
     declare(&channel, "q.classic").await;
     declare(&channel, "dead").await;
+    // Statistics of a queue that was idle since may never name what comes now.
+    let are_known = |queues: &HashMap<String, QueueSample>| {
+        queues.values().all(|queue| queue.counters.is_some())
+    };
+    sample_once(&vhost, &rabbitmq(), are_known).await;
+    let policy = json!({
+        "dead-letter-exchange": "", "dead-letter-routing-key": "dead", "max-length": 100
+    });
+    vhost.policy("^q", &policy).await;
     let limits = json!({"max-length": 50, "delivery-limit": 5});
     let body = json!({"pattern": "^q", "definition": limits, "apply-to": "queues"});
     vhost
         .put(&["operator-policies", vhost.name.as_str(), "limits"], &body)
         .await;
-    // Both before the queues have statistics and after: those of an idle classic queue keep what was set
-    // before the operator's policy.
     let applied = |queues: &HashMap<String, QueueSample>| {
         ["q.classic", "q.quorum"]
             .iter()
             .all(|q| queues[*q].max_length == Some(50))
     };
-    sample_once(&vhost, &rabbitmq(), applied).await;
-    let with_statistics = |queues: &HashMap<String, QueueSample>| {
-        applied(queues) && queues.values().all(|queue| queue.counters.is_some())
-    };
-    let sample = sample_once(&vhost, &rabbitmq(), with_statistics).await;
+    let sample = sample_once(&vhost, &rabbitmq(), applied).await;
     let queues = of(&vhost, &sample);
     for queue in ["q.classic", "q.quorum"] {
         let target = queues[queue].dead_letter.as_ref().unwrap();

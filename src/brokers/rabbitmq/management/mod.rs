@@ -1,5 +1,6 @@
 //! The management plugin's HTTP API.
 
+mod policies;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -7,8 +8,9 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+pub(super) use self::policies::Policies;
 pub use self::rows::read_as_every_list;
-use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, PolicyRow, QueueRow};
+use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, QueueRow};
 use super::effective::BrokerVersion;
 use super::http::{HttpApi, Request};
 use super::{MANAGEMENT_KEY, RabbitMqError};
@@ -59,13 +61,6 @@ pub struct QueueDetails {
 pub(super) struct Routing {
     pub(super) exchanges: Vec<ExchangeSample>,
     pub(super) bindings: Vec<BindingSample>,
-}
-
-/// Policies and operator policies.
-#[derive(Debug, Default)]
-pub(super) struct Policies {
-    policies: Vec<PolicyRow>,
-    operator_policies: Vec<PolicyRow>,
 }
 
 impl ManagementClient {
@@ -130,6 +125,8 @@ impl ManagementClient {
                 has_statistics: false,
             }));
         };
+        // As the broker names them, whatever else applies by now.
+        let policies = policies.of_operators_alone();
         Ok(Some(QueueDetails {
             delayed_retry: delayed_retry.or_else(|| row.sources(&policies).delayed_retry()),
             sample: most_careful(row.into_sample(&policies, &version), &sample),
@@ -264,12 +261,12 @@ impl ManagementClient {
     }
 
     pub(super) async fn policies(&self) -> Result<Policies, RabbitMqError> {
-        Ok(Policies {
-            policies: self.listing("policies", &["policies"], None).await?,
-            operator_policies: self
-                .listing("operator-policies", &["operator-policies"], None)
-                .await?,
-        })
+        let ordinary = self.listing("policies", &["policies"], None).await?;
+        let of_the_operator = ["operator-policies"];
+        let of_the_operator = self
+            .listing("operator-policies", &of_the_operator, None)
+            .await?;
+        Ok(Policies::new(ordinary, of_the_operator))
     }
 
     pub(super) fn take_requests(&self) -> BTreeMap<&'static str, u64> {

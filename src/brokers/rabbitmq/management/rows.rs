@@ -1,7 +1,6 @@
 //! What the management API sends. Fields are read leniently: versions differ, statistics come late, and
 //! one odd field must not cost the rest.
 
-use regex::Regex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -9,7 +8,7 @@ use serde_json::Value;
 use super::super::effective::{
     BrokerVersion, Settings, Sources, delivery_limit_from, integer, queue_type_from,
 };
-use super::Policies;
+use super::policies::{Applied, Policies, PolicyRow};
 use crate::domain::{
     BindingDestination, BindingSample, ExchangeName, ExchangeSample, QueueCounters, QueueName,
     QueueSample, QueueType, VhostName,
@@ -83,13 +82,17 @@ impl QueueRow {
         }
     }
 
-    /// Operator policies always count: the statistics of an idle classic queue never show one that came
-    /// after its last message (seen on 3.10.8).
+    /// A policy that surely applies comes before what the statistics name: those of an idle classic queue never
+    /// show one that came after its last message (seen on 3.10.8), and others show it seconds later (4.3.6).
+    /// Operator policies always count, for the same reason.
     pub(super) fn sources<'a>(&'a self, policies: &'a Policies) -> Sources<'a> {
         static NOTHING: std::sync::LazyLock<Settings> = std::sync::LazyLock::new(Settings::new);
-        let policy = match &self.effective_policy_definition {
-            Some(effective) => Some(effective),
-            None => policies.policy(&self.vhost, self.policy.as_str()),
+        let policy = match policies.applied(&self.vhost, &self.name, self.kind.as_str()) {
+            Applied::Surely(policy) => policy,
+            Applied::Unknown => self
+                .effective_policy_definition
+                .as_ref()
+                .or_else(|| policies.named(&self.vhost, self.policy.as_str())),
         };
         let operator_policies = policies.of_the_operator(&self.vhost, &self.name);
         Sources {
@@ -102,9 +105,10 @@ impl QueueRow {
         let sources = self.sources(policies);
         let kind = self.kind.as_str().or_else(|| sources.queue_type());
         let queue_type = kind.map_or(QueueType::Classic, queue_type_from);
+        // The broker's own word is as late as its statistics: the lower of two limits counts.
         let delivery_limit = (queue_type == QueueType::Quorum).then(|| {
-            delivery_limit_from(&self.delivery_limit, version)
-                .unwrap_or_else(|| sources.delivery_limit(version))
+            let set = sources.delivery_limit(version);
+            delivery_limit_from(&self.delivery_limit, version).map_or(set, |named| named.min(set))
         });
         let sample = QueueSample {
             vhost: VhostName::default(),
@@ -166,7 +170,7 @@ impl ExchangeRow {
     pub(super) fn into_sample(self, policies: &Policies) -> ExchangeSample {
         let arguments = self.arguments.unwrap_or_default();
         let by_policy = policies
-            .policy(&self.vhost, self.policy.as_str())
+            .named(&self.vhost, self.policy.as_str())
             .and_then(|definition| definition.get("alternate-exchange"));
         let alternate = arguments
             .get("alternate-exchange")
@@ -213,60 +217,6 @@ impl BindingRow {
     }
 }
 
-#[derive(Debug, Deserialize)]
-pub(super) struct PolicyRow {
-    #[serde(default)]
-    vhost: String,
-    name: String,
-    /// `None` if only RabbitMQ's dialect of regular expressions knows it.
-    #[serde(default, deserialize_with = "regex_or_nothing")]
-    pattern: Option<Regex>,
-    #[serde(default, rename = "apply-to")]
-    apply_to: String,
-    #[serde(default)]
-    priority: i64,
-    #[serde(default, deserialize_with = "object_or_nothing")]
-    definition: Option<Settings>,
-}
-
-impl PolicyRow {
-    fn may_apply_to(&self, queue: &str) -> bool {
-        let matches = |pattern: &Regex| pattern.is_match(queue);
-        self.pattern.as_ref().is_none_or(matches) && self.apply_to != "exchanges"
-    }
-
-    fn surely_applies_to(&self, queue: &str) -> bool {
-        let matches = |pattern: &Regex| pattern.is_match(queue);
-        self.pattern.as_ref().is_some_and(matches)
-            && matches!(self.apply_to.as_str(), "queues" | "all")
-    }
-}
-
-impl Policies {
-    fn policy(&self, vhost: &str, name: Option<&str>) -> Option<&Settings> {
-        let name = name?;
-        self.policies
-            .iter()
-            .find(|policy| policy.vhost == vhost && policy.name == name)
-            .and_then(|policy| policy.definition.as_ref())
-    }
-
-    /// The operator policies that may be the one in effect on the queue: of those that match it the one
-    /// of the highest priority, and whichever may come before it.
-    fn of_the_operator(&self, vhost: &str, queue: &str) -> impl Iterator<Item = &Settings> {
-        let in_vhost = || {
-            let policies = self.operator_policies.iter();
-            policies.filter(move |policy| policy.vhost == vhost)
-        };
-        let sure = in_vhost().filter(|policy| policy.surely_applies_to(queue));
-        let in_effect = sure.map(|policy| policy.priority).max();
-        in_vhost()
-            .filter(move |policy| policy.may_apply_to(queue))
-            .filter(move |policy| in_effect.is_none_or(|priority| policy.priority >= priority))
-            .filter_map(|policy| policy.definition.as_ref())
-    }
-}
-
 /// A boolean that may be null or missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(transparent)]
@@ -282,13 +232,8 @@ fn count(value: &Value) -> Option<u64> {
     integer(value).and_then(|number| u64::try_from(number).ok())
 }
 
-fn regex_or_nothing<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Regex>, D::Error> {
-    let pattern = Value::deserialize(deserializer)?;
-    Ok(pattern.as_str().and_then(|text| Regex::new(text).ok()))
-}
-
 /// Some versions write an empty object as `[]`.
-fn object_or_nothing<'de, D: Deserializer<'de>>(
+pub(super) fn object_or_nothing<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Settings>, D::Error> {
     Ok(match Value::deserialize(deserializer)? {
@@ -304,10 +249,7 @@ pub fn read_as_every_list(answer: &[u8]) -> usize {
     fn rows<T: DeserializeOwned>(answer: &[u8]) -> Vec<T> {
         serde_json::from_slice(answer).unwrap_or_default()
     }
-    let policies = Policies {
-        policies: rows(answer),
-        operator_policies: rows(answer),
-    };
+    let policies = Policies::new(rows(answer), rows(answer));
     let version = BrokerVersion::new("4.1.0");
     let queues = rows::<QueueRow>(answer).into_iter();
     let queues: Vec<_> = queues
@@ -318,7 +260,7 @@ pub fn read_as_every_list(answer: &[u8]) -> usize {
     let bindings = rows::<BindingRow>(answer).into_iter();
     let bindings: Vec<_> = bindings.map(BindingRow::into_sample).collect();
     let counts = [
-        policies.policies.len(),
+        rows::<PolicyRow>(answer).len(),
         queues.len(),
         exchanges.len(),
         bindings.len(),
@@ -326,51 +268,4 @@ pub fn read_as_every_list(answer: &[u8]) -> usize {
         usize::from(serde_json::from_slice::<OverviewRow>(answer).is_ok()),
     ];
     counts.iter().sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn policies(operator: &Value) -> Policies {
-        Policies {
-            policies: vec![],
-            operator_policies: serde_json::from_value(operator.clone()).unwrap(),
-        }
-    }
-
-    fn row(effective: &Value) -> QueueRow {
-        let row = json!({"vhost": "/", "name": "q", "effective_policy_definition": effective});
-        serde_json::from_value(row).unwrap()
-    }
-
-    fn operator_policy(name: &str, pattern: &str, priority: i64, limit: u64) -> Value {
-        json!({
-            "vhost": "/", "name": name, "pattern": pattern, "apply-to": "queues",
-            "priority": priority, "definition": {"max-length": limit}
-        })
-    }
-
-    #[test]
-    fn statistics_that_do_not_know_an_operator_policy_yet_do_not_hide_it() {
-        let policies = policies(&json!([operator_policy("limits", "^q", 0, 50)]));
-        let seen = row(&json!({"max-length": 100}));
-        assert_eq!(seen.sources(&policies).max_length(), Some(50));
-        let of_another_name = self::policies(&json!([operator_policy("limits", "^x", 0, 50)]));
-        assert_eq!(seen.sources(&of_another_name).max_length(), Some(100));
-    }
-
-    #[test]
-    fn of_several_operator_policies_the_highest_priority_counts() {
-        let low = operator_policy("low", ".*", 1, 10);
-        let high = operator_policy("high", "^q", 5, 70);
-        let both = policies(&json!([low, high]));
-        assert_eq!(row(&json!({})).sources(&both).max_length(), Some(70));
-        // Perl's lookahead, which nobody here can judge: it may be the one in effect.
-        let unreadable = operator_policy("unreadable", "^(?!x)q", 9, 30);
-        let all = policies(&json!([low, high, unreadable]));
-        assert_eq!(row(&json!({})).sources(&all).max_length(), Some(30));
-    }
 }
