@@ -7,6 +7,7 @@ mod brokers;
 mod environment;
 mod error;
 mod grouping;
+mod metrics;
 mod notifications;
 mod retention;
 mod schemas;
@@ -21,6 +22,7 @@ use serde::Deserialize;
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
 pub use grouping::GroupingConfig;
+pub use metrics::{Alias, GroupSeries, MetricsConfig, SeriesDetail};
 pub use notifications::{NotificationConfig, NotificationKind};
 pub use retention::RetentionConfig;
 pub use schemas::{SchemaConfig, SchemasConfig};
@@ -43,6 +45,7 @@ pub struct Config {
     /// RabbitMQ clusters.
     pub rabbitmq: Vec<RabbitMqConfig>,
     pub sampling: SamplingConfig,
+    pub metrics: MetricsConfig,
     pub dead_letters: DeadLettersConfig,
     pub grouping: GroupingConfig,
     pub retention: RetentionConfig,
@@ -98,6 +101,7 @@ impl Config {
     fn validate(&self) -> Result<(), ConfigError> {
         self.http.validate()?;
         self.sampling.validate()?;
+        self.metrics.validate()?;
         self.replay.validate()?;
         self.grouping.validate()?;
         self.retention.validate()?;
