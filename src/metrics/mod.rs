@@ -81,7 +81,8 @@ pub struct EncodingCost {
 }
 
 /// Everything that `/metrics` exposes. Shared by all parts behind an `Arc`; every method may be called
-/// from any thread and none waits for I/O. No lock is held while anything is encoded.
+/// from any thread and none waits for I/O. No lock is held while anything is encoded, but for the first
+/// compressed scrape, which another one waits for instead of compressing the same.
 #[derive(Debug)]
 pub struct Metrics {
     /// Numbers that are older are not published.

@@ -195,16 +195,22 @@ fn the_first_pattern_decides_how_much_of_a_group_is_exported() {
     for name in names {
         metrics.publish_to_commit(&"k".into(), &name.into(), &"t".into(), &durations);
     }
-    let groups = names.map(|name| with_partitions(group(name, &["t"])));
+    let mut groups = names.map(|name| with_partitions(group(name, &["t"])));
+    let partitions = &mut groups[1].topics[0].partitions;
+    let mut worse = partitions[0].clone();
+    worse.partition = Partition(2);
+    worse.time_lag = Some(TimeLag::AtLeast(Duration::from_mins(1)));
+    worse.retention_headroom = Some(0.25);
+    partitions.push(worse);
     metrics.observe_snapshot(&snapshot(100, groups.to_vec()));
     let text = text(&metrics);
     assert!(!text.contains("audit-7"), "{text}");
     let labels = "{cluster=\"k\",group=\"accounts\",topic=\"t\"}";
     for line in [
-        format!("kafka_consumer_group_lag{labels} 7\n"),
-        format!("kafka_consumer_group_offset{labels} 42\n"),
-        format!("kafka_consumer_group_lag_seconds{labels} 3\n"),
-        format!("kafka_consumer_group_retention_headroom_ratio{labels} 0.5\n"),
+        format!("kafka_consumer_group_lag{labels} 14\n"),
+        format!("kafka_consumer_group_offset{labels} 82\n"),
+        format!("kafka_consumer_group_lag_seconds{labels} 60\n"),
+        format!("kafka_consumer_group_retention_headroom_ratio{labels} 0.25\n"),
         format!("kafka_consumer_group_topic_lag{labels} 7\n"),
     ] {
         assert!(text.contains(&line), "{line} is not in\n{text}");
