@@ -147,30 +147,34 @@ mod tests {
         headers
     }
 
+    fn check_format(accept: &str, expected: Format) {
+        let headers = headers(&header::ACCEPT, &[accept]);
+        assert_eq!(format(&headers), expected, "{accept}");
+    }
+
     #[test]
-    fn the_format_is_the_one_that_is_asked_for() {
-        let check = |accept: &str, expected| {
-            let headers = headers(&header::ACCEPT, &[accept]);
-            assert_eq!(format(&headers), expected, "{accept}");
-        };
+    fn prometheus_itself_gets_openmetrics() {
+        let check = |accept: &str| check_format(accept, Format::OpenMetrics);
         // Prometheus 2.42.
         check(
             "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
              text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-            Format::OpenMetrics,
         );
         // Prometheus 3, without and with protocol buffers.
         check(
             "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
              application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
              text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
-            Format::OpenMetrics,
         );
         check(
             "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
              application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1",
-            Format::OpenMetrics,
         );
+    }
+
+    #[test]
+    fn the_format_is_the_one_that_is_asked_for() {
+        let check = check_format;
         check("application/openmetrics-text", Format::OpenMetrics);
         check(
             "text/plain;version=0.0.4, Application/OpenMetrics-Text; Version=\"1.0.0\"",

@@ -58,21 +58,7 @@ fn kafka() -> KafkaDetail {
         assignment: vec![("orders".into(), vec![Partition(0)])],
     };
     KafkaDetail {
-        topics: vec![TopicStatus {
-            topic: "orders".into(),
-            topic_id: None,
-            internal: false,
-            partitions: vec![PartitionSample {
-                partition: Partition(0),
-                log_start: Some(Offset(50)),
-                high_watermark: Some(Offset(140)),
-                last_stable: Some(Offset(140)),
-                replicas: 3,
-                in_sync_replicas: 2,
-            }],
-            produce_rate: None,
-            produced_total: 0,
-        }],
+        topics: vec![orders()],
         groups: vec![GroupStatus {
             group: "payments".into(),
             kind: GroupKind::Classic,
@@ -92,6 +78,24 @@ fn kafka() -> KafkaDetail {
             produce_rate: None,
             lost_total: 0,
         }],
+    }
+}
+
+fn orders() -> TopicStatus {
+    TopicStatus {
+        topic: "orders".into(),
+        topic_id: None,
+        internal: false,
+        partitions: vec![PartitionSample {
+            partition: Partition(0),
+            log_start: Some(Offset(50)),
+            high_watermark: Some(Offset(140)),
+            last_stable: Some(Offset(140)),
+            replicas: 3,
+            in_sync_replicas: 2,
+        }],
+        produce_rate: None,
+        produced_total: 0,
     }
 }
 
