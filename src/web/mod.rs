@@ -20,6 +20,7 @@ mod listener;
 mod markup;
 mod parameters;
 mod problem;
+mod scrape;
 mod security;
 mod server;
 mod state;
@@ -27,6 +28,7 @@ mod table;
 mod views;
 mod visit;
 
+pub use scrape::answer_scrape;
 pub use server::{router, serve};
 pub use state::AppState;
 pub use views::{dead_letter_pages, edited_without_change};

@@ -51,5 +51,6 @@ mod sandbox;
 mod saved_filters;
 mod schemas;
 mod support;
+mod telemetry;
 mod transfer;
 mod web;

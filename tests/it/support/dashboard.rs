@@ -45,6 +45,7 @@ impl Dashboard {
         let store = Store::open(&url).await.unwrap();
         let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
+        metrics.observe_snapshot(&snapshot);
         let sampling = SamplingHandle::still(snapshot);
         let stop = CancellationToken::new();
         // The tasks that would send are left out: a replay stays planned.
@@ -169,6 +170,7 @@ pub(crate) fn busy_snapshot(now: Timestamp) -> Snapshot {
             requests_by_api: vec![("Metadata".to_owned(), 1), ("ListOffsets".to_owned(), 2)],
             duration: Duration::from_millis(38),
         },
+        deriving_took: Duration::from_millis(3),
         problems: vec![],
         facts: vec![
             ("version".to_owned(), version.to_owned()),
