@@ -10,8 +10,8 @@ use sqlx::{QueryBuilder, Sqlite, Transaction};
 use super::replays::{COLUMNS, ReplayRow};
 use super::{Store, StoreError};
 use crate::domain::{
-    DeadLetterId, DeadLetterStatus, Landing, Offset, Partition, Replay, ReplayEvent,
-    ReplayId, ReplayJobId, ReplayState, ReplayStateName, Timestamp,
+    DeadLetterId, DeadLetterStatus, Landing, Offset, Partition, Replay, ReplayEvent, ReplayId,
+    ReplayJobId, ReplayState, ReplayStateName, Timestamp,
 };
 
 impl Store {

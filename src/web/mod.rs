@@ -17,14 +17,14 @@ pub mod escape;
 mod events;
 mod health;
 mod listener;
-mod markup;
+pub(crate) mod markup;
 mod parameters;
 mod problem;
 mod security;
 mod server;
 mod state;
 mod table;
-mod views;
+pub(crate) mod views;
 mod visit;
 
 pub use server::{router, serve};

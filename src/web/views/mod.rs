@@ -70,6 +70,7 @@ pub(crate) use open_replays::{
     awaited_replays, resolve_matching, resolve_unknown_replays, unknown_replays,
 };
 pub(crate) use overview::overview;
+pub(crate) use payload::json_text as laid_out;
 pub(crate) use pivot::{known_field, pivot};
 pub(crate) use preflight::{actor, changed_meanwhile, preflight, start_replay};
 pub(crate) use queue::{look_at_queue, queue};
