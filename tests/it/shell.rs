@@ -48,7 +48,9 @@ async fn a_dry_run_tells_what_would_go_where_and_sends_nothing() {
         "{text}"
     );
     assert!(
-        text.contains("4711  nothing  ") && text.contains("dead letter 4711"),
+        text.contains(
+            "4711  nothing       -                          there is no such dead letter\n"
+        ),
         "{text}"
     );
     let judged = succeeds(&dashboard, &["replay", "13", "1", "--dry-run", "--json"]);
@@ -64,7 +66,7 @@ async fn a_dry_run_tells_what_would_go_where_and_sends_nothing() {
     let elsewhere = ["--cluster", "rabbitmq", "--queue", "orders.queue"];
     let text = succeeds(
         &dashboard,
-        &[&["replay", "20", "--dry-run"], &elsewhere[..]].concat(),
+        &[&["replay", "42", "20", "--dry-run"], &elsewhere[..]].concat(),
     );
     assert!(
         text.contains("to queue orders.queue on rabbitmq: 1 event\n"),
@@ -356,7 +358,10 @@ async fn a_shell_looks_at_failure_groups_and_says_something_of_them() {
         &["--order", "bad"],
         "order is one of last, open, total, first",
     );
-    check(&["by", "colour"], "colour");
+    check(
+        &["by", "colour"],
+        "one of exception, source, type, consumer, dlq",
+    );
     check(&["show", "v1:none"], "there is no failure group v1:none");
     check(&["note", group, " "], "note");
     check(&["set-policy", group, "--attempts", "99"], "20");
