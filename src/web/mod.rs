@@ -17,7 +17,7 @@ pub mod escape;
 mod events;
 mod health;
 mod listener;
-mod markup;
+pub(crate) mod markup;
 mod parameters;
 mod problem;
 mod scrape;
@@ -25,7 +25,7 @@ mod security;
 mod server;
 mod state;
 mod table;
-mod views;
+pub(crate) mod views;
 mod visit;
 
 pub use scrape::answer_scrape;

@@ -116,6 +116,12 @@ fn pages() -> Router<AppState> {
         .route("/dead-letters/{id}/revert", post(views::revert_edit))
         .route("/replays", get(views::replays).post(views::start_replay))
         .route("/replays/new", get(views::preflight))
+        .route("/replays/unknown", get(views::unknown_replays))
+        .route(
+            "/replays/unknown/resolve",
+            post(views::resolve_unknown_replays),
+        )
+        .route("/replays/awaiting", get(views::awaited_replays))
         .route("/replays/{job}", get(views::replay_job))
         .route("/replays/{job}/pause", post(views::pause_replay))
         .route("/replays/{job}/resume", post(views::resume_replay))
