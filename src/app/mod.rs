@@ -31,7 +31,8 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
         format!("cannot listen on {listen}; is http.listen taken by another process?")
     })?;
     let store = Store::open(&config.store.url).await?;
-    let metrics = Arc::new(Metrics::new(*config.sampling.interval));
+    let interval = *config.sampling.interval;
+    let metrics = Arc::new(Metrics::configured(&config.metrics, interval));
     restore_counters(&store, &metrics).await?;
     let doubted = store.doubt_unfinished_returns().await?;
     if doubted > 0 {

@@ -2,8 +2,10 @@
 
 use anyhow::Context as _;
 use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_otlp::WithExportConfig as _;
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::fmt::FormatFields;
@@ -13,51 +15,86 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::cli::visible;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, LogConfig, LogFormat};
 
-/// Holds the exporter until the process ends.
+/// What the exporter itself says goes to standard error alone: an export that logs would never end.
+const NOT_EXPORTED: [&str; 5] = [
+    "opentelemetry=off",
+    "tonic=off",
+    "hyper=off",
+    "h2=off",
+    "tower=off",
+];
+
+/// Holds the exporters until the process ends.
 pub struct Telemetry {
-    provider: Option<SdkTracerProvider>,
+    otlp: Option<Otlp>,
+}
+
+/// Where `telemetry.otlp_endpoint` is set: spans, and the same log as on standard error.
+struct Otlp {
+    spans: SdkTracerProvider,
+    logs: SdkLoggerProvider,
 }
 
 impl Telemetry {
     /// Sends what is left. A backend that does not answer is given up after the exporter's timeout.
     pub fn shut_down(self) {
-        if let Some(Err(error)) = self.provider.map(|provider| provider.shutdown()) {
-            tracing::warn!(%error, "the last spans could not be sent to telemetry.otlp_endpoint");
+        let Some(Otlp { spans, logs }) = self.otlp else {
+            return;
+        };
+        for (what, ended) in [("spans", spans.shutdown()), ("logs", logs.shutdown())] {
+            if let Err(error) = ended {
+                tracing::warn!(%error, "the last {what} could not be sent to telemetry.otlp_endpoint");
+            }
         }
     }
 }
 
-/// Starts logging to standard error, and the export of spans if `telemetry.otlp_endpoint` is set.
+/// Starts logging to standard error, and the export of spans and logs if `telemetry.otlp_endpoint` is set.
 pub fn start(config: &Config) -> anyhow::Result<Telemetry> {
-    let filter = EnvFilter::try_new(&config.log.level)
-        .with_context(|| format!("log.level {:?} is no level or filter", config.log.level))?;
     let log: Box<dyn Layer<Registry> + Send + Sync> = match config.log.format {
         LogFormat::Human => fmt::layer()
             .fmt_fields(visible_fields())
             .with_writer(std::io::stderr)
-            .with_filter(filter)
+            .with_filter(log_filter(&config.log)?)
             .boxed(),
         LogFormat::Json => fmt::layer()
             .json()
             .with_writer(std::io::stderr)
-            .with_filter(filter)
+            .with_filter(log_filter(&config.log)?)
             .boxed(),
     };
-    let provider = config
-        .telemetry
-        .otlp_endpoint
-        .as_deref()
-        .map(exporter)
-        .transpose()?;
-    let spans = provider.as_ref().map(|provider| {
+    let endpoint = config.telemetry.otlp_endpoint.as_deref();
+    let otlp = endpoint.map(Otlp::to).transpose()?;
+    let spans = otlp.as_ref().map(|otlp| {
         tracing_opentelemetry::layer()
-            .with_tracer(provider.tracer("redrive"))
+            .with_tracer(otlp.spans.tracer("redrive"))
             .with_filter(EnvFilter::new("redrive=info"))
     });
-    tracing_subscriber::registry().with(log).with(spans).init();
-    Ok(Telemetry { provider })
+    let exported = exported_filter(&config.log)?;
+    let logs = otlp
+        .as_ref()
+        .map(|otlp| OpenTelemetryTracingBridge::new(&otlp.logs).with_filter(exported));
+    tracing_subscriber::registry()
+        .with(log)
+        .with(spans)
+        .with(logs)
+        .init();
+    Ok(Telemetry { otlp })
+}
+
+fn log_filter(log: &LogConfig) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(&log.level)
+        .with_context(|| format!("log.level {:?} is no level or filter", log.level))
+}
+
+fn exported_filter(log: &LogConfig) -> anyhow::Result<EnvFilter> {
+    let mut filter = log_filter(log)?;
+    for directive in NOT_EXPORTED {
+        filter = filter.add_directive(directive.parse()?);
+    }
+    Ok(filter)
 }
 
 /// Messages and fields with everything spelled out that would act in a terminal: names and errors come from
@@ -73,17 +110,31 @@ fn visible_fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + '
     fields.delimited(" ")
 }
 
-fn exporter(endpoint: &str) -> anyhow::Result<SdkTracerProvider> {
-    let exporter = opentelemetry_otlp::SpanExporter::builder()
-        .with_tonic()
-        .with_endpoint(endpoint)
-        .build()
-        .with_context(|| format!("telemetry.otlp_endpoint {endpoint:?} cannot be used"))?;
-    let resource = Resource::builder().with_service_name("redrive").build();
-    Ok(SdkTracerProvider::builder()
-        .with_batch_exporter(exporter)
-        .with_resource(resource)
-        .build())
+impl Otlp {
+    fn to(endpoint: &str) -> anyhow::Result<Self> {
+        let unusable = || format!("telemetry.otlp_endpoint {endpoint:?} cannot be used");
+        let spans = opentelemetry_otlp::SpanExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build()
+            .with_context(unusable)?;
+        let logs = opentelemetry_otlp::LogExporter::builder()
+            .with_tonic()
+            .with_endpoint(endpoint)
+            .build()
+            .with_context(unusable)?;
+        let resource = Resource::builder().with_service_name("redrive").build();
+        Ok(Self {
+            spans: SdkTracerProvider::builder()
+                .with_batch_exporter(spans)
+                .with_resource(resource.clone())
+                .build(),
+            logs: SdkLoggerProvider::builder()
+                .with_batch_exporter(logs)
+                .with_resource(resource)
+                .build(),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -47,6 +47,21 @@ impl ApiArgs {
         self.answer(request.json(body)).await
     }
 
+    pub(super) async fn put(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        let request = reqwest::Client::new().put(self.address(path, &[])?);
+        self.answer(request.json(body)).await
+    }
+
+    /// Removes something; the answer has no body.
+    pub(super) async fn delete(&self, path: &[&str]) -> anyhow::Result<()> {
+        let request = reqwest::Client::new().delete(self.address(path, &[])?);
+        let response = self.send(request).await?;
+        if response.status().is_success() {
+            return Ok(());
+        }
+        self.read(response).await.map(drop)
+    }
+
     /// A long answer, for the caller to read piece by piece; a refusal is an error.
     pub(super) async fn download(
         &self,

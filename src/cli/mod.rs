@@ -33,7 +33,7 @@ enum Command {
     /// Connect to every broker and say what Redrive can and cannot do there.
     Check(ConfigArgs),
     /// List, show, edit, replay, discard, export and import dead letters through a running Redrive.
-    DeadLetters(dead_letters::DeadLettersArgs),
+    DeadLetters(Box<dead_letters::DeadLettersArgs>),
     /// Look at the audit without the service.
     Audit {
         #[command(subcommand)]

@@ -5,6 +5,9 @@ use std::io::Write as _;
 
 use crate::web::escape::is_invisible;
 
+/// From here on the number must be typed.
+const TYPED_FROM: u64 = 100;
+
 /// The text with control characters, line breaks and characters that reorder a line spelled out.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -50,14 +53,28 @@ pub(super) fn width() -> usize {
         .unwrap_or(120)
 }
 
-/// Asks at the terminal; anything but `y` or `yes` is a no.
-#[expect(clippy::print_stdout, reason = "it asks at the terminal")]
+/// Asks at the terminal; anything but `y` or `yes` is a no. The question is no part of the result.
+#[expect(clippy::print_stderr, reason = "it asks at the terminal")]
 pub(super) fn confirmed(question: &str) -> anyhow::Result<bool> {
-    print!("{question} [y/N] ");
-    std::io::stdout().flush()?;
+    eprint!("{question} [y/N] ");
+    Ok(matches!(answer()?.as_str(), "y" | "Y" | "yes"))
+}
+
+/// The same about so many events; a large number must be typed, as on the pages.
+#[expect(clippy::print_stderr, reason = "it asks at the terminal")]
+pub(super) fn confirmed_count(question: &str, count: u64) -> anyhow::Result<bool> {
+    if count <= TYPED_FROM {
+        return confirmed(question);
+    }
+    eprint!("{question} Type {count} to confirm: ");
+    Ok(answer()?.replace([',', ' '], "") == count.to_string())
+}
+
+fn answer() -> anyhow::Result<String> {
+    std::io::stderr().flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(answer.trim().to_owned())
 }
 
 #[cfg(test)]

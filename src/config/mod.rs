@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod grouping;
 mod kafka_security;
+mod metrics;
 mod notifications;
 mod retention;
 mod schemas;
@@ -23,6 +24,7 @@ pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
 pub use grouping::GroupingConfig;
 pub use kafka_security::{KafkaSaslConfig, KafkaTlsConfig, OauthClient, SaslMechanism};
+pub use metrics::{Alias, GroupSeries, MetricsConfig, SeriesDetail};
 pub use notifications::{NotificationConfig, NotificationKind};
 pub use retention::RetentionConfig;
 pub use schemas::{SchemaConfig, SchemasConfig};
@@ -45,6 +47,7 @@ pub struct Config {
     /// RabbitMQ clusters.
     pub rabbitmq: Vec<RabbitMqConfig>,
     pub sampling: SamplingConfig,
+    pub metrics: MetricsConfig,
     pub dead_letters: DeadLettersConfig,
     pub grouping: GroupingConfig,
     pub retention: RetentionConfig,
@@ -100,6 +103,7 @@ impl Config {
     fn validate(&self) -> Result<(), ConfigError> {
         self.http.validate()?;
         self.sampling.validate()?;
+        self.metrics.validate()?;
         self.replay.validate()?;
         self.grouping.validate()?;
         self.retention.validate()?;

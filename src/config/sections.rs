@@ -174,11 +174,11 @@ impl ReplayConfig {
     }
 }
 
-/// `[telemetry]`: Redrive's own traces.
+/// `[telemetry]`: Redrive's own traces and logs.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
-    /// `http://collector:4317`: spans of Redrive's own work are sent there by OTLP over gRPC.
+    /// `http://collector:4317`: spans of Redrive's own work and its log are sent there by OTLP over gRPC.
     pub otlp_endpoint: Option<String>,
 }
 

@@ -79,6 +79,8 @@ pub struct BrokerHealth {
     /// When the numbers in `detail` were read.
     pub last_success: Option<Timestamp>,
     pub cost: SampleCost,
+    /// How long our own work on the answers took.
+    pub deriving_took: Duration,
     /// What a successful sample could not read, and what to do about it.
     pub problems: Vec<String>,
     /// Version and source of the numbers, for the status page: ("version", "3.10.8").

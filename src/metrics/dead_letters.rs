@@ -5,6 +5,7 @@
 //! begins later must be seen at 0 first, or else its first dead letter would be no increase.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::text::{Family, Labels, SeriesBudget, bounded, families};
@@ -142,8 +143,9 @@ pub(super) struct DeadLetterCounts {
     dlqs: HashMap<DlqKey, DlqCounts>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct DlqCounts {
+    labels: Arc<Labels>,
     /// What was there at the discovery has been read: the counts may be shown.
     backlog_read: bool,
     by_source: BTreeMap<(String, DeathReason), Count>,
@@ -152,6 +154,7 @@ struct DlqCounts {
 
 #[derive(Debug)]
 struct Count {
+    labels: Arc<Labels>,
     total: u64,
     shown: Shown,
 }
@@ -173,8 +176,8 @@ impl DeadLetterCounts {
         source: &str,
         reason: DeathReason,
         count: u64,
-    ) -> u64 {
-        let dlq = self.dlqs.entry(dlq).or_default();
+    ) -> usize {
+        let dlq = self.dlq(dlq);
         let shown = if dlq.backlog_read {
             Shown::AsZero { since: None }
         } else {
@@ -183,59 +186,98 @@ impl DeadLetterCounts {
         let known = dlq.by_source.contains_key(&(source.to_owned(), reason));
         let fits = known || dlq.by_source.len() < SERIES_PER_DLQ;
         let source = if fits { source } else { OTHER_SOURCES };
+        let labels = &dlq.labels;
         dlq.by_source
             .entry((source.to_owned(), reason))
-            .or_insert(Count { total: 0, shown })
+            .or_insert_with(|| Count::new(labels, source, reason, shown))
             .total += count;
-        u64::from(!fits)
+        usize::from(!fits)
+    }
+
+    fn dlq(&mut self, key: DlqKey) -> &mut DlqCounts {
+        let entry = self.dlqs.entry(key);
+        entry.or_insert_with_key(|(cluster, system, dlq)| DlqCounts::new(cluster, *system, dlq))
     }
 
     pub(super) fn add_new_group(&mut self, dlq: DlqKey) {
-        self.dlqs.entry(dlq).or_default().new_groups += 1;
+        self.dlq(dlq).new_groups += 1;
     }
 
     /// From now on the counts of this DLQ are shown.
     pub(super) fn backlog_read(&mut self, dlq: DlqKey) {
-        self.dlqs.entry(dlq).or_default().backlog_read = true;
+        self.dlq(dlq).backlog_read = true;
     }
 
     pub(super) fn forget(&mut self, dlq: &DlqKey) {
         self.dlqs.remove(dlq);
     }
 
-    /// The exposition at `now`.
-    pub(super) fn text(&mut self, now: Instant) -> String {
-        let mut families = DeadLetterFamilies::new();
-        // Already bounded by `SERIES_PER_DLQ`.
-        let mut budget = SeriesBudget::new(usize::MAX);
-        for ((cluster, system, name), dlq) in &mut self.dlqs {
-            if !dlq.backlog_read {
-                continue;
-            }
-            let labels = Labels::new(&[
-                ("cluster", cluster.as_str()),
-                ("system", system.as_str()),
-                ("dlq", name),
-            ]);
-            let new_groups = dlq.new_groups as f64;
-            families.new_groups.set(&mut budget, &labels, new_groups);
-            for ((source, reason), count) in &mut dlq.by_source {
-                let labels = labels
-                    .with("source", source)
-                    .with("reason", reason.as_str());
-                let value = count.shown_value(now) as f64;
-                families.messages.set(&mut budget, &labels, value);
-            }
+    /// What is shown at `now`. It is only copied here, so that nobody waits for the lock while it is
+    /// encoded.
+    pub(super) fn shown(&mut self, now: Instant) -> Vec<ShownDlq> {
+        let dlqs = self.dlqs.values_mut().filter(|dlq| dlq.backlog_read);
+        dlqs.map(|dlq| dlq.shown(now)).collect()
+    }
+}
+
+/// The counts of one DLQ at one time.
+#[derive(Debug)]
+pub(super) struct ShownDlq {
+    labels: Arc<Labels>,
+    new_groups: u64,
+    messages: Vec<(Arc<Labels>, u64)>,
+}
+
+/// The families of these counts.
+pub(super) fn families_of(dlqs: &[ShownDlq], budget: &mut SeriesBudget) -> Vec<Family> {
+    let mut families = DeadLetterFamilies::new();
+    for dlq in dlqs {
+        let new_groups = dlq.new_groups as f64;
+        families.new_groups.set(budget, &dlq.labels, new_groups);
+        for (labels, count) in &dlq.messages {
+            families.messages.set(budget, labels, *count as f64);
         }
-        families
-            .into_families()
-            .into_iter()
-            .map(Family::into_text)
-            .collect()
+    }
+    families.into_families()
+}
+
+impl DlqCounts {
+    fn new(cluster: &ClusterName, system: System, dlq: &str) -> Self {
+        let labels = Labels::new(&[
+            ("cluster", cluster.as_str()),
+            ("system", system.as_str()),
+            ("dlq", dlq),
+        ]);
+        Self {
+            labels: Arc::new(labels),
+            backlog_read: false,
+            by_source: BTreeMap::new(),
+            new_groups: 0,
+        }
+    }
+
+    fn shown(&mut self, now: Instant) -> ShownDlq {
+        let counts = self.by_source.values_mut();
+        ShownDlq {
+            labels: Arc::clone(&self.labels),
+            new_groups: self.new_groups,
+            messages: counts
+                .map(|count| (Arc::clone(&count.labels), count.shown_value(now)))
+                .collect(),
+        }
     }
 }
 
 impl Count {
+    fn new(dlq: &Labels, source: &str, reason: DeathReason, shown: Shown) -> Self {
+        let labels = dlq.with("source", source).with("reason", reason.as_str());
+        Self {
+            labels: Arc::new(labels),
+            total: 0,
+            shown,
+        }
+    }
+
     fn shown_value(&mut self, now: Instant) -> u64 {
         match self.shown {
             Shown::AsCounted => self.total,
@@ -264,6 +306,11 @@ mod tests {
         ("k".into(), System::Kafka, "orders.dlq".to_owned())
     }
 
+    fn text(counts: &mut DeadLetterCounts, now: Instant) -> String {
+        let families = families_of(&counts.shown(now), &mut SeriesBudget::new(10_000));
+        families.iter().map(Family::lines).collect()
+    }
+
     fn line(source: &str, value: u64) -> String {
         format!(
             "dlq_messages_total{{cluster=\"k\",system=\"kafka\",dlq=\"orders.dlq\",\
@@ -277,20 +324,20 @@ mod tests {
         let mut counts = DeadLetterCounts::default();
         counts.add(dlq(), "orders", DeathReason::Exception, 400);
         assert_eq!(
-            counts.text(now),
+            text(&mut counts, now),
             "",
             "half of the backlog would look like a burst"
         );
         counts.add(dlq(), "orders", DeathReason::Exception, 100);
         counts.add_new_group(dlq());
         counts.backlog_read(dlq());
-        let text = counts.text(now);
-        assert!(text.contains(&line("orders", 500)), "{text}");
-        assert!(text.contains(
+        let shown = text(&mut counts, now);
+        assert!(shown.contains(&line("orders", 500)), "{shown}");
+        assert!(shown.contains(
             "dlq_failure_groups_new_total{cluster=\"k\",system=\"kafka\",dlq=\"orders.dlq\"} 1\n"
         ));
         counts.add(dlq(), "orders", DeathReason::Exception, 1);
-        assert!(counts.text(now).contains(&line("orders", 501)));
+        assert!(text(&mut counts, now).contains(&line("orders", 501)));
     }
 
     #[test]
@@ -298,32 +345,24 @@ mod tests {
         let start = Instant::now();
         let mut counts = DeadLetterCounts::default();
         counts.backlog_read(dlq());
-        counts.text(start);
+        text(&mut counts, start);
         counts.add(dlq(), "payments", DeathReason::Exception, 3);
         let seconds = Duration::from_secs(1);
         let first_scrape = start + 100 * seconds;
-        assert!(counts.text(first_scrape).contains(&line("payments", 0)));
-        assert!(
-            counts
-                .text(first_scrape + 5 * seconds)
-                .contains(&line("payments", 0))
-        );
-        assert!(
-            counts
-                .text(first_scrape + 20 * seconds)
-                .contains(&line("payments", 3))
-        );
+        assert!(text(&mut counts, first_scrape).contains(&line("payments", 0)));
+        assert!(text(&mut counts, first_scrape + 5 * seconds).contains(&line("payments", 0)));
+        assert!(text(&mut counts, first_scrape + 20 * seconds).contains(&line("payments", 3)));
     }
 
     #[test]
     fn a_flood_of_sources_ends_in_one_series() {
         let mut counts = DeadLetterCounts::default();
-        let merged: u64 = (0..SERIES_PER_DLQ + 7)
+        let merged: usize = (0..SERIES_PER_DLQ + 7)
             .map(|n| counts.add(dlq(), &format!("s{n}"), DeathReason::Exception, 1))
             .sum();
         counts.backlog_read(dlq());
         assert_eq!(merged, 7);
-        assert!(counts.text(Instant::now()).contains(&line("(other)", 7)));
+        assert!(text(&mut counts, Instant::now()).contains(&line("(other)", 7)));
     }
 
     #[test]
@@ -331,6 +370,6 @@ mod tests {
         let mut counts = DeadLetterCounts::default();
         counts.backlog_read(dlq());
         counts.forget(&dlq());
-        assert_eq!(counts.text(Instant::now()), "");
+        assert_eq!(text(&mut counts, Instant::now()), "");
     }
 }

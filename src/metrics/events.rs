@@ -1,4 +1,4 @@
-use super::histogram::ProcessingDurations;
+use super::histogram::ClusterDurations;
 use super::text::{Labels, SeriesBudget, families};
 use crate::domain::{ClusterName, ConsumerGroup, GroupTopicStatus, QueueStatus};
 
@@ -64,7 +64,7 @@ impl EventFamilies {
     pub(super) fn durations(
         &mut self,
         cluster: &ClusterName,
-        durations: &ProcessingDurations,
+        durations: &ClusterDurations,
         budget: &mut SeriesBudget,
     ) {
         durations.write(cluster, &mut self.durations, budget);

@@ -20,7 +20,7 @@ pub(super) struct ProcessingDurations {
     histograms: HashMap<(ClusterName, ConsumerGroup, TopicName), Histogram>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Histogram {
     /// Not cumulative; the last one counts what exceeds all bounds.
     counts: Vec<u64>,
@@ -65,16 +65,42 @@ impl ProcessingDurations {
             .retain(|(cluster, group, topic), _| keep(cluster, group, topic));
     }
 
+    /// The histograms of one cluster, of the groups that are shown. They are copied, so that nobody waits
+    /// while they are written.
+    pub(super) fn of(
+        &self,
+        cluster: &ClusterName,
+        shown: impl Fn(&ConsumerGroup) -> bool,
+    ) -> ClusterDurations {
+        let of_cluster = self
+            .histograms
+            .iter()
+            .filter(|((of, group, _), _)| of == cluster && shown(group))
+            .map(|((_, group, topic), histogram)| {
+                (group.clone(), topic.clone(), histogram.clone())
+            });
+        ClusterDurations {
+            bounds: self.bounds.clone(),
+            histograms: of_cluster.collect(),
+        }
+    }
+}
+
+/// The histograms of one cluster at one time.
+#[derive(Debug)]
+pub(super) struct ClusterDurations {
+    bounds: Vec<f64>,
+    histograms: Vec<(ConsumerGroup, TopicName, Histogram)>,
+}
+
+impl ClusterDurations {
     pub(super) fn write(
         &self,
         cluster: &ClusterName,
         family: &mut Family,
         budget: &mut SeriesBudget,
     ) {
-        for ((of, group, topic), histogram) in &self.histograms {
-            if of != cluster {
-                continue;
-            }
+        for (group, topic, histogram) in &self.histograms {
             let labels = Labels::new(&[
                 ("cluster", cluster.as_str()),
                 ("system", "kafka"),
@@ -87,8 +113,8 @@ impl ProcessingDurations {
                 Some(*total)
             });
             let count = histogram.counts.iter().sum();
-            let buckets = self.bounds.iter().copied().zip(cumulative);
-            family.set_histogram(budget, &labels, buckets, (histogram.sum, count));
+            let buckets: Vec<(f64, u64)> = self.bounds.iter().copied().zip(cumulative).collect();
+            family.set_histogram(budget, &labels, &buckets, (histogram.sum, count));
         }
     }
 }
@@ -107,14 +133,15 @@ mod tests {
         durations.observe(key.clone(), &[(second * 20, 5), (second * 45, 2)]);
         durations.observe(key, &[(second * 100_000, 1)]);
         let mut family = Family::new(Kind::Histogram, "d", "D.");
-        durations.write(&cluster, &mut family, &mut SeriesBudget::new(10));
-        let text = family.into_text();
+        let durations = durations.of(&cluster, |_| true);
+        durations.write(&cluster, &mut family, &mut SeriesBudget::new(100));
+        let text = family.lines();
         let check = |line: &str| assert!(text.contains(line), "{line} is not in\n{text}");
-        assert!(!text.contains("le=\"10\""), "{text}");
-        check("le=\"20\"} 5\n");
-        check("le=\"30\"} 5\n");
-        check("le=\"60\"} 7\n");
-        check("le=\"86400\"} 7\n");
+        assert!(!text.contains("le=\"10.0\""), "{text}");
+        check("le=\"20.0\"} 5\n");
+        check("le=\"30.0\"} 5\n");
+        check("le=\"60.0\"} 7\n");
+        check("le=\"86400.0\"} 7\n");
         check("le=\"+Inf\"} 8\n");
         check("publish_to_commit\"} 8\n");
         check("publish_to_commit\"} 100190\n");
@@ -128,7 +155,8 @@ mod tests {
         durations.observe((cluster.clone(), "g".into(), "t".into()), &[(second, 5)]);
         durations.retain(|_, _, topic| topic.as_str() != "t");
         let mut family = Family::new(Kind::Histogram, "d", "D.");
-        durations.write(&cluster, &mut family, &mut SeriesBudget::new(10));
-        assert_eq!(family.into_text(), "");
+        let durations = durations.of(&cluster, |_| true);
+        durations.write(&cluster, &mut family, &mut SeriesBudget::new(100));
+        assert_eq!(family.lines(), "");
     }
 }

@@ -1,23 +1,27 @@
+use super::detail::GroupDetail;
 use super::events::EventFamilies;
 use super::text::{Labels, SeriesBudget, families};
+use crate::config::SeriesDetail;
 use crate::domain::{
     ClusterName, GroupPartitionStatus, GroupStatus, GroupTopicStatus, GroupVerdict, KafkaDetail,
-    TopicStatus,
+    PartitionSample, TopicStatus,
 };
 
 families! {
     /// What the snapshots say about Kafka clusters.
     struct KafkaFamilies {
         /// Messages between the committed offset of a consumer group and the end of the partition, without
-        /// those that retention removed. Absent where the group has not committed.
+        /// those that retention removed. Absent where the group has not committed. Without a partition, the
+        /// sum over the topic.
         lag: Gauge = "kafka_consumer_group_lag",
         /// Age of the oldest message that a consumer group has not committed; where it is older than what
-        /// was observed, the age that is proven. Absent while unknown.
+        /// was observed, the age that is proven. Absent while unknown. Without a partition, the worst of the
+        /// topic.
         lag_seconds: Gauge = "kafka_consumer_group_lag_seconds",
-        /// Committed offset of a consumer group.
+        /// Committed offset of a consumer group. Without a partition, the sum over the topic.
         offset: Gauge = "kafka_consumer_group_offset",
         /// Share of the log between its start and the committed offset: 0 means that retention is about to
-        /// remove what was not read.
+        /// remove what was not read. Without a partition, the worst of the topic.
         retention_headroom: Gauge = "kafka_consumer_group_retention_headroom_ratio",
         /// Lag of a consumer group summed over the partitions of a topic.
         topic_lag: Gauge = "kafka_consumer_group_topic_lag",
@@ -56,28 +60,54 @@ const GROUP_STATES: [&str; 9] = [
 ];
 
 impl KafkaFamilies {
+    /// Writes what groups and topics say as a whole before what their partitions say: where there are too
+    /// many series, those of partitions are dropped.
     pub(super) fn observe(
         &mut self,
         cluster: &ClusterName,
-        detail: &KafkaDetail,
+        kafka: &KafkaDetail,
+        detail: &GroupDetail,
         events: &mut EventFamilies,
         budget: &mut SeriesBudget,
     ) {
         let labels = Labels::new(&[("cluster", cluster.as_str())]);
-        for group in &detail.groups {
-            let labels = labels.with("group", group.group.as_str());
-            self.observe_group(&labels, group, budget);
+        let groups = kafka.groups.iter();
+        let groups = groups.map(|group| (group, detail.of(&group.group)));
+        let shown: Vec<(&GroupStatus, SeriesDetail)> = groups
+            .filter(|(_, detail)| *detail != SeriesDetail::None)
+            .collect();
+        let topics = || kafka.topics.iter().filter(|topic| !topic.internal);
+        for (group, detail) in &shown {
+            self.observe_group(&labels, group, *detail, budget);
             for topic in &group.topics {
                 events.processed_by_group(cluster, &group.group, topic, budget);
             }
         }
-        for topic in detail.topics.iter().filter(|topic| !topic.internal) {
-            self.observe_topic(&labels, topic, budget);
+        for topic in topics() {
+            let labels = labels.with("topic", topic.topic.as_str());
+            self.produced
+                .set(budget, &labels, topic.produced_total as f64);
+        }
+        for (group, detail) in &shown {
+            if *detail == SeriesDetail::Partition {
+                self.observe_group_partitions(&labels, group, budget);
+            }
+        }
+        for topic in topics() {
+            self.observe_partitions(&labels, topic, budget);
         }
     }
 
-    fn observe_group(&mut self, labels: &Labels, group: &GroupStatus, budget: &mut SeriesBudget) {
-        self.members.set(budget, labels, group.members.len() as f64);
+    fn observe_group(
+        &mut self,
+        labels: &Labels,
+        group: &GroupStatus,
+        detail: SeriesDetail,
+        budget: &mut SeriesBudget,
+    ) {
+        let labels = labels.with("group", group.group.as_str());
+        self.members
+            .set(budget, &labels, group.members.len() as f64);
         let state = GROUP_STATES
             .into_iter()
             .find(|known| *known == group.state)
@@ -92,54 +122,65 @@ impl KafkaFamilies {
                 .set(budget, &labels, truth(verdict == group.verdict));
         }
         for topic in &group.topics {
-            self.observe_group_topic(&labels.with("topic", topic.topic.as_str()), topic, budget);
+            let labels = labels.with("topic", topic.topic.as_str());
+            self.topic_lag.set(budget, &labels, topic.lag as f64);
+            self.lost.set(budget, &labels, topic.lost_total as f64);
+            if detail == SeriesDetail::Topic {
+                self.observe_place(&labels, &Place::sum_of(topic), budget);
+            }
         }
     }
 
-    fn observe_group_topic(
+    fn observe_group_partitions(
         &mut self,
         labels: &Labels,
-        topic: &GroupTopicStatus,
+        group: &GroupStatus,
         budget: &mut SeriesBudget,
     ) {
-        self.topic_lag.set(budget, labels, topic.lag as f64);
-        self.lost.set(budget, labels, topic.lost_total as f64);
-        for partition in &topic.partitions {
-            let labels = labels.with("partition", &partition.partition.to_string());
-            self.observe_group_partition(&labels, partition, budget);
+        let labels = labels.with("group", group.group.as_str());
+        for topic in &group.topics {
+            let labels = labels.with("topic", topic.topic.as_str());
+            for partition in &topic.partitions {
+                let labels = labels.with("partition", &partition.partition.to_string());
+                self.observe_place(&labels, &Place::of(partition), budget);
+            }
         }
     }
 
-    fn observe_group_partition(
+    fn observe_place(&mut self, labels: &Labels, place: &Place, budget: &mut SeriesBudget) {
+        let values = [
+            (&mut self.offset, place.offset),
+            (&mut self.lag, place.lag),
+            (&mut self.lag_seconds, place.lag_seconds),
+            (&mut self.retention_headroom, place.retention_headroom),
+        ];
+        for (family, value) in values {
+            if let Some(value) = value {
+                family.set(budget, labels, value);
+            }
+        }
+    }
+
+    fn observe_partitions(
         &mut self,
         labels: &Labels,
-        partition: &GroupPartitionStatus,
+        topic: &TopicStatus,
         budget: &mut SeriesBudget,
     ) {
-        self.offset
-            .set(budget, labels, partition.committed.0 as f64);
-        if let Some(lag) = partition.lag {
-            self.lag.set(budget, labels, lag as f64);
-        }
-        if let Some(time_lag) = partition.time_lag {
-            let seconds = time_lag.duration().as_secs_f64();
-            self.lag_seconds.set(budget, labels, seconds);
-        }
-        if let Some(headroom) = partition.retention_headroom {
-            self.retention_headroom.set(budget, labels, headroom);
-        }
-    }
-
-    fn observe_topic(&mut self, labels: &Labels, topic: &TopicStatus, budget: &mut SeriesBudget) {
         let labels = labels.with("topic", topic.topic.as_str());
-        self.produced
-            .set(budget, &labels, topic.produced_total as f64);
         for partition in &topic.partitions {
-            let labels = labels.with("partition", &partition.partition.to_string());
+            let PartitionSample {
+                partition,
+                log_start,
+                high_watermark,
+                last_stable,
+                ..
+            } = partition;
+            let labels = labels.with("partition", &partition.to_string());
             let offsets = [
-                (&mut self.oldest_offset, partition.log_start),
-                (&mut self.current_offset, partition.high_watermark),
-                (&mut self.last_stable_offset, partition.last_stable),
+                (&mut self.oldest_offset, log_start),
+                (&mut self.current_offset, high_watermark),
+                (&mut self.last_stable_offset, last_stable),
             ];
             for (family, offset) in offsets {
                 if let Some(offset) = offset {
@@ -147,6 +188,44 @@ impl KafkaFamilies {
                 }
             }
         }
+    }
+}
+
+/// Where a group stands in a partition, or in all partitions of a topic; absent is what is not known.
+#[derive(Debug, Default)]
+struct Place {
+    offset: Option<f64>,
+    lag: Option<f64>,
+    lag_seconds: Option<f64>,
+    retention_headroom: Option<f64>,
+}
+
+impl Place {
+    fn of(partition: &GroupPartitionStatus) -> Self {
+        let time_lag = partition.time_lag;
+        Self {
+            offset: Some(partition.committed.0 as f64),
+            lag: partition.lag.map(|lag| lag as f64),
+            lag_seconds: time_lag.map(|lag| lag.duration().as_secs_f64()),
+            retention_headroom: partition.retention_headroom,
+        }
+    }
+
+    fn sum_of(topic: &GroupTopicStatus) -> Self {
+        let places = topic.partitions.iter().map(Self::of);
+        places.fold(Self::default(), |sum, place| Self {
+            offset: merge(sum.offset, place.offset, |a, b| a + b),
+            lag: merge(sum.lag, place.lag, |a, b| a + b),
+            lag_seconds: merge(sum.lag_seconds, place.lag_seconds, f64::max),
+            retention_headroom: merge(sum.retention_headroom, place.retention_headroom, f64::min),
+        })
+    }
+}
+
+fn merge(a: Option<f64>, b: Option<f64>, both: fn(f64, f64) -> f64) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(both(a, b)),
+        (a, b) => a.or(b),
     }
 }
 

@@ -2,7 +2,10 @@
 //! few of them.
 
 use prometheus::core::Collector;
+use prometheus::proto::{self, MetricFamily, MetricType};
 use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+
+use super::text::{Family, Kind, Labels, SeriesBudget};
 
 /// Upper bounds in seconds, from a page that is served from memory to a sample that times out.
 const DURATION_BUCKETS: [f64; 13] = [
@@ -75,11 +78,13 @@ live_metrics! {
 live_metrics! {
     /// What it costs to look at the brokers.
     pub(super) struct SamplingMetrics {
-        /// Duration of one sample of a broker, by phase: read waits for the broker, derive is our own work.
+        /// Duration of one sample of a broker, by phase: read waits for the broker, derive and encode are our own
+        /// work.
         duration: HistogramVec = "redrive_sample_duration_seconds" ["cluster", "system", "phase"],
         /// Requests that samples sent to a broker, by API.
         requests: IntCounterVec = "redrive_sample_requests_total" ["cluster", "system", "api"],
-        /// Series that were not exported, or merged into another, because there were too many.
+        /// Series that were not exported, or merged into another, because there were too many; counted with every
+        /// sample or scrape that lacked them.
         series_dropped: IntCounterVec = "redrive_series_dropped_total" ["reason"],
     }
 }
@@ -146,6 +151,51 @@ impl LiveMetrics {
             registry,
         })
     }
+}
+
+impl LiveMetrics {
+    /// The families as they are now.
+    pub(super) fn families(&self, budget: &mut SeriesBudget) -> Vec<Family> {
+        let families = self.registry.gather();
+        families.iter().map(|of| family(of, budget)).collect()
+    }
+}
+
+fn family(of: &MetricFamily, budget: &mut SeriesBudget) -> Family {
+    let kind = match of.get_field_type() {
+        MetricType::COUNTER => Kind::Counter,
+        MetricType::HISTOGRAM => Kind::Histogram,
+        // Nothing else is declared above.
+        _ => Kind::Gauge,
+    };
+    let mut family = Family::new(kind, of.name().to_owned(), of.help().to_owned());
+    for metric in of.get_metric() {
+        let pairs = metric.get_label().iter();
+        let pairs: Vec<(&str, &str)> = pairs.map(|pair| (pair.name(), pair.value())).collect();
+        let labels = Labels::new(&pairs);
+        match kind {
+            Kind::Counter => family.set(budget, &labels, metric.get_counter().get_value()),
+            Kind::Gauge => family.set(budget, &labels, metric.get_gauge().get_value()),
+            Kind::Histogram => set_histogram(&mut family, budget, &labels, metric.get_histogram()),
+        }
+    }
+    family
+}
+
+fn set_histogram(
+    family: &mut Family,
+    budget: &mut SeriesBudget,
+    labels: &Labels,
+    histogram: &proto::Histogram,
+) {
+    let buckets: Vec<(f64, u64)> = histogram
+        .get_bucket()
+        .iter()
+        .map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()))
+        .filter(|(upper_bound, _)| upper_bound.is_finite())
+        .collect();
+    let total = (histogram.get_sample_sum(), histogram.get_sample_count());
+    family.set_histogram(budget, labels, &buckets, total);
 }
 
 /// Memory, processor time, threads and open files of this process, where the system tells them.

@@ -1,14 +1,17 @@
 //! The metrics and their exposition; the only place that names the prometheus crate.
 //!
 //! A metric is declared once, in a `families!` or `live_metrics!` block: the doc comment is its HELP
-//! text. What is a function of the [`Snapshot`] is text that is written once per sample
+//! text. What is a function of the [`Snapshot`] is text that is written once per sample of a cluster
 //! ([`Metrics::observe_snapshot`]); what happens in between is counted and encoded per scrape. To add
 //! one of the first kind, declare it in the area's block and set it in its `observe`; for the second
 //! kind, declare it in `live.rs` and give [`Metrics`] a method for it.
 
+mod aliases;
 mod dead_letters;
+mod detail;
 mod events;
 mod exposition;
+mod format;
 mod health;
 mod histogram;
 mod kafka;
@@ -22,15 +25,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use prometheus::TextEncoder;
 
+use crate::config::{Alias, MetricsConfig};
 use crate::domain::{
     ClusterDetail, ClusterName, ClusterSnapshot, ConsumerGroup, SampleCost, Snapshot, System,
     Timestamp, TopicName,
 };
 use dead_letters::DeadLetterCounts;
+use detail::GroupDetail;
 use events::EventFamilies;
-use exposition::SampledText;
+use exposition::{ClusterText, EncodedCluster, Exposition};
+pub use format::Format;
 use health::HealthFamilies;
 use histogram::ProcessingDurations;
 use kafka::KafkaFamilies;
@@ -39,16 +44,13 @@ pub use notifications::NotificationOutcome;
 use rabbitmq::RabbitMqFamilies;
 use text::{Family, SeriesBudget};
 
-/// `Content-Type` of what [`Metrics::render`] returns.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// Series of all snapshots together; a Kafka cluster of 1,000 groups and 10,000 partitions has about
-/// 150,000.
-const SERIES_LIMIT: usize = 500_000;
-
 /// Why series are dropped: the label `reason`.
 const DROPPED_AT_LIMIT: &str = "limit";
 const MERGED_SOURCES: &str = "dead_letter_sources";
+
+/// How long after a compressed scrape each sample is compressed before anybody asks: longer than between two
+/// scrapes.
+const COMPRESSED_AHEAD: Duration = Duration::from_mins(2);
 
 /// Which part of a sample took the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub enum SamplePhase {
     Read,
     /// Our own work on what it answered.
     Derive,
+    /// Writing the series, and compressing them if scrapes ask for that.
+    Encode,
 }
 
 impl SamplePhase {
@@ -64,26 +68,44 @@ impl SamplePhase {
         match self {
             Self::Read => "read",
             Self::Derive => "derive",
+            Self::Encode => "encode",
         }
     }
 }
 
+/// What the series of a cluster cost when they were written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodingCost {
+    pub series: usize,
+    pub took: Duration,
+}
+
 /// Everything that `/metrics` exposes. Shared by all parts behind an `Arc`; every method may be called
-/// from any thread and none waits for I/O.
+/// from any thread and none waits for I/O. No lock is held while anything is encoded, but for the first
+/// compressed scrape, which another one waits for instead of compressing the same.
 #[derive(Debug)]
 pub struct Metrics {
     /// Numbers that are older are not published.
     stale_after: Duration,
+    series_limit: usize,
+    groups: GroupDetail,
+    aliases: Vec<Alias>,
     live: LiveMetrics,
     dead_letters: Mutex<DeadLetterCounts>,
     processing: Mutex<ProcessingDurations>,
-    sampled: Mutex<Arc<SampledText>>,
+    sampled: Mutex<Arc<Exposition>>,
+    compressed_scrape: Mutex<Option<Instant>>,
 }
 
 impl Metrics {
+    /// The metrics as they are without configuration.
+    pub fn new(sampling_interval: Duration) -> Self {
+        Self::configured(&MetricsConfig::default(), sampling_interval)
+    }
+
     /// `sampling_interval` decides when numbers are too old to be published (three intervals) and how
     /// fine a processing time can be.
-    pub fn new(sampling_interval: Duration) -> Self {
+    pub fn configured(config: &MetricsConfig, sampling_interval: Duration) -> Self {
         let live = LiveMetrics::new();
         let version = env!("CARGO_PKG_VERSION");
         live.service
@@ -94,52 +116,102 @@ impl Metrics {
             let dropped = &live.sampling.series_dropped;
             dropped.with_label_values(&[reason]).inc_by(0);
         }
+        let mut aliases = config.aliases.clone();
+        let mut seen = HashSet::new();
+        aliases.retain(|alias| seen.insert(*alias));
         Self {
             stale_after: sampling_interval * 3,
+            series_limit: config.series_limit,
+            groups: GroupDetail::new(&config.groups),
+            aliases,
             live,
             dead_letters: Mutex::default(),
             processing: Mutex::new(ProcessingDurations::new(sampling_interval)),
             sampled: Mutex::default(),
+            compressed_scrape: Mutex::default(),
         }
     }
 
     /// Replaces all series that are functions of the snapshot. What is no longer in it, or older than
-    /// three sampling intervals, is no longer exposed.
+    /// three sampling intervals, is no longer exposed. Only the clusters that were sampled anew are
+    /// encoded; with many series that works for some hundred milliseconds: call it where blocking is allowed.
     pub fn observe_snapshot(&self, snapshot: &Snapshot) {
-        let mut budget = SeriesBudget::new(SERIES_LIMIT);
+        forget_vanished(&mut lock(&self.processing), snapshot);
+        let before = self.exposition();
+        let mut clusters: Vec<EncodedCluster> = Vec::with_capacity(snapshot.clusters.len());
+        for cluster in &snapshot.clusters {
+            let fresh = self.is_fresh(snapshot.taken_at, cluster);
+            let encoded = before.find(cluster, fresh).unwrap_or_else(|| {
+                let others = snapshot.clusters.iter().filter(|o| o.name != cluster.name);
+                let newest = |other: &Arc<ClusterSnapshot>| {
+                    let mut known = clusters.iter().chain(&before.clusters);
+                    known.find(|known| known.of.name == other.name)
+                };
+                let others = others.filter_map(newest);
+                let others: usize = others.map(|other| other.text.series).sum();
+                self.encode(cluster, fresh, self.series_limit.saturating_sub(others))
+            });
+            clusters.push(encoded);
+        }
+        *lock(&self.sampled) = Arc::new(Exposition { clusters });
+    }
+
+    fn encode(&self, cluster: &Arc<ClusterSnapshot>, fresh: bool, limit: usize) -> EncodedCluster {
+        let started = Instant::now();
+        let mut budget = SeriesBudget::new(limit);
+        let families = self.families(cluster, fresh, &mut budget);
+        let mut text = ClusterText::new(families, budget.written());
+        let asked = *lock(&self.compressed_scrape);
+        if asked.is_some_and(|asked| started.duration_since(asked) < COMPRESSED_AHEAD) {
+            text.deflate();
+        }
+        text.took = started.elapsed();
+        self.count_dropped(DROPPED_AT_LIMIT, budget.dropped());
+        if cluster.health.last_success.is_some() {
+            let phase = SamplePhase::Encode;
+            self.sample_phase(&cluster.name, cluster.system, phase, text.took);
+        }
+        EncodedCluster {
+            of: Arc::clone(cluster),
+            fresh,
+            text: Arc::new(text),
+        }
+    }
+
+    /// In the same order for every cluster.
+    fn families(
+        &self,
+        cluster: &ClusterSnapshot,
+        fresh: bool,
+        budget: &mut SeriesBudget,
+    ) -> Vec<Family> {
         let mut health = HealthFamilies::new();
         let mut events = EventFamilies::new();
         let mut kafka = KafkaFamilies::new();
         let mut rabbitmq = RabbitMqFamilies::new();
-        let mut processing = lock(&self.processing);
-        forget_vanished(&mut processing, snapshot);
-        for cluster in &snapshot.clusters {
-            health.observe(cluster, &mut budget);
-        }
-        for cluster in &snapshot.clusters {
-            match &cluster.detail {
-                Some(ClusterDetail::Kafka(detail)) if self.is_fresh(snapshot.taken_at, cluster) => {
-                    kafka.observe(&cluster.name, detail, &mut events, &mut budget);
-                    events.durations(&cluster.name, &processing, &mut budget);
-                }
-                Some(ClusterDetail::RabbitMq(detail))
-                    if self.is_fresh(snapshot.taken_at, cluster) =>
-                {
-                    rabbitmq.observe(&cluster.name, detail, &mut events, &mut budget);
-                }
-                _ => {}
+        health.observe(cluster, budget);
+        let name = &cluster.name;
+        let detail = cluster.detail.as_ref().filter(|_| fresh);
+        match detail {
+            Some(ClusterDetail::Kafka(detail)) => {
+                kafka.observe(name, detail, &self.groups, &mut events, budget);
+                let durations = lock(&self.processing).of(name, |group| self.groups.shows(group));
+                events.durations(name, &durations, budget);
             }
+            Some(ClusterDetail::RabbitMq(detail)) => {
+                rabbitmq.observe(name, detail, &mut events, budget);
+            }
+            None => {}
         }
-        drop(processing);
-        self.count_dropped(DROPPED_AT_LIMIT, budget.dropped());
+        let aliases = aliases::families(&self.aliases, cluster, detail, &self.groups, budget);
         let families = [
             health.into_families(),
             events.into_families(),
             kafka.into_families(),
             rabbitmq.into_families(),
+            aliases,
         ];
-        let texts = families.into_iter().flatten().map(Family::into_text);
-        *lock(&self.sampled) = Arc::new(SampledText::new(texts));
+        families.into_iter().flatten().collect()
     }
 
     fn is_fresh(&self, now: Timestamp, cluster: &ClusterSnapshot) -> bool {
@@ -147,33 +219,52 @@ impl Metrics {
         last_success.is_some_and(|at| now.since(at) <= self.stale_after)
     }
 
-    /// The exposition in the text format 0.0.4.
-    pub fn render(&self) -> Bytes {
-        let sampled = Arc::clone(&lock(&self.sampled));
-        sampled.plain(&self.live_text(Instant::now()))
+    fn exposition(&self) -> Arc<Exposition> {
+        Arc::clone(&lock(&self.sampled))
     }
 
-    /// The same, compressed with gzip. With many series the first call after a sample works for some
-    /// hundred milliseconds: call it where blocking is allowed.
-    pub fn render_gzip(&self) -> Bytes {
-        let sampled = Arc::clone(&lock(&self.sampled));
-        sampled.gzip(&self.live_text(Instant::now()))
+    /// What the series of this cluster cost when they were written last.
+    pub fn encoding_cost(&self, cluster: &ClusterName) -> Option<EncodingCost> {
+        let exposition = self.exposition();
+        let mut clusters = exposition.clusters.iter();
+        let found = clusters.find(|encoded| encoded.of.name == *cluster)?;
+        Some(EncodingCost {
+            series: found.text.series,
+            took: found.text.took,
+        })
     }
 
-    fn live_text(&self, now: Instant) -> String {
-        let mut text = lock(&self.dead_letters).text(now);
-        let families = self.live.registry.gather();
-        if let Err(error) = TextEncoder::new().encode_utf8(&families, &mut text) {
-            tracing::error!(%error, "cannot encode the metrics");
-        }
-        text
+    /// The exposition in one of its formats.
+    pub fn render(&self, format: Format) -> Bytes {
+        let live = self.live_families(Instant::now());
+        self.exposition().plain(format, &live)
     }
 
-    fn count_dropped(&self, reason: &str, series: u64) {
-        if series > 0 {
-            let dropped = &self.live.sampling.series_dropped;
-            dropped.with_label_values(&[reason]).inc_by(series);
-        }
+    /// The same, compressed with gzip. The first call works for some hundred milliseconds if there are many
+    /// series: call it where blocking is allowed. From then on samples are compressed when they are taken.
+    pub fn render_gzip(&self, format: Format) -> Bytes {
+        let now = Instant::now();
+        *lock(&self.compressed_scrape) = Some(now);
+        let live = self.live_families(now);
+        self.exposition().gzip(format, &live)
+    }
+
+    fn live_families(&self, now: Instant) -> Vec<Family> {
+        let mut budget = SeriesBudget::new(self.series_limit);
+        let dead_letters = lock(&self.dead_letters).shown(now);
+        let mut families = self.live.families(&mut budget);
+        families.extend(dead_letters::families_of(&dead_letters, &mut budget));
+        self.count_dropped(DROPPED_AT_LIMIT, budget.dropped());
+        families
+    }
+
+    fn count_dropped(&self, reason: &str, series: usize) {
+        let dropped = self
+            .live
+            .sampling
+            .series_dropped
+            .with_label_values(&[reason]);
+        dropped.inc_by(u64::try_from(series).unwrap_or(u64::MAX));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The text format 0.0.4, written straight from a snapshot.
+//! Families of series, written straight from a snapshot as the lines that both formats share.
 //!
 //! A large cluster has a hundred thousand series which all change with every sample. Keeping each as
 //! an object of the prometheus crate would cost more than reading the broker, so these families are
@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
+
+use super::format::Format;
 
 /// Longer label values are cut: names come from brokers, which bound few of them.
 const LABEL_VALUE_BYTES: usize = 255;
@@ -21,7 +23,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Gauge => "gauge",
             Self::Counter => "counter",
@@ -35,28 +37,37 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct SeriesBudget {
     left: usize,
-    dropped: u64,
+    written: usize,
+    dropped: usize,
 }
 
 impl SeriesBudget {
     pub(super) const fn new(limit: usize) -> Self {
         Self {
             left: limit,
+            written: 0,
             dropped: 0,
         }
     }
 
-    fn take(&mut self) -> Option<()> {
-        if self.left == 0 {
-            self.dropped += 1;
-            return None;
+    /// Whether so many series may be written, which are then taken as written.
+    fn take(&mut self, series: usize) -> bool {
+        let fits = series <= self.left;
+        if fits {
+            self.left -= series;
+            self.written += series;
+        } else {
+            self.dropped += series;
         }
-        self.left -= 1;
-        Some(())
+        fits
+    }
+
+    pub(super) const fn written(&self) -> usize {
+        self.written
     }
 
     /// Series that were not written.
-    pub(super) const fn dropped(&self) -> u64 {
+    pub(super) const fn dropped(&self) -> usize {
         self.dropped
     }
 }
@@ -65,43 +76,57 @@ impl SeriesBudget {
 #[derive(Debug)]
 pub(super) struct Family {
     kind: Kind,
-    name: &'static str,
-    help: &'static str,
+    name: Cow<'static, str>,
+    help: Cow<'static, str>,
     lines: String,
 }
 
 impl Family {
-    pub(super) const fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
+    pub(super) fn new(
+        kind: Kind,
+        name: impl Into<Cow<'static, str>>,
+        help: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             kind,
-            name,
-            help,
+            name: name.into(),
+            help: help.into(),
             lines: String::new(),
         }
     }
 
+    /// What stands above the lines in a format.
+    pub(super) fn head(&self, format: Format) -> String {
+        format.head(self.kind, &self.name, &self.help)
+    }
+
+    /// The series; a family without any is not shown.
+    pub(super) fn lines(&self) -> &str {
+        &self.lines
+    }
+
     /// Writes one series, unless the value says nothing or the budget is spent.
     pub(super) fn set(&mut self, budget: &mut SeriesBudget, labels: &Labels, value: f64) {
-        if value.is_finite() && budget.take().is_some() {
+        if value.is_finite() && budget.take(1) {
             self.line("", &labels.0, value);
         }
     }
 
-    /// Writes the series of one histogram: `buckets` are upper bounds with cumulative counts,
-    /// without the last one, which is infinite.
+    /// Writes the series of one histogram, all or none: `buckets` are upper bounds with cumulative
+    /// counts, without the last one, which is infinite.
     pub(super) fn set_histogram(
         &mut self,
         budget: &mut SeriesBudget,
         labels: &Labels,
-        buckets: impl Iterator<Item = (f64, u64)>,
+        buckets: &[(f64, u64)],
         (sum, count): (f64, u64),
     ) {
-        if budget.take().is_none() {
+        if !budget.take(buckets.len() + 3) {
             return;
         }
         for (upper_bound, cumulative) in buckets {
-            let labels = labels.with("le", &upper_bound.to_string());
-            self.line("_bucket", &labels.0, cumulative as f64);
+            let labels = labels.with("le", &bound(*upper_bound));
+            self.line("_bucket", &labels.0, *cumulative as f64);
         }
         self.line("_bucket", &labels.with("le", "+Inf").0, count as f64);
         self.line("_sum", &labels.0, sum);
@@ -109,7 +134,7 @@ impl Family {
     }
 
     fn line(&mut self, suffix: &str, labels: &str, value: f64) {
-        self.lines.push_str(self.name);
+        self.lines.push_str(&self.name);
         self.lines.push_str(suffix);
         if !labels.is_empty() {
             self.lines.push('{');
@@ -120,22 +145,12 @@ impl Family {
         push_number(&mut self.lines, value);
         self.lines.push('\n');
     }
+}
 
-    /// The family as Prometheus reads it; nothing if it has no series.
-    pub(super) fn into_text(self) -> String {
-        if self.lines.is_empty() {
-            return String::new();
-        }
-        let mut text = self.lines;
-        let help = self.help.trim().replace('\\', "\\\\").replace('\n', "\\n");
-        let head = format!(
-            "# HELP {name} {help}\n# TYPE {name} {kind}\n",
-            name = self.name,
-            kind = self.kind.as_str()
-        );
-        text.insert_str(0, &head);
-        text
-    }
+/// A bucket's upper bound as `OpenMetrics` writes it: always with a fraction. Prometheus would take `1`
+/// and `1.0` for two series.
+fn bound(upper_bound: f64) -> String {
+    format!("{upper_bound:?}")
 }
 
 /// Whole numbers are the rule, and writing them as such is several times faster.
@@ -148,8 +163,14 @@ fn push_number(text: &mut String, value: f64) {
         )]
         let whole = value as i64;
         let _ = write!(text, "{whole}");
-    } else {
+    } else if value.is_finite() {
         let _ = write!(text, "{value}");
+    } else {
+        text.push_str(match value {
+            f64::INFINITY => "+Inf",
+            f64::NEG_INFINITY => "-Inf",
+            _ => "NaN",
+        });
     }
 }
 
@@ -269,16 +290,38 @@ mod tests {
         family.set(&mut budget, &Labels::default(), 0.25);
         family.set(&mut budget, &labels, f64::NAN);
         assert_eq!(
-            family.into_text(),
-            "# HELP depth Messages.\n# TYPE depth gauge\n\
-             depth{cluster=\"a\",queue=\"q\\\"\\\\\u{fffd}#b1\"} 3\ndepth 0.25\n"
+            family.head(Format::Text),
+            "# HELP depth Messages.\n# TYPE depth gauge\n"
+        );
+        assert_eq!(
+            family.lines(),
+            "depth{cluster=\"a\",queue=\"q\\\"\\\\\u{fffd}#b1\"} 3\ndepth 0.25\n"
                 .replace("#b1", &bounded("q\"\\\n")["q\"\\\u{fffd}".len()..])
         );
     }
 
     #[test]
-    fn a_family_without_series_is_not_written() {
-        assert_eq!(family().into_text(), "");
+    fn bounds_and_numbers_are_canonical() {
+        let mut family = Family::new(Kind::Histogram, "d_seconds", "D.");
+        let mut budget = SeriesBudget::new(5);
+        let buckets = [(0.001, 1), (20.0, 2)];
+        family.set_histogram(
+            &mut budget,
+            &Labels::default(),
+            &buckets,
+            (f64::INFINITY, 3),
+        );
+        assert_eq!(
+            family.lines(),
+            "d_seconds_bucket{le=\"0.001\"} 1\nd_seconds_bucket{le=\"20.0\"} 2\n\
+             d_seconds_bucket{le=\"+Inf\"} 3\nd_seconds_sum +Inf\nd_seconds_count 3\n"
+        );
+        family.set_histogram(&mut budget, &Labels::new(&[("a", "1")]), &buckets, (1.0, 3));
+        assert!(
+            !family.lines().contains("a=\"1\""),
+            "half a histogram is worse than none"
+        );
+        assert_eq!((budget.written(), budget.dropped()), (5, 5));
     }
 
     #[test]
@@ -289,7 +332,7 @@ mod tests {
         family.set(&mut budget, &Labels::new(&[("a", "2")]), 1.0);
         family.set(&mut budget, &Labels::new(&[("a", "3")]), 1.0);
         assert_eq!(budget.dropped(), 2);
-        assert!(!family.into_text().contains("a=\"2\""));
+        assert!(!family.lines().contains("a=\"2\""));
     }
 
     #[test]

@@ -4,11 +4,11 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::domain::{
-    Brake, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName, Snapshot, Timestamp,
+    Brake, Filter, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName, Snapshot, Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::schemas::Schemas;
-use crate::store::{NewAuditEntry, Store};
+use crate::store::{NewAuditEntry, Store, UnknownReplays};
 
 use super::changes::Changes;
 use super::outcome::count_outcomes;
@@ -56,15 +56,45 @@ impl ReplayHandle {
     ) -> Result<u64, ReplayError> {
         let known = self.store.replay_job(job).await?;
         let unknown = known.ok_or(ReplayError::NoSuchJob(job))?;
-        let unknown = unknown.count(ReplayStateName::Unknown);
-        let mut count = 0;
         // What is sent again may be unknown again meanwhile: that is another decision.
-        while count < unknown {
+        let most = unknown.count(ReplayStateName::Unknown);
+        let detail = serde_json::json!({ "job": job, "decision": decision.as_str() });
+        let replays = UnknownReplays::OfJob(job);
+        self.resolve_several((replays, most), decision, (actor, detail))
+            .await
+    }
+
+    /// Decides the same about every replay that is unknown since `through` or longer and whose dead letter
+    /// matches, of whatever job; answers how many they were.
+    pub async fn resolve_matching_unknown(
+        &self,
+        filter: &Filter,
+        through: Timestamp,
+        decision: Decision,
+        actor: Actor,
+    ) -> Result<u64, ReplayError> {
+        let detail = serde_json::json!({
+            "filter": filter.text(),
+            "unknown_since": through.to_rfc3339(),
+            "decision": decision.as_str(),
+        });
+        let replays = UnknownReplays::Matching { filter, through };
+        self.resolve_several((replays, u64::MAX), decision, (actor, detail))
+            .await
+    }
+
+    async fn resolve_several(
+        &self,
+        (replays, most): (UnknownReplays<'_>, u64),
+        decision: Decision,
+        (actor, detail): (Actor, serde_json::Value),
+    ) -> Result<u64, ReplayError> {
+        let mut count = 0;
+        while count < most {
             let at = Timestamp::now();
-            let detail = serde_json::json!({ "job": job, "decision": decision.as_str() });
-            let entry = entry("replay.resolve", actor.clone(), at, detail);
+            let entry = entry("replay.resolve", actor.clone(), at, detail.clone());
             let event = event_of(decision, at);
-            let decided = self.store.resolve_some(job, &event, &entry).await?;
+            let decided = self.store.resolve_some(replays, &event, &entry).await?;
             if decided.is_empty() {
                 break;
             }

@@ -132,7 +132,8 @@ pub struct Refusal {
 }
 
 /// The kinds of refusals, for the numbers above the list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RefusalKind {
     /// A replay of it is planned, being sent, or unknown.
     Active,

@@ -9,7 +9,7 @@ use crate::domain::{
     BrokerHealth, ClusterDetail, ClusterName, ClusterSnapshot, SampleCost, Snapshot, System,
     Timestamp,
 };
-use crate::metrics::{Metrics, SamplePhase};
+use crate::metrics::{EncodingCost, Metrics, SamplePhase};
 
 /// What all cluster tasks write to: the snapshot, its history and its metrics, which therefore never
 /// disagree.
@@ -88,6 +88,13 @@ impl Board {
         lock(&self.history).record_dlq_depth(cluster, dlq, value, at);
     }
 
+    /// What the series of this cluster cost when they were written last.
+    pub(super) fn encoding_cost(&self, cluster: &ClusterName) -> Option<EncodingCost> {
+        self.metrics.encoding_cost(cluster)
+    }
+
+    /// Encodes the series, which takes a while if there are many: call it where blocking is allowed, as
+    /// well as [`Board::failed`].
     pub(super) fn succeeded(
         &self,
         cluster: &ClusterName,
@@ -116,6 +123,7 @@ impl Board {
             error: None,
             last_success: Some(observation.taken_at),
             cost: observation.cost,
+            deriving_took,
             problems: observation.problems,
             facts: observation.facts,
         };

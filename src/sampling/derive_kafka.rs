@@ -16,7 +16,7 @@ use crate::domain::{
 
 /// What a sample did not mention for so many samples is gone. A coordinator that moves hides its
 /// groups for a moment, and forgetting them at once would restart their counters.
-const FORGOTTEN_AFTER_SAMPLES: u64 = 10;
+pub(super) const FORGOTTEN_AFTER_SAMPLES: u64 = 10;
 
 /// What is remembered from one sample to the next.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::derive_kafka::FORGOTTEN_AFTER_SAMPLES;
 use crate::domain::{
     DeadLetteredCounter, QueueCounters, QueueName, QueueRates, QueueSample, QueueStatus,
     QueueTopology, RabbitMqDetail, RabbitMqSample, Timestamp, TopologyOverrides, VhostName,
@@ -11,12 +12,14 @@ use crate::domain::{
 /// What is remembered from one sample to the next.
 #[derive(Debug, Default)]
 pub(super) struct RabbitMqState {
+    samples: u64,
     queues: HashMap<(VhostName, QueueName), QueueState>,
     dead_lettered: HashMap<(String, String, String), CounterState>,
 }
 
 #[derive(Debug)]
 struct QueueState {
+    last_seen: u64,
     last: QueueCounters,
     at: Timestamp,
     rates: QueueRates,
@@ -25,6 +28,7 @@ struct QueueState {
 
 #[derive(Debug)]
 struct CounterState {
+    last_seen: u64,
     last: u64,
     total: u64,
 }
@@ -35,6 +39,7 @@ impl RabbitMqState {
         mut sample: RabbitMqSample,
         overrides: &TopologyOverrides,
     ) -> RabbitMqDetail {
+        self.samples += 1;
         let topology = classify_queues(
             &sample.queues,
             &sample.exchanges,
@@ -50,14 +55,25 @@ impl RabbitMqState {
             .filter(|(queue, _)| seen.insert((queue.vhost.clone(), queue.queue.clone())))
             .map(|(queue, topology)| self.queue(queue, topology, counters_at))
             .collect();
-        self.queues.retain(|name, _| seen.contains(name));
+        let dead_lettered = self.dead_lettered(sample.dead_lettered);
+        self.forget_what_is_gone();
         RabbitMqDetail {
             version: sample.version,
             queues,
             exchanges: sample.exchanges,
             bindings: sample.bindings,
-            dead_lettered: self.dead_lettered(sample.dead_lettered),
+            dead_lettered,
         }
+    }
+
+    /// A node that restarts does not name all its queues at once, and the plugin may not answer for a moment:
+    /// forgetting them at once would take their counters back.
+    fn forget_what_is_gone(&mut self) {
+        let samples = self.samples;
+        let lives = |last_seen: u64| samples - last_seen < FORGOTTEN_AFTER_SAMPLES;
+        self.queues.retain(|_, queue| lives(queue.last_seen));
+        self.dead_lettered
+            .retain(|_, counter| lives(counter.last_seen));
     }
 
     fn queue(
@@ -69,14 +85,19 @@ impl RabbitMqState {
         let key = (sample.vhost.clone(), sample.queue.clone());
         let (rates, totals) = if let Some(counters) = sample.counters {
             let state = self.queues.entry(key).or_insert(QueueState {
+                last_seen: self.samples,
                 last: counters,
                 at,
                 rates: QueueRates::default(),
                 totals: QueueCounters::default(),
             });
+            state.last_seen = self.samples;
             state.advance(counters, at)
         } else {
-            let totals = self.queues.get(&key).map(|state| state.totals);
+            let totals = self.queues.get_mut(&key).map(|state| {
+                state.last_seen = self.samples;
+                state.totals
+            });
             (QueueRates::default(), totals.unwrap_or_default())
         };
         QueueStatus {
@@ -99,21 +120,21 @@ impl RabbitMqState {
             )
         };
         let mut seen = HashSet::new();
-        let counters: Vec<_> = counters
+        counters
             .into_iter()
             .filter(|counter| seen.insert(key(counter)))
             .map(|counter| {
                 let state = self.dead_lettered.entry(key(&counter));
                 let state = state.or_insert(CounterState {
+                    last_seen: self.samples,
                     last: counter.count,
                     total: 0,
                 });
+                state.last_seen = self.samples;
                 let count = state.advance(counter.count);
                 DeadLetteredCounter { count, ..counter }
             })
-            .collect();
-        self.dead_lettered.retain(|key, _| seen.contains(key));
-        counters
+            .collect()
     }
 }
 
@@ -285,7 +306,35 @@ mod tests {
         let some = Some(counters(1, 1, 1));
         let doubled = vec![queue("q", some), queue("q", some)];
         assert_eq!(derive(&mut state, 0, doubled, &[]).queues.len(), 1);
-        derive(&mut state, 10, Vec::new(), &[]);
+        for look in 1..=10 {
+            assert_eq!(state.queues.len(), 1, "after {look} looks");
+            assert!(
+                derive(&mut state, look * 10, Vec::new(), &[])
+                    .queues
+                    .is_empty()
+            );
+        }
         assert!(state.queues.is_empty());
+    }
+
+    #[test]
+    fn what_is_missing_while_a_node_restarts_goes_on_where_it_was() {
+        let mut state = RabbitMqState::default();
+        let mut look = |seconds, published: Option<u64>, rejected: &[(&str, u64)]| {
+            let queues = published.map(|published| queue("q", Some(counters(published, 0, 0))));
+            let detail = derive(&mut state, seconds, queues.into_iter().collect(), rejected);
+            (
+                detail.queues.first().map(|queue| queue.totals.published),
+                detail.dead_lettered.first().map(|counter| counter.count),
+            )
+        };
+        look(0, Some(1000), &[("rejected", 70)]);
+        let before = look(10, Some(1100), &[("rejected", 75)]);
+        assert_eq!(before, (Some(100), Some(5)));
+        assert_eq!(look(20, None, &[]), (None, None));
+        let counters_began_anew = look(30, Some(3), &[("rejected", 1)]);
+        assert_eq!(counters_began_anew, (Some(100), Some(5)));
+        let after = look(40, Some(13), &[("rejected", 2)]);
+        assert_eq!(after, (Some(110), Some(6)));
     }
 }

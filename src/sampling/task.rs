@@ -1,10 +1,11 @@
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Observation};
+use super::cost_log::CostLog;
 use crate::config::SamplingConfig;
 use crate::domain::{ClusterName, System, Timestamp};
 
@@ -50,6 +51,7 @@ impl ClusterTask {
         // After a slow sample the next one waits its full interval: a slow broker gets less load.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reachability = Reachability::Unknown;
+        let mut costs = CostLog::default();
         loop {
             let next_look = async {
                 ticks.tick().await;
@@ -68,12 +70,30 @@ impl ClusterTask {
                 ))
             });
             reachability = self.report(reachability, result.as_ref().err());
-            match result {
-                Ok(observation) => {
-                    board.succeeded(&self.cluster, self.system, observation, Timestamp::now());
-                }
-                Err(error) => board.failed(&self.cluster, error, Timestamp::now()),
+            if !self.publish(result, &board).await {
+                return;
             }
+            costs.observe(&board, &self.cluster, Instant::now());
+        }
+    }
+
+    /// Away from the threads that answer requests, because encoding may take a while. Answers whether
+    /// sampling goes on, which it does not when the process ends.
+    async fn publish(&self, result: Result<Observation, String>, board: &Arc<Board>) -> bool {
+        let (task, board) = (self.clone(), Arc::clone(board));
+        let published = tokio::task::spawn_blocking(move || match result {
+            Ok(observation) => {
+                board.succeeded(&task.cluster, task.system, observation, Timestamp::now());
+            }
+            Err(error) => board.failed(&task.cluster, error, Timestamp::now()),
+        });
+        match published
+            .await
+            .map_err(tokio::task::JoinError::try_into_panic)
+        {
+            Ok(()) => true,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            Err(Err(_cancelled)) => false,
         }
     }
 

@@ -51,7 +51,11 @@ impl<T> Page<T> {
     }
 
     /// Makes a page of what was read for [`PageRequest::rows`].
-    pub(super) fn of(mut items: Vec<T>, request: &PageRequest, key: impl Fn(&T) -> i64) -> Self {
+    pub(super) fn of<K: ToString>(
+        mut items: Vec<T>,
+        request: &PageRequest,
+        key: impl Fn(&T) -> K,
+    ) -> Self {
         let limit = usize::try_from(request.rows() - 1).unwrap_or(usize::MAX);
         let more = items.len() > limit;
         items.truncate(limit);

@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
-use super::replays::{COLUMNS, IS_OFF_THE_WAY, ReplayRow};
-use super::{NewAuditEntry, Store, StoreError, audit};
+use super::replays::{COLUMNS, ReplayRow};
+use super::{Store, StoreError};
 use crate::domain::{
-    DeadLetterId, DeadLetterIds, DeadLetterStatus, Landing, Offset, Partition, Replay, ReplayEvent,
-    ReplayId, ReplayJobId, ReplayState, ReplayStateName, Timestamp,
+    DeadLetterId, DeadLetterStatus, Landing, Offset, Partition, Replay, ReplayEvent, ReplayId,
+    ReplayJobId, ReplayState, ReplayStateName, Timestamp,
 };
 
 impl Store {
@@ -62,57 +62,7 @@ impl Store {
         let events = events.map(|(replay, event)| (replay.id, event));
         self.advance_replays(events.collect(), at).await
     }
-
-    /// A person's decision about an unknown replay, with its audit entry.
-    pub async fn resolve_unknown(
-        &self,
-        id: ReplayId,
-        decision: ReplayEvent,
-        entry: &NewAuditEntry,
-    ) -> Result<Replay, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let replay = advance_in(&mut transaction, id, decision, entry.at).await?;
-        audit::append(&mut transaction, entry).await?;
-        transaction.commit().await?;
-        Ok(replay)
-    }
-
-    /// The same decision about the next of the unknown replays of a job, with an audit entry that names
-    /// their dead letters; none are left if there are none.
-    pub async fn resolve_some(
-        &self,
-        job: ReplayJobId,
-        decision: &ReplayEvent,
-        entry: &NewAuditEntry,
-    ) -> Result<Vec<Replay>, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let some = format!(
-            "SELECT id FROM replays WHERE job = ? AND state = 'unknown' AND {IS_OFF_THE_WAY} LIMIT ?"
-        );
-        let ids: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(some))
-            .bind(job.to_string())
-            .bind(DECIDED_AT_ONCE)
-            .fetch_all(&mut *transaction)
-            .await?;
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let ids = ids.iter().filter_map(|id| id.parse().ok());
-        let events = ids.map(|id| (id, decision.clone())).collect();
-        let results = advance_all_in(&mut transaction, events, entry.at).await?;
-        let decided: Vec<Replay> = results.into_iter().filter_map(Result::ok).collect();
-        let letters = decided.iter().map(|replay| replay.dead_letter);
-        let letters: DeadLetterIds = letters.collect();
-        let entry = entry.with_detail("dead_letters", &letters);
-        let entry = entry.with_detail("count", &letters.len());
-        audit::append(&mut transaction, &entry).await?;
-        transaction.commit().await?;
-        Ok(decided)
-    }
 }
-
-/// Decisions that one transaction writes down.
-const DECIDED_AT_ONCE: u32 = 1_000;
 
 pub(super) async fn advance_in(
     transaction: &mut Transaction<'_, Sqlite>,

@@ -40,6 +40,11 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, "Not possible now", detail)
     }
 
+    /// Whether the request was understood and only does not fit how things are now.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+    }
+
     /// Logs the cause, which may hold what is nobody's business, and tells only where to look.
     pub(crate) fn internal(what: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = %crate::error_chain(error), "{what}");

@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::security::{
     AllowedHosts, add_security_headers, refuse_cross_site_changes, refuse_foreign_hosts,
 };
-use super::{AppState, api, assets, events, health, views, visit};
+use super::{AppState, api, assets, events, health, scrape, views, visit};
 
 /// No request body is larger, except an edited message.
 const BODY_LIMIT: usize = 2 * 1024 * 1024;
@@ -48,7 +48,7 @@ pub fn router(state: AppState) -> Router {
         .route("/static/{version}/{*name}", get(assets::serve))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(scrape::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -116,6 +116,12 @@ fn pages() -> Router<AppState> {
         .route("/dead-letters/{id}/revert", post(views::revert_edit))
         .route("/replays", get(views::replays).post(views::start_replay))
         .route("/replays/new", get(views::preflight))
+        .route("/replays/unknown", get(views::unknown_replays))
+        .route(
+            "/replays/unknown/resolve",
+            post(views::resolve_unknown_replays),
+        )
+        .route("/replays/awaiting", get(views::awaited_replays))
         .route("/replays/{job}", get(views::replay_job))
         .route("/replays/{job}/pause", post(views::pause_replay))
         .route("/replays/{job}/resume", post(views::resume_replay))

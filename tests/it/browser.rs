@@ -15,7 +15,7 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 24] = [
+const PAGES: [(&str, &str); 27] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -34,6 +34,9 @@ const PAGES: [(&str, &str); 24] = [
     ("letter-binary", "/dead-letters/10"),
     ("edit", "/dead-letters/12/edit"),
     ("replays", "/replays"),
+    ("unknown", "/replays/unknown"),
+    ("unknown-none", "/replays/unknown?filter=dlq:nowhere"),
+    ("awaiting", "/replays/awaiting"),
     ("preflight", "/replays/new?filter=status:open"),
     ("repair", "/repairs/new?filter=status:open"),
     ("preflight-one", "/replays/new?id=12"),

@@ -14,7 +14,7 @@ use redrive::domain::{
     Position, QueueRole, Timestamp, TopicName,
 };
 use redrive::lifecycle::Lifecycle;
-use redrive::metrics::Metrics;
+use redrive::metrics::{Format, Metrics};
 use redrive::sampling::{self, SamplingHandle};
 use redrive::store::{GapKind, PageRequest, Store};
 use tempfile::TempDir;
@@ -179,7 +179,7 @@ async fn what_lay_in_a_dlq_at_its_discovery_is_in_the_first_value_of_its_counter
     let folder = tempfile::tempdir().unwrap();
     let redrive = Redrive::start(kafka_config(&topic), &folder).await;
     let line = eventually("the counter is exposed", async || {
-        let text = String::from_utf8(redrive.metrics.render().to_vec()).unwrap();
+        let text = String::from_utf8(redrive.metrics.render(Format::Text).to_vec()).unwrap();
         let mut lines = text
             .lines()
             .filter(|line| line.starts_with("dlq_messages_total{"));

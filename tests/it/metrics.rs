@@ -1,5 +1,7 @@
 //! What promtool says about the exposition.
 
+use redrive::metrics::Format;
+
 use crate::support::exposition::{HOSTILE, MovingMetrics};
 use crate::support::prometheus::promtool;
 
@@ -11,6 +13,28 @@ fn promtool_finds_nothing_to_say_about_the_exposition() {
     let answer = promtool(&["check", "metrics"], &text);
     let said = String::from_utf8_lossy(&answer.stderr).into_owned();
     assert!(answer.status.success() && said.is_empty(), "{said}\n{text}");
+}
+
+/// promtool reads the text format only, in which the lines are the same.
+#[test]
+fn openmetrics_says_the_same_as_the_text_format() {
+    let metrics = MovingMetrics::new();
+    let (text, openmetrics) = (
+        metrics.rendered(Format::Text),
+        metrics.rendered(Format::OpenMetrics),
+    );
+    let lines = |text: &str| -> Vec<String> {
+        let series = text.lines().filter(|line| !line.starts_with('#'));
+        // The process itself moves on between the two.
+        let moves = |line: &&str| line.starts_with("process_");
+        series
+            .filter(|line| !moves(line))
+            .map(str::to_owned)
+            .collect()
+    };
+    assert_eq!(lines(&text), lines(&openmetrics));
+    assert!(openmetrics.ends_with("\n# EOF\n"));
+    assert_eq!(openmetrics.matches("# EOF").count(), 1);
 }
 
 #[test]

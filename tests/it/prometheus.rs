@@ -130,6 +130,44 @@ async fn every_shipped_expression_finds_data_in_a_real_prometheus() {
 }
 
 #[tokio::test]
+async fn a_real_prometheus_negotiates_openmetrics() {
+    let every_alias = "[metrics]\naliases = ['rabbitmq', 'kafka_exporter', 'kafka_lag_exporter']";
+    let metrics = Arc::new(MovingMetrics::configured(every_alias));
+    let address = exposition::serve(Arc::clone(&metrics)).await;
+    let prometheus = Prometheus::scraping(&address.to_string()).await;
+    assert_eq!(prometheus.scrape_error().await, "");
+    let openmetrics = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    assert_eq!(
+        metrics.answered(),
+        (openmetrics.to_owned(), "gzip".to_owned())
+    );
+    for (family, kind, unit) in [
+        ("dlq_messages", "counter", ""),
+        ("redrive_build", "info", ""),
+        ("redrive_rabbitmq_queue_bytes", "gauge", "bytes"),
+        ("event_processing_duration_seconds", "histogram", "seconds"),
+        ("process_cpu_seconds", "counter", "seconds"),
+    ] {
+        let described = prometheus.described(family).await;
+        let expected = Some((kind.to_owned(), unit.to_owned()));
+        assert_eq!(described, expected, "{family}");
+    }
+    for series in [
+        "dlq_messages_total{dlq=\"orders.dlq\"} > 5",
+        "redrive_build_info == 1",
+        "redrive_rabbitmq_queue_info{role=\"dlq\"}",
+        "event_processing_duration_seconds_bucket{le=\"20.0\"}",
+        "redrive_http_request_duration_seconds_bucket{le=\"1.0\"}",
+        "kafka_consumergroup_lag_sum",
+        "kafka_consumergroup_group_lag",
+        "rabbitmq_global_messages_dead_lettered_rejected_total",
+    ] {
+        let found = prometheus.query(series).await.expect("an expression");
+        assert!(!found.is_empty(), "{series}");
+    }
+}
+
+#[tokio::test]
 async fn every_shipped_expression_selects_a_cluster() {
     let address = exposition::serve(Arc::new(MovingMetrics::new())).await;
     let prometheus = Prometheus::scraping(&address.to_string()).await;

@@ -9,6 +9,7 @@ use redrive::domain::{
     ConsumerGroup, DeadLetterId, Header, Message, Partition, ReplayState, ReplayStateName,
     Timestamp, TopicName,
 };
+use redrive::metrics::Format;
 
 use crate::support::replay_letters::{kafka_letter, text};
 use crate::support::replays::{ORIGINAL, Running, impatient_kafka, new_store, new_topic};
@@ -131,7 +132,8 @@ async fn what_a_group_commits_is_passed_and_then_consumed() {
     );
     // It is counted once it is on disk.
     eventually("the outcome is counted", async || {
-        let exposition = String::from_utf8(service.running.metrics.render().to_vec()).unwrap();
+        let exposition =
+            String::from_utf8(service.running.metrics.render(Format::Text).to_vec()).unwrap();
         let is_counted = exposition.contains("outcome=\"consumed\",system=\"kafka\"} 1");
         is_counted.then_some(())
     })
@@ -173,7 +175,8 @@ async fn a_consumer_that_dead_letters_and_then_commits_did_not_consume() {
         .unwrap();
     assert_eq!(successor.died_from_replay, Some(replay));
     eventually("the death is counted", async || {
-        let exposition = String::from_utf8(service.running.metrics.render().to_vec()).unwrap();
+        let exposition =
+            String::from_utf8(service.running.metrics.render(Format::Text).to_vec()).unwrap();
         exposition
             .contains("outcome=\"died_again\",system=\"kafka\"} 1")
             .then_some(())

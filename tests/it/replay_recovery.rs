@@ -22,7 +22,11 @@ use crate::support::replays::{
 use crate::support::{kafka, unique};
 
 /// Replays as a process left them that died while it was sending.
-async fn left_sending(store: &Store, ids: &[DeadLetterId], topic: &TopicName) -> Vec<Replay> {
+pub(crate) async fn left_sending(
+    store: &Store,
+    ids: &[DeadLetterId],
+    topic: &TopicName,
+) -> Vec<Replay> {
     let replay = |id: &DeadLetterId| NewReplay {
         id: ReplayId(Uuid::now_v7()),
         dead_letter: *id,
@@ -112,7 +116,7 @@ fn open_transaction(topic: &TopicName) -> BaseProducer {
 }
 
 /// A record, and behind it a marker that no consumer sees.
-async fn commit_transaction(topic: &TopicName) {
+pub(crate) async fn commit_transaction(topic: &TopicName) {
     let topic = topic.clone();
     let transaction = move || {
         let transaction = open_transaction(&topic);

@@ -11,7 +11,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use redrive::config::{Config, HumanDuration, KafkaConfig};
 use redrive::domain::{ClusterName, GroupStatus, GroupVerdict, Partition, TimeLag};
-use redrive::metrics::Metrics;
+use redrive::metrics::{Format, Metrics};
 use redrive::sampling::{self, SamplingHandle, Series, SeriesKey};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -67,7 +67,7 @@ impl Sampling {
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.metrics.render().to_vec()).expect("text")
+        String::from_utf8(self.metrics.render(Format::Text).to_vec()).expect("text")
     }
 
     pub(crate) async fn end(self) {
@@ -194,6 +194,64 @@ async fn the_lag_of_a_real_group_is_seen_to_grow_and_drain() {
         .collect();
     assert!(history.contains(&Some(11.0)), "{history:?}");
     assert_eq!(history.last(), Some(&Some(3.0)));
+    sampling.end().await;
+}
+
+/// The counter of messages produced to a topic, as it is exported.
+fn produced(exposition: &str, topic: &str) -> Option<u64> {
+    let series =
+        format!("kafka_topic_produced_messages_total{{cluster=\"kafka\",topic=\"{topic}\"}} ");
+    let line = exposition
+        .lines()
+        .find_map(|line| line.strip_prefix(&series))?;
+    Some(line.parse().expect("a whole number"))
+}
+
+/// What a broker that lost its data looks like: the topic is another, and its offsets begin anew.
+#[tokio::test]
+async fn a_topic_that_is_made_anew_takes_no_counter_back_and_makes_none_jump() {
+    let topic = unique("anew");
+    create_topic(&topic).await;
+    produce(&topic, 40).await;
+    let sampling = Sampling::start(kafka());
+    let mut seen = vec![0];
+    let mut until = async |what: &str, wanted: u64| {
+        eventually(what, async || {
+            let now = produced(&sampling.text(), &topic)?;
+            assert!(
+                *seen.last().expect("one at least") <= now,
+                "{now} after {seen:?}"
+            );
+            seen.push(now);
+            (now >= wanted).then_some(())
+        })
+        .await;
+    };
+    until("the topic is there", 0).await;
+    produce(&topic, 5).await;
+    until("five are counted", 5).await;
+    let admin: AdminClient<DefaultClientContext> = client().create().expect("a client");
+    let deleted = admin.delete_topics(&[&topic], &AdminOptions::new()).await;
+    deleted.expect("Kafka answers")[0]
+        .as_ref()
+        .expect("deleted");
+    eventually("the topic can be made anew", async || {
+        let topic = NewTopic::new(&topic, 2, TopicReplication::Fixed(1));
+        let created = admin.create_topics([&topic], &AdminOptions::new()).await;
+        created.ok()?.pop()?.ok()
+    })
+    .await;
+    produce(&topic, 3).await;
+    // Some of the first three may be older than the first look at the new topic; these are counted.
+    eventually("what is produced now is counted", async || {
+        produce(&topic, 1).await;
+        let now = produced(&sampling.text(), &topic)?;
+        (now >= 6).then_some(())
+    })
+    .await;
+    until("the counter has not gone back", 6).await;
+    let last = produced(&sampling.text(), &topic).expect("it is exported");
+    assert!(last < 40, "{last}: what was there before is in no counter");
     sampling.end().await;
 }
 

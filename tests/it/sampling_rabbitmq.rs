@@ -190,6 +190,44 @@ async fn roles_depths_and_totals_of_a_real_topology_are_seen() {
     vhost.delete().await;
 }
 
+/// What a node that lost its statistics looks like: its counters begin anew at 0.
+#[tokio::test]
+async fn a_queue_that_is_made_anew_takes_no_counter_back_and_makes_none_jump() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    declare_topology(&channel).await;
+    let sampling = Sampling::of(config(vhost.config.clone()));
+    let queue = "orders.queue";
+    let any = |queue: &QueueStatus| queue.sample.counters.is_some();
+    eventually_queue(&sampling, &vhost, queue, "it is sampled", any).await;
+    publish(&channel, 7).await;
+    let published = |least: u64| move |queue: &QueueStatus| queue.totals.published >= least;
+    eventually_queue(&sampling, &vhost, queue, "7 are counted", published(7)).await;
+    vhost.delete_queue(queue).await;
+    declare_topology(&channel).await;
+    let mut sent = 7;
+    let mut highest = 7;
+    eventually("what is published now is counted", async || {
+        publish(&channel, 1).await;
+        sent += 1;
+        let snapshot = sampling.handle.snapshot();
+        let mut queues = snapshot.queues().map(|(_cluster, queue)| queue);
+        let seen = queues
+            .find(|seen| seen.sample.vhost == vhost.name && seen.sample.queue.as_str() == queue)?;
+        let total = seen.totals.published;
+        assert!(
+            (highest..=sent).contains(&total),
+            "{total} of {sent} after {highest}"
+        );
+        highest = total;
+        (total > 9).then_some(())
+    })
+    .await;
+    sampling.end().await;
+    channel.close().await;
+    vhost.delete().await;
+}
+
 #[tokio::test]
 async fn a_management_api_that_is_not_there_is_named() {
     let mut rabbitmq = crate::support::rabbitmq();

@@ -1,13 +1,12 @@
 //! Dead letters from one installation to another, by the API and from a shell.
 
-use std::process::{Command, Output};
-
 use redrive::config::Config;
 use redrive::domain::{Snapshot, Timestamp};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::dashboard::{Dashboard, busy_snapshot};
+use crate::support::shell::{fails, succeeds};
 use crate::web::{api, client};
 
 async fn empty() -> Dashboard {
@@ -115,27 +114,6 @@ async fn a_faulty_line_is_named_and_nothing_of_its_request_is_imported() {
     );
     assert_eq!(answer["faults"][1]["line"], 4, "{answer}");
     assert_eq!(export(&there, "").await, "");
-}
-
-fn shell(dashboard: &Dashboard, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_redrive"))
-        .args(["dead-letters", "--url", &dashboard.address])
-        .args(arguments)
-        .output()
-        .unwrap()
-}
-
-fn succeeds(dashboard: &Dashboard, arguments: &[&str]) -> String {
-    let output = tokio::task::block_in_place(|| shell(dashboard, arguments));
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {errors}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn fails(dashboard: &Dashboard, arguments: &[&str]) -> String {
-    let output = tokio::task::block_in_place(|| shell(dashboard, arguments));
-    assert_eq!(output.status.code(), Some(2), "{arguments:?}");
-    String::from_utf8(output.stderr).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -684,6 +684,35 @@ async fn metrics_are_served_plain_and_compressed() {
         .header("accept-encoding", "gzip");
     let response = request.send().await.unwrap();
     assert_eq!(response.headers()["content-encoding"], "gzip");
+    assert_eq!(response.headers()["vary"], "accept, accept-encoding");
+}
+
+#[tokio::test]
+async fn metrics_are_served_as_openmetrics_to_those_who_ask() {
+    let dashboard = Dashboard::busy().await;
+    let request = client()
+        .get(dashboard.url("/metrics"))
+        .header("accept-encoding", "gzip;q=0")
+        .header(
+            "accept",
+            "application/openmetrics-text;version=1.0.0;q=0.6,*/*;q=0.2",
+        );
+    let response = request.send().await.unwrap();
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    );
+    assert!(response.headers().get("content-encoding").is_none());
+    let text = response.text().await.unwrap();
+    assert!(text.contains("# TYPE redrive_build info\n"), "{text}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+}
+
+#[tokio::test]
+async fn status_shows_what_a_sample_costs() {
+    let dashboard = Dashboard::busy().await;
+    let (_, _, page) = get(&dashboard, "/status").await;
+    assert!(page.contains("to work out and write"), "{page}");
 }
 
 #[tokio::test]

@@ -3,9 +3,14 @@
 mod discard;
 mod edit;
 mod export;
+mod groups;
 mod import;
 mod list;
+mod preflight;
+mod repair;
 mod replay;
+mod replay_options;
+mod replays;
 mod selection;
 mod show;
 
@@ -30,8 +35,14 @@ enum DeadLettersCommand {
     Show(show::ShowArgs),
     /// Change payload or headers of one dead letter; the original stays.
     Edit(edit::EditArgs),
+    /// Change the payloads of many by a jq program; the originals stay.
+    Repair(repair::RepairArgs),
     /// Replay dead letters by ID, or all that match a filter.
     Replay(replay::ReplayArgs),
+    /// Look at replay jobs; pause, resume and cancel them, decide what is unknown.
+    Replays(replays::ReplaysArgs),
+    /// Look at failure groups, note and assign them.
+    Groups(groups::GroupsArgs),
     /// Put dead letters aside, with a reason and for a time.
     Discard(discard::DiscardArgs),
     /// Bring discarded dead letters back.
@@ -48,7 +59,10 @@ pub(super) async fn run(args: &DeadLettersArgs) -> anyhow::Result<ExitCode> {
         DeadLettersCommand::List(list) => list::run(api, list).await,
         DeadLettersCommand::Show(show) => show::run(api, show).await,
         DeadLettersCommand::Edit(edit) => edit::run(api, edit).await,
+        DeadLettersCommand::Repair(repair) => repair::run(api, repair).await,
         DeadLettersCommand::Replay(replay) => replay::run(api, replay).await,
+        DeadLettersCommand::Replays(replays) => replays::run(api, replays).await,
+        DeadLettersCommand::Groups(groups) => groups::run(api, groups).await,
         DeadLettersCommand::Discard(discard) => discard::discard(api, discard).await,
         DeadLettersCommand::Restore(restore) => discard::restore(api, restore).await,
         DeadLettersCommand::Export(export) => export::run(api, export).await,

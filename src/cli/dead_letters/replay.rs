@@ -3,11 +3,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::preflight;
+use super::replay_options::{BrakeArgs, DestinationArgs};
 use super::selection::Selection;
 use crate::cli::api_client::ApiArgs;
-use crate::cli::terminal::{confirmed, visible};
+use crate::cli::terminal::{confirmed_count, visible};
+use crate::web::markup::counted;
 
 /// Between two looks at a job that runs.
 const POLL: Duration = Duration::from_secs(1);
@@ -29,7 +32,17 @@ const BAD: [&str; 3] = ["died_again", "failed", "unknown"];
 pub(super) struct ReplayArgs {
     #[command(flatten)]
     selection: Selection,
-    /// Do not ask.
+    /// Send this revision instead of the latest; 0 is the original.
+    #[arg(long)]
+    revision: Option<u32>,
+    #[command(flatten)]
+    destination: DestinationArgs,
+    #[command(flatten)]
+    brake: BrakeArgs,
+    /// Say what would be sent, to whom, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not show the pre-flight and do not ask.
     #[arg(long)]
     yes: bool,
     /// Wait until every event has come to an end; exit code 1 if one died again, failed or is unknown.
@@ -40,12 +53,27 @@ pub(super) struct ReplayArgs {
     timeout: u64,
 }
 
-pub(super) async fn run(api: &ApiArgs, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let what = args.selection.describe();
-    if !args.yes && !confirmed(&format!("Replay {what} to where each came from?"))? {
-        bail!("nothing was replayed");
+impl ReplayArgs {
+    /// As the API takes it.
+    fn body(&self) -> Value {
+        let mut body = self.selection.body();
+        body["revision"] = json!(self.revision);
+        body["destination"] = self.destination.body();
+        body["brake"] = self.brake.body();
+        body
     }
-    let created = api.post(&["replays"], &args.selection.body()).await?;
+}
+
+pub(super) async fn run(api: &ApiArgs, args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let mut body = args.body();
+    if args.dry_run {
+        print_preflight(api, &api.post(&["replays", "preflight"], &body).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if !args.yes {
+        body["eligible"] = json!(ask(api, &body).await?);
+    }
+    let created = api.post(&["replays"], &body).await?;
     let Some(id) = created["id"].as_str() else {
         bail!("Redrive's answer names no job");
     };
@@ -64,6 +92,31 @@ pub(super) async fn run(api: &ApiArgs, args: &ReplayArgs) -> anyhow::Result<Exit
     })
 }
 
+#[expect(clippy::print_stdout, reason = "the pre-flight is what was asked for")]
+fn print_preflight(api: &ApiArgs, judged: &Value) {
+    if api.json {
+        println!("{judged}");
+    } else {
+        print!("{}", preflight::for_people(judged));
+    }
+}
+
+/// Shows what would happen and asks; answers how many events the person agreed to.
+#[expect(clippy::print_stderr, reason = "the question is no part of the result")]
+async fn ask(api: &ApiArgs, body: &Value) -> anyhow::Result<u64> {
+    let judged = api.post(&["replays", "preflight"], body).await?;
+    eprint!("{}", preflight::for_people(&judged));
+    let eligible = judged["eligible"].as_u64().unwrap_or(0);
+    if eligible == 0 {
+        bail!("nothing of the selection can be replayed");
+    }
+    let question = format!("Replay {}?", counted(eligible, "event", "events"));
+    if !confirmed_count(&question, eligible)? {
+        bail!("nothing was replayed");
+    }
+    Ok(eligible)
+}
+
 #[expect(
     clippy::print_stdout,
     reason = "the outcome is what the command is for"
@@ -75,32 +128,41 @@ fn report(api: &ApiArgs, job: &Value, refused: &Value) {
         println!("{job}");
         return;
     }
-    let counts: BTreeMap<_, _> = job["counts"].as_object().into_iter().flatten().collect();
-    let counts: Vec<_> = counts
-        .iter()
-        .map(|(state, count)| format!("{count} {}", state.replace('_', " ")))
-        .collect();
     let id = visible(job["id"].as_str().unwrap_or(""));
-    println!("job {id}: {}", counts.join(", "));
+    println!("job {id}: {}", outcomes(job));
     for refusal in refused.as_array().into_iter().flatten() {
         let reason = visible(refusal["reason"].as_str().unwrap_or(""));
         println!("  {} refused: {reason}", refusal["dead_letter_id"]);
     }
 }
 
-fn count(job: &Value, state: &str) -> u64 {
+/// `2 consumed, 1 died again`, or that a large job is not whole yet.
+pub(super) fn outcomes(job: &Value) -> String {
+    if job["state"] == "freezing" {
+        return format!("being written down, {} so far", job["total"]);
+    }
+    let counts: BTreeMap<_, _> = job["counts"].as_object().into_iter().flatten().collect();
+    let counts: Vec<_> = counts
+        .iter()
+        .map(|(state, count)| format!("{count} {}", state.replace('_', " ")))
+        .collect();
+    counts.join(", ")
+}
+
+pub(super) fn count(job: &Value, state: &str) -> u64 {
     job["counts"][state].as_u64().unwrap_or(0)
 }
 
 fn has_ended(job: &Value) -> bool {
+    if job["state"] == "freezing" {
+        return false;
+    }
     let ended: u64 = ENDED.iter().map(|state| count(job, state)).sum();
     job["total"].as_u64() == Some(ended)
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -114,5 +176,9 @@ mod tests {
         check(json!({ "consumed": 2, "unknown": 1 }), true);
         check(json!({ "consumed": 2, "passed": 1 }), false);
         check(json!({}), false);
+        // A large job has no events until it is written down.
+        let freezing = json!({ "state": "freezing", "total": 0, "counts": {} });
+        assert!(!has_ended(&freezing));
+        assert_eq!(outcomes(&freezing), "being written down, 0 so far");
     }
 }

@@ -2,9 +2,9 @@ use serde_json::{Value, json};
 
 /// Which dead letters: by number or by filter.
 #[derive(Debug, clap::Args)]
+#[group(id = "selection", required = true, multiple = false)]
 pub(super) struct Selection {
     /// Numbers of dead letters, as `list` gives them.
-    #[arg(required_unless_present = "filter", conflicts_with = "filter")]
     ids: Vec<i64>,
     /// All that match, frozen now.
     #[arg(long)]

@@ -306,3 +306,55 @@ fn offsets_at_the_edge_of_their_range_do_not_panic() {
         state.derive(sample(at, log, committed));
     }
 }
+
+#[test]
+fn a_broker_that_restarts_takes_no_counter_back_and_makes_none_jump() {
+    let mut state = KafkaState::default();
+    let totals = |derivation: &KafkaDerivation| {
+        let topic = derivation.detail.topics.first();
+        let group = derivation.detail.groups.first();
+        (
+            topic.map(|topic| topic.produced_total),
+            group.map(|group| group.topics[0].processed_total),
+        )
+    };
+    state.derive(sample(0, Log::plain(0, 100), 60));
+    let before = state.derive(sample(10, Log::plain(0, 110), 65));
+    assert_eq!(totals(&before), (Some(10), Some(5)));
+    // The leader is away, and the coordinator has not loaded its groups.
+    let mut leaderless = sample(20, Log::plain(0, 0), 0);
+    leaderless.groups.clear();
+    let partition = &mut leaderless.topics[0].partitions[0];
+    partition.log_start = None;
+    partition.high_watermark = None;
+    partition.last_stable = None;
+    assert_eq!(totals(&state.derive(leaderless)), (Some(10), None));
+    let mut nothing = sample(30, Log::plain(0, 0), 0);
+    nothing.groups.clear();
+    nothing.topics.clear();
+    assert_eq!(totals(&state.derive(nothing)), (None, None));
+    let after = state.derive(sample(40, Log::plain(0, 130), 70));
+    assert_eq!(totals(&after), (Some(30), Some(10)));
+}
+
+#[test]
+fn redrive_that_restarts_begins_at_zero_and_counts_nothing_twice() {
+    let look = |state: &mut KafkaState, seconds, log, committed| {
+        let derivation = state.derive(sample(seconds, log, committed));
+        let group = only_group(&derivation);
+        let topic = &derivation.detail.topics[0];
+        (
+            topic.produced_total,
+            group.topics[0].processed_total,
+            group.lost_total,
+        )
+    };
+    let mut state = KafkaState::default();
+    assert_eq!(look(&mut state, 0, Log::plain(90, 100), 60), (0, 0, 0));
+    let counted = look(&mut state, 10, Log::plain(95, 120), 70);
+    assert_eq!(counted, (20, 10, 5));
+    // What was there before the start is in no counter, so that a rate over the restart is no burst.
+    let mut state = KafkaState::default();
+    assert_eq!(look(&mut state, 20, Log::plain(95, 120), 70), (0, 0, 0));
+    assert_eq!(look(&mut state, 30, Log::plain(97, 121), 98), (1, 28, 0));
+}

@@ -13,10 +13,13 @@ mod failure_groups;
 mod group_care;
 mod list;
 mod notifications;
+mod open_replays;
 mod overview;
 mod pivots;
+mod preflight;
 mod redrive_policy;
 mod repairs;
+mod replay_request;
 mod replays;
 mod revisions;
 mod saved_filters;
@@ -109,6 +112,14 @@ fn routes() -> Vec<Route> {
         ),
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),
+        ("post", "/replays/preflight", post(preflight::preflight)),
+        ("get", "/replays/unknown", get(open_replays::unknown)),
+        (
+            "post",
+            "/replays/unknown/resolve",
+            post(open_replays::resolve),
+        ),
+        ("get", "/replays/awaiting", get(open_replays::awaited)),
         ("get", "/replays/{id}", get(replays::detail)),
         ("get", "/replays/{id}/events", get(replays::events)),
         ("post", "/replays/{id}/resolve", post(replays::resolve_all)),

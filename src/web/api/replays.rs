@@ -7,92 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Body;
 use super::list::{List, page_request, time};
-use crate::domain::{
-    Brake, ClusterName, DeadLetterId, Destination, ExchangeName, Filter, QueueName, Replay,
-    ReplayJob, ReplayJobId, ReplayState, RevisionNumber, Timestamp, TopicName, VhostName,
-};
-use crate::replay::{DestinationChoice, ReplayRequest, RevisionChoice, Selection};
+use super::replay_request::{BrakeBody, NewReplays};
+use crate::domain::{Destination, Replay, ReplayJob, ReplayJobId, ReplayState, Timestamp};
 use crate::store::{PageRequest, RefusedReplay};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::views::{
-    actor, chosen_state, evidence, parse_decision, parse_job, parse_replay, start_time,
+    actor, changed_meanwhile, chosen_state, evidence, parse_decision, parse_job, parse_replay,
 };
 use crate::web::visit::Visit;
-
-/// What shall be replayed: `dead_letter_ids` or `filter`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct NewReplays {
-    dead_letter_ids: Option<Vec<i64>>,
-    /// The empty filter means all dead letters.
-    filter: Option<String>,
-    /// The latest if absent; 0 is the original.
-    revision: Option<u32>,
-    destination: Option<DestinationBody>,
-    brake: Option<BrakeBody>,
-}
-
-/// How a job is held back; what is absent holds nothing back.
-#[derive(Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct BrakeBody {
-    not_before: Option<String>,
-    events_per_second: Option<u32>,
-    ramp: bool,
-    stop_percent: Option<u8>,
-    stop_count: Option<u32>,
-}
-
-impl BrakeBody {
-    fn parse(self) -> Result<Brake, Problem> {
-        Ok(Brake {
-            not_before: self.not_before.as_deref().map(start_time).transpose()?,
-            events_per_second: self.events_per_second,
-            ramp: self.ramp,
-            stop_percent: self.stop_percent,
-            stop_count: self.stop_count,
-        })
-    }
-
-    fn of(brake: &Brake) -> Self {
-        Self {
-            not_before: brake.not_before.map(time),
-            events_per_second: brake.events_per_second,
-            ramp: brake.ramp,
-            stop_percent: brake.stop_percent,
-            stop_count: brake.stop_count,
-        }
-    }
-}
-
-/// Where to; absent or `"original"`: where each came from.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum DestinationBody {
-    Word(String),
-    Topic {
-        cluster: ClusterName,
-        topic: TopicName,
-    },
-    Queue {
-        cluster: ClusterName,
-        #[serde(default = "default_vhost")]
-        vhost: VhostName,
-        queue: QueueName,
-    },
-    Exchange {
-        cluster: ClusterName,
-        #[serde(default = "default_vhost")]
-        vhost: VhostName,
-        exchange: ExchangeName,
-        routing_key: String,
-    },
-}
-
-fn default_vhost() -> VhostName {
-    VhostName::new("/")
-}
 
 /// A job with its counts.
 #[derive(Debug, Serialize)]
@@ -149,7 +72,7 @@ struct Refused {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionBody {
-    decision: String,
+    pub(super) decision: String,
 }
 
 /// Freezes a job and has it sent.
@@ -158,15 +81,16 @@ pub(super) async fn create(
     visit: Visit,
     Body(body): Body<NewReplays>,
 ) -> Result<(StatusCode, Json<JobDetail>), Problem> {
-    let request = ReplayRequest {
-        selection: selection(body.dead_letter_ids, body.filter.as_deref())?,
-        revision: match body.revision {
-            None => RevisionChoice::Latest,
-            Some(number) => RevisionChoice::Number(RevisionNumber(number)),
-        },
-        destination: destination(body.destination)?,
-    };
-    let brake = body.brake.unwrap_or_default().parse()?;
+    let (request, brake) = (body.request()?, body.brake()?);
+    if let Some(seen) = body.eligible {
+        let eligible = state.replay.preflight(&request).await?.eligible;
+        if seen != eligible {
+            return Err(Problem::conflict(changed_meanwhile(
+                &seen.to_string(),
+                eligible,
+            )));
+        }
+    }
     let started = state
         .replay
         .start_held(request, brake, actor(&visit))
@@ -174,56 +98,6 @@ pub(super) async fn create(
     let mut detail = JobDetail::load(&state, started.job, visit.now).await?;
     detail.refused = started.refused.into_iter().map(refused).collect();
     Ok((StatusCode::CREATED, Json(detail)))
-}
-
-fn selection(ids: Option<Vec<i64>>, filter: Option<&str>) -> Result<Selection, Problem> {
-    match (ids, filter) {
-        (Some(ids), None) => Ok(Selection::DeadLetters(
-            ids.into_iter().map(DeadLetterId).collect(),
-        )),
-        (None, Some(filter)) => Filter::parse(filter)
-            .map(Selection::Filter)
-            .map_err(|error| Problem::bad_request(error.to_string())),
-        _ => Err(Problem::bad_request(
-            "give either dead_letter_ids or filter",
-        )),
-    }
-}
-
-fn destination(body: Option<DestinationBody>) -> Result<DestinationChoice, Problem> {
-    Ok(match body {
-        None => DestinationChoice::Original,
-        Some(DestinationBody::Word(word)) if word == "original" => DestinationChoice::Original,
-        Some(DestinationBody::Word(word)) => {
-            return Err(Problem::bad_request(format!(
-                "destination {word:?} is neither \"original\" nor an object with cluster and topic, \
-                 queue or exchange"
-            )));
-        }
-        Some(DestinationBody::Topic { cluster, topic }) => {
-            DestinationChoice::KafkaTopic { cluster, topic }
-        }
-        Some(DestinationBody::Queue {
-            cluster,
-            vhost,
-            queue,
-        }) => DestinationChoice::Queue {
-            cluster,
-            vhost,
-            queue,
-        },
-        Some(DestinationBody::Exchange {
-            cluster,
-            vhost,
-            exchange,
-            routing_key,
-        }) => DestinationChoice::Exchange {
-            cluster,
-            vhost,
-            exchange,
-            routing_key,
-        },
-    })
 }
 
 /// Jobs, the newest first.

@@ -23,6 +23,7 @@ mod freshness;
 mod headers_view;
 mod history_view;
 mod notifications;
+mod open_replays;
 mod overview;
 mod payload;
 mod pivot;
@@ -65,9 +66,13 @@ pub(crate) use failure_group::{
 pub(crate) use failure_groups::failure_groups;
 pub(crate) use frame::{Frame, NavigationEntry};
 pub(crate) use notifications::{kind_name, queue_test, send_test_notification};
+pub(crate) use open_replays::{
+    awaited_replays, resolve_matching, resolve_unknown_replays, unknown_replays,
+};
 pub(crate) use overview::overview;
+pub(crate) use payload::json_text as laid_out;
 pub(crate) use pivot::{known_field, pivot};
-pub(crate) use preflight::{actor, preflight, start_replay};
+pub(crate) use preflight::{actor, changed_meanwhile, preflight, start_replay};
 pub(crate) use queue::{look_at_queue, queue};
 pub(crate) use queue_custody::{
     change_custody, explain_custody, parse_custody, place, set_custody,

@@ -9,7 +9,7 @@ use super::consumers::{GroupRow, worst_first};
 use super::failure_groups::{GroupCard, cards};
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, health_of, stale_notices};
-use super::replays::{JobRow, job_rows};
+use super::replays::{JobRow, Totals, job_rows};
 use crate::domain::{ClusterName, Filter, Snapshot, Timestamp};
 use crate::sampling::Series;
 use crate::store::PageRequest;
@@ -54,6 +54,7 @@ pub(crate) struct Overview {
     groups: Vec<GroupRow>,
     failures: Vec<GroupCard>,
     jobs: Vec<JobRow>,
+    replays: Totals,
     store_size: String,
 }
 
@@ -101,6 +102,7 @@ impl Overview {
                 .collect(),
             failures,
             jobs: job_rows(jobs, now),
+            replays: Totals::load(state).await?,
             store_size: markup::bytes(state.store.size_bytes().await?),
         })
     }

@@ -116,10 +116,7 @@ pub(crate) async fn start_replay(
     let eligible = judged.eligible;
     let seen = fields.get("eligible").unwrap_or("");
     if seen != eligible.to_string() {
-        let notice = format!(
-            "meanwhile the number of events that would be sent changed from {seen} to {eligible}; \
-             look again and confirm"
-        );
+        let notice = changed_meanwhile(seen, eligible);
         return show(&state, &visit, &fields, (&request, judged), notice);
     }
     let typed = fields.get("typed").unwrap_or("").replace([',', ' '], "");
@@ -139,6 +136,14 @@ pub(crate) async fn start_replay(
     };
     let page = Parameters::default().with("refused", shown);
     Ok(Redirect::to(&page.url(&format!("/replays/{}", started.job))).into_response())
+}
+
+/// Why nothing is sent although somebody confirmed it.
+pub(crate) fn changed_meanwhile(seen: &str, eligible: u64) -> String {
+    format!(
+        "meanwhile the number of events that would be sent changed from {seen} to {eligible}; \
+         look again and confirm"
+    )
 }
 
 /// Who acts, for the audit.

@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::time::Duration;
 
 use askama::Template;
@@ -10,8 +9,8 @@ use super::frame::NavigationEntry;
 use super::replay_form::BrakeFields;
 use super::replays::state_status;
 use crate::domain::{
-    DeadLetterId, DeadLetterSummary, Replay, ReplayJob, ReplayJobId, ReplayJobState, ReplayState,
-    ReplayStateName, Timestamp, UnknownWord,
+    Replay, ReplayJob, ReplayJobId, ReplayJobState, ReplayState, ReplayStateName, Timestamp,
+    UnknownWord,
 };
 use crate::store::PageRequest;
 use crate::web::AppState;
@@ -23,17 +22,19 @@ use crate::web::visit::Visit;
 /// Events on one page.
 const EVENTS: u32 = 200;
 
-struct EventRow {
-    id: String,
-    letter: i64,
-    letter_href: String,
-    event: String,
-    status: Markup,
-    destination: String,
-    revision: u32,
-    evidence: String,
+/// One replay with the evidence for its outcome.
+pub(super) struct EventRow {
+    pub(super) id: String,
+    pub(super) letter: i64,
+    pub(super) letter_href: String,
+    pub(super) job_href: String,
+    pub(super) event: String,
+    pub(super) status: Markup,
+    pub(super) destination: String,
+    pub(super) revision: u32,
+    pub(super) evidence: String,
     again: String,
-    is_unknown: bool,
+    pub(super) is_unknown: bool,
 }
 
 /// The bar above the events: shares of the states.
@@ -112,11 +113,6 @@ impl ReplayJobPage {
         let replays = page.items;
         let next = page.next_cursor;
         let next = next.map(|cursor| visit.url_with("cursor", &cursor));
-        let mut letters = HashMap::new();
-        for replay in &replays {
-            let summary = state.store.dead_letter_summary(replay.dead_letter).await?;
-            letters.insert(replay.dead_letter, summary);
-        }
         let count = |wanted: &[ReplayStateName]| -> u64 {
             let counts = job
                 .counts
@@ -132,10 +128,7 @@ impl ReplayJobPage {
             id: markup::identifier(&id.to_string()),
             created: markup::ago(job.created_at, visit.now),
             bar: shares(&job.counts, job.total()),
-            events: replays
-                .iter()
-                .map(|r| EventRow::of(r, &letters, visit.now))
-                .collect(),
+            events: event_rows(state, &replays, visit.now).await?,
             states: state_choices(&job, chosen),
             next: next.unwrap_or_default(),
             planned: count(&[ReplayStateName::Planned]),
@@ -304,19 +297,28 @@ fn shares(counts: &[(ReplayStateName, u64)], total: u64) -> Vec<Share> {
     shares
 }
 
+/// Replays as rows of a page.
+pub(super) async fn event_rows(
+    state: &AppState,
+    replays: &[Replay],
+    now: Timestamp,
+) -> Result<Vec<EventRow>, Problem> {
+    let mut rows = Vec::with_capacity(replays.len());
+    for replay in replays {
+        let letter = state.store.dead_letter_summary(replay.dead_letter).await?;
+        rows.push(EventRow::of(replay, letter.event.event_type, now));
+    }
+    Ok(rows)
+}
+
 impl EventRow {
-    fn of(
-        replay: &Replay,
-        letters: &HashMap<DeadLetterId, DeadLetterSummary>,
-        now: Timestamp,
-    ) -> Self {
+    fn of(replay: &Replay, event: Option<String>, now: Timestamp) -> Self {
         let (status, word) = state_status(replay.state.name());
-        let letter = letters.get(&replay.dead_letter);
-        let event = letter.and_then(|letter| letter.event.event_type.clone());
         Self {
             id: replay.id.to_string(),
             letter: replay.dead_letter.0,
             letter_href: format!("/dead-letters/{}?tab=history", replay.dead_letter),
+            job_href: format!("/replays/{}", replay.job),
             event: event.unwrap_or_default(),
             status: markup::status(status, word),
             destination: replay.destination.to_string(),

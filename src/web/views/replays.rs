@@ -32,8 +32,23 @@ pub(crate) struct JobRow {
 pub(crate) struct Replays {
     sentence: String,
     unknown: u64,
+    sections: Vec<Section>,
     jobs: Vec<JobRow>,
     older: String,
+}
+
+/// A page about replays, as one of several links.
+pub(super) struct Section {
+    pub(super) href: &'static str,
+    pub(super) label: String,
+    pub(super) is_current: bool,
+}
+
+/// How many replays of all jobs are under way.
+pub(super) struct Totals {
+    sending: u64,
+    pub(super) awaiting: u64,
+    pub(super) unknown: u64,
 }
 
 pub(crate) async fn replays(
@@ -51,31 +66,67 @@ impl Replays {
             cursor: visit.query.get("cursor").map(str::to_owned),
         };
         let page = state.store.replay_jobs(&request).await?;
-        let in_state = |wanted: &[ReplayStateName]| -> u64 {
-            let counts = page.items.iter().flat_map(|job| &job.counts);
-            counts
-                .filter(|(state, _)| wanted.contains(state))
-                .map(|(_, count)| count)
-                .sum()
-        };
-        let running = in_state(&[ReplayStateName::Planned, ReplayStateName::Sending]);
-        let awaiting = in_state(&[ReplayStateName::Sent, ReplayStateName::Passed]);
-        let unknown = in_state(&[ReplayStateName::Unknown]);
+        let totals = Totals::load(state).await?;
         let older = page
             .next_cursor
             .map(|cursor| visit.url_with("cursor", &cursor));
         Ok(Self {
-            sentence: format!(
-                "{} being sent, {} awaiting their outcome, {} unknown.",
-                markup::thousands(running),
-                markup::thousands(awaiting),
-                markup::thousands(unknown)
-            ),
-            unknown,
+            sentence: totals.sentence(),
+            unknown: totals.unknown,
+            sections: totals.sections("/replays"),
             jobs: job_rows(page.items, visit.now),
             older: older.unwrap_or_default(),
         })
     }
+}
+
+impl Totals {
+    pub(super) async fn load(state: &AppState) -> Result<Self, Problem> {
+        use ReplayStateName::{Passed, Planned, Sending, Sent, Unknown};
+        let totals = state.store.replay_totals().await?;
+        let count = |wanted: &[ReplayStateName]| -> u64 {
+            let counts = totals.iter().filter(|(state, _)| wanted.contains(state));
+            counts.map(|(_, count)| count).sum()
+        };
+        Ok(Self {
+            sending: count(&[Planned, Sending]),
+            awaiting: count(&[Sent, Passed]),
+            unknown: count(&[Unknown]),
+        })
+    }
+
+    fn sentence(&self) -> String {
+        format!(
+            "{} being sent, {} awaiting their outcome, {} unknown.",
+            markup::thousands(self.sending),
+            markup::thousands(self.awaiting),
+            markup::thousands(self.unknown)
+        )
+    }
+
+    fn sections(&self, current: &str) -> Vec<Section> {
+        let section = |href, label| Section {
+            href,
+            label,
+            is_current: href == current,
+        };
+        vec![
+            section("/replays", "Jobs".to_owned()),
+            section(
+                "/replays/awaiting",
+                format!("Awaiting outcome {}", markup::thousands(self.awaiting)),
+            ),
+            section(
+                "/replays/unknown",
+                format!("Unknown {}", markup::thousands(self.unknown)),
+            ),
+        ]
+    }
+}
+
+/// The pages about replays, with how many are on each.
+pub(super) async fn sections(state: &AppState, current: &str) -> Result<Vec<Section>, Problem> {
+    Ok(Totals::load(state).await?.sections(current))
 }
 
 pub(crate) fn job_rows(jobs: Vec<ReplayJob>, now: Timestamp) -> Vec<JobRow> {

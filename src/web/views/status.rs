@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -157,11 +159,7 @@ fn broker_panel(state: &AppState, cluster: &ClusterSnapshot, now: Timestamp) -> 
         facts: health.facts.iter().map(fact).collect(),
         problems: health.problems.clone(),
         sees: sees(cluster),
-        cost: format!(
-            "{} in {}",
-            markup::counted(health.cost.requests, "request", "requests"),
-            markup::duration(health.cost.duration)
-        ),
+        cost: cost(state, cluster),
         requests: requests
             .map(|(api, count)| Fact {
                 name: api.clone(),
@@ -172,6 +170,22 @@ fn broker_panel(state: &AppState, cluster: &ClusterSnapshot, now: Timestamp) -> 
             .chain(rabbitmq)
             .any(|(name, read_only)| *name == cluster.name && read_only),
     }
+}
+
+fn cost(state: &AppState, cluster: &ClusterSnapshot) -> String {
+    let health = &cluster.health;
+    let mut cost = format!(
+        "{} in {}",
+        markup::counted(health.cost.requests, "request", "requests"),
+        markup::duration(health.cost.duration)
+    );
+    if let Some(encoding) = state.metrics.encoding_cost(&cluster.name) {
+        let own_work = health.deriving_took + encoding.took;
+        let series = markup::counted(encoding.series as u64, "series", "series");
+        let own_work = markup::duration(own_work);
+        let _ = write!(cost, ", then {own_work} to work out and write {series}");
+    }
+    cost
 }
 
 fn sees(cluster: &ClusterSnapshot) -> String {

@@ -10,8 +10,8 @@ use redrive::dead_letters::{
 };
 use redrive::domain::*;
 use redrive::metrics::Metrics;
-use redrive::replay;
-use redrive::sampling::SamplingHandle;
+use redrive::replay::{self, ReplayTask};
+use redrive::sampling::{self, SamplingHandle};
 use redrive::sandbox::Sandbox;
 use redrive::schemas::Schemas;
 use redrive::store::{
@@ -23,6 +23,9 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+
+use super::eventually;
+use super::replays::{StoreInFolder, new_store};
 
 /// A served dashboard; it stops when it is dropped.
 pub(crate) struct Dashboard {
@@ -40,19 +43,51 @@ impl Drop for Dashboard {
 impl Dashboard {
     /// Serves what `fill` puts into an empty store.
     pub(crate) async fn serve(snapshot: Snapshot, config: Config) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
-        let store = Store::open(&url).await.unwrap();
-        let config = Arc::new(config);
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
+        metrics.observe_snapshot(&snapshot);
         let sampling = SamplingHandle::still(snapshot);
         let stop = CancellationToken::new();
         // The tasks that would send are left out: a replay stays planned.
+        let sampled = (sampling, metrics);
+        Self::start(config, new_store().await, sampled, (stop, drop)).await
+    }
+
+    /// Serves a store over real brokers, which are sampled and to which replays are sent.
+    pub(crate) async fn live(config: Config, fixture: StoreInFolder) -> Self {
+        let stop = CancellationToken::new();
+        let metrics = Arc::new(Metrics::new(Duration::from_secs(1)));
+        let sampling = sampling::start(&config, Arc::clone(&metrics), &stop, |task| {
+            tokio::spawn(task);
+        });
+        let send = |task| {
+            tokio::spawn(task);
+        };
+        let sampled = (sampling, metrics);
+        let dashboard = Self::start(config, fixture, sampled, (stop, send)).await;
+        eventually("every broker was sampled", async || {
+            let snapshot = dashboard.state.sampling.snapshot();
+            let mut clusters = snapshot.clusters.iter();
+            clusters
+                .all(|cluster| cluster.detail.is_some())
+                .then_some(())
+        })
+        .await;
+        dashboard
+    }
+
+    async fn start(
+        config: Config,
+        fixture: StoreInFolder,
+        (sampling, metrics): (SamplingHandle, Arc<Metrics>),
+        (stop, send): (CancellationToken, impl FnMut(ReplayTask)),
+    ) -> Self {
+        let StoreInFolder { store, folder } = fixture;
+        let config = Arc::new(config);
         let snapshots = sampling.subscribe();
         let schemas = Schemas::load(&config.schemas, &sandbox()).await.unwrap();
         let gate = Some(schemas.clone());
         let replay =
-            replay::start(&config, &store, &metrics, snapshots, &stop, gate, drop).unwrap();
+            replay::start(&config, &store, &metrics, snapshots, &stop, gate, send).unwrap();
         let intake = IntakeContext {
             config: Arc::clone(&config),
             store: store.clone(),
@@ -169,6 +204,7 @@ pub(crate) fn busy_snapshot(now: Timestamp) -> Snapshot {
             requests_by_api: vec![("Metadata".to_owned(), 1), ("ListOffsets".to_owned(), 2)],
             duration: Duration::from_millis(38),
         },
+        deriving_took: Duration::from_millis(3),
         problems: vec![],
         facts: vec![
             ("version".to_owned(), version.to_owned()),

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use axum::routing::get;
+use redrive::config::Config;
 use redrive::domain::{
     BrokerHealth, ClusterDetail, ClusterName, ClusterSnapshot, DeadLetteredCounter, DeathReason,
     GroupKind, GroupPartitionStatus, GroupStatus, GroupTopicStatus, GroupVerdict, KafkaDetail,
@@ -18,21 +19,34 @@ use redrive::domain::{
     QueueStatus, QueueType, RabbitMqDetail, ReplayStateName, SampleCost, Snapshot, System, TimeLag,
     Timestamp, TopicStatus,
 };
-use redrive::metrics::{CONTENT_TYPE, Metrics, SamplePhase};
+use redrive::metrics::{Format, Metrics, SamplePhase};
+use redrive::web::answer_scrape;
 
 /// Metrics that have seen everything once.
 pub(crate) struct MovingMetrics {
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
     ticks: AtomicU64,
     turn: Mutex<()>,
+    /// Content type and coding of the last answer.
+    answered: Mutex<(String, String)>,
 }
 
 impl MovingMetrics {
     pub(crate) fn new() -> Self {
+        Self::configured("")
+    }
+
+    /// With the configuration of `redrive.toml`.
+    pub(crate) fn configured(configuration: &str) -> Self {
+        let config = Config::parse(configuration, []).expect("a valid configuration");
         let moving = Self {
-            metrics: Metrics::new(Duration::from_secs(10)),
+            metrics: Arc::new(Metrics::configured(
+                &config.metrics,
+                Duration::from_secs(10),
+            )),
             ticks: AtomicU64::new(0),
             turn: Mutex::new(()),
+            answered: Mutex::default(),
         };
         let (kafka, rabbitmq) = (ClusterName::new("k"), ClusterName::new("r"));
         let died = DeathReason::Exception;
@@ -87,7 +101,16 @@ impl MovingMetrics {
     }
 
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.metrics.render().to_vec()).expect("the exposition is text")
+        self.rendered(Format::Text)
+    }
+
+    /// Content type and coding of the last answer to a scrape.
+    pub(crate) fn answered(&self) -> (String, String) {
+        self.answered.lock().expect("no test panicked").clone()
+    }
+
+    pub(crate) fn rendered(&self, format: Format) -> String {
+        String::from_utf8(self.metrics.render(format).to_vec()).expect("the exposition is text")
     }
 }
 
@@ -105,15 +128,16 @@ pub(crate) async fn serve(metrics: Arc<MovingMetrics>) -> SocketAddr {
 
 async fn scrape(State(metrics): State<Arc<MovingMetrics>>, headers: HeaderMap) -> Response {
     metrics.advance();
-    let accepted = headers.get(header::ACCEPT_ENCODING);
-    let gzip = accepted.is_some_and(|value| value.as_bytes().starts_with(b"gzip"));
-    let content_type = (header::CONTENT_TYPE, CONTENT_TYPE);
-    if gzip {
-        let encoding = (header::CONTENT_ENCODING, "gzip");
-        ([content_type, encoding], metrics.metrics.render_gzip()).into_response()
-    } else {
-        ([content_type], metrics.metrics.render()).into_response()
-    }
+    let response = answer_scrape(Arc::clone(&metrics.metrics), &headers).await;
+    let header = |name| {
+        let value = response.headers().get(name);
+        value.map_or_else(String::new, |value| {
+            value.to_str().expect("text").to_owned()
+        })
+    };
+    let answered = (header("content-type"), header("content-encoding"));
+    *metrics.answered.lock().expect("no test panicked") = answered;
+    response
 }
 
 fn snapshot(tick: u64) -> Snapshot {

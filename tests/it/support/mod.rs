@@ -18,6 +18,7 @@ pub(crate) mod raw_amqp;
 pub(crate) mod receiver;
 pub(crate) mod replay_letters;
 pub(crate) mod replays;
+pub(crate) mod shell;
 pub(crate) mod vhost;
 
 use std::time::{Duration, Instant};

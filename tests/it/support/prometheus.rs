@@ -128,6 +128,16 @@ impl Prometheus {
         target["lastError"].as_str().expect("text").to_owned()
     }
 
+    /// Type and unit of a metric family, as the last scrape described it.
+    pub(crate) async fn described(&self, family: &str) -> Option<(String, String)> {
+        let mut url = self.url.join("/api/v1/metadata").expect("a path");
+        url.query_pairs_mut().append_pair("metric", family);
+        let answer = self.get(url).await.expect("Prometheus knows families");
+        let described = answer["data"][family].get(0)?;
+        let text = |key: &str| described[key].as_str().expect("text").to_owned();
+        Some((text("type"), text("unit")))
+    }
+
     /// A number of Prometheus' own metrics.
     pub(crate) async fn own_metric(&self, name: &str) -> f64 {
         let url = self.url.join("/metrics").expect("a path");

@@ -42,6 +42,14 @@ impl Vhost {
         channel.expect("the virtual host is open")
     }
 
+    /// Deletes a queue with all its messages and statistics.
+    pub(crate) async fn delete_queue(&self, queue: &str) {
+        let path = format!("/api/queues/{}/{queue}", self.name);
+        let url = self.api.join(&path).expect("a path");
+        let deleted = reqwest::Client::new().delete(url).send().await;
+        assert!(deleted.is_ok_and(|answer| answer.status().is_success()));
+    }
+
     pub(crate) async fn delete(self) {
         let deleted = reqwest::Client::new().delete(self.api).send().await;
         assert!(deleted.is_ok_and(|answer| answer.status().is_success()));
