@@ -14,6 +14,7 @@ mod discards;
 mod drafts;
 mod edit_limits;
 mod failure_groups;
+mod grafana;
 mod hostile;
 mod intake;
 mod kafka_clients;
