@@ -8,6 +8,7 @@ mod environment;
 mod error;
 mod grouping;
 mod notifications;
+mod prometheus;
 mod retention;
 mod schemas;
 mod sections;
@@ -22,6 +23,7 @@ pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
 pub use grouping::GroupingConfig;
 pub use notifications::{NotificationConfig, NotificationKind};
+pub use prometheus::PrometheusConfig;
 pub use retention::RetentionConfig;
 pub use schemas::{SchemaConfig, SchemasConfig};
 pub use sections::{
@@ -50,6 +52,7 @@ pub struct Config {
     /// Webhooks; none by default.
     pub notifications: Vec<NotificationConfig>,
     pub schemas: SchemasConfig,
+    pub prometheus: PrometheusConfig,
     pub telemetry: TelemetryConfig,
     pub log: LogConfig,
 }
@@ -104,6 +107,7 @@ impl Config {
         notifications::validate(&self.notifications)?;
         notifications::validate_public_url(self.http.public_url.as_deref())?;
         self.schemas.validate()?;
+        self.prometheus.validate()?;
         self.kafka.iter().try_for_each(KafkaConfig::validate)?;
         self.rabbitmq
             .iter()

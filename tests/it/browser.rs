@@ -15,7 +15,7 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 24] = [
+const PAGES: [(&str, &str); 26] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -37,6 +37,8 @@ const PAGES: [(&str, &str); 24] = [
     ("preflight", "/replays/new?filter=status:open"),
     ("repair", "/repairs/new?filter=status:open"),
     ("preflight-one", "/replays/new?id=12"),
+    ("alerts", "/alerts"),
+    ("alert", "/alerts/KafkaConsumerNearDataLoss"),
     ("audit", "/audit"),
     ("status", "/status"),
     ("not-found", "/nowhere"),

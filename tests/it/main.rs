@@ -7,6 +7,7 @@
 )]
 
 mod alerts;
+mod alerts_page;
 mod audit;
 mod browser;
 mod demo;
