@@ -50,9 +50,11 @@ impl AlertOverview {
         self.loaded.iter().flat_map(|rule| &rule.alerts)
     }
 
-    /// How many there are, of which not all may be known.
-    pub fn alert_count(&self) -> usize {
-        self.loaded.iter().map(|rule| rule.alert_count).sum()
+    /// How many fire and how many are pending; not all of them may be known.
+    pub fn counts(&self) -> (usize, usize) {
+        let firing = self.loaded.iter().map(|rule| rule.firing);
+        let pending = self.loaded.iter().map(|rule| rule.pending);
+        (firing.sum(), pending.sum())
     }
 
     /// Why Prometheus could not evaluate a rule; empty if it could.

@@ -63,8 +63,9 @@ pub struct LoadedRule {
     pub problem: String,
     /// What is pending or fires, the firing first; cut off after some.
     pub alerts: Vec<FiringAlert>,
-    /// How many there are.
-    pub alert_count: usize,
+    /// How many fire, and how many are pending.
+    pub firing: usize,
+    pub pending: usize,
 }
 
 /// A pending or firing alert.
@@ -266,7 +267,8 @@ fn read_answer(body: &[u8]) -> Result<PrometheusAnswer, String> {
 impl From<Rule> for LoadedRule {
     fn from(rule: Rule) -> Self {
         let mut alerts: Vec<FiringAlert> = rule.alerts.into_iter().filter_map(read_alert).collect();
-        let alert_count = alerts.len();
+        let in_state = |state| alerts.iter().filter(|alert| alert.state == state).count();
+        let (firing, pending) = (in_state(AlertState::Firing), in_state(AlertState::Pending));
         alerts.sort_by_key(|alert| (std::cmp::Reverse(alert.state), alert.since));
         alerts.truncate(ALERTS_KEPT);
         Self {
@@ -276,7 +278,8 @@ impl From<Rule> for LoadedRule {
             pending_for: Duration::try_from_secs_f64(rule.duration).unwrap_or_default(),
             problem: kept(&rule.last_error, TEXT_KEPT),
             alerts,
-            alert_count,
+            firing,
+            pending,
         }
     }
 }
@@ -342,7 +345,8 @@ mod tests {
         let [rule] = &found.unwrap().rules[..] else {
             panic!("one rule");
         };
-        assert_eq!((rule.state, rule.alert_count), (AlertState::Firing, 2));
+        assert_eq!(rule.state, AlertState::Firing);
+        assert_eq!((rule.firing, rule.pending), (1, 1));
         assert_eq!(rule.pending_for, Duration::from_mins(10));
         assert_eq!(rule.problem, "out of memory");
         assert_eq!(rule.alerts[0].summary, "b is behind");
@@ -362,7 +366,7 @@ mod tests {
         });
         let found = answer(&json!(vec![rule; 2])).unwrap();
         let rule = &found.rules[0];
-        assert_eq!((rule.alerts.len(), rule.alert_count), (ALERTS_KEPT, 150));
+        assert_eq!((rule.alerts.len(), rule.firing), (ALERTS_KEPT, 150));
         assert_eq!(rule.query.chars().count(), QUERY_KEPT + 1);
         assert_eq!(rule.alerts[0].labels.len(), LABELS_KEPT);
         assert_eq!(

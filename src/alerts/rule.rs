@@ -3,7 +3,7 @@ use std::fmt::Write as _;
 use super::settings::{Thresholds, Use};
 
 /// Who is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// Somebody looks at it in working hours.
     Warning,

@@ -20,7 +20,7 @@ const RECEIVING: AlertRule = AlertRule {
     hold: Hold::AtOnce,
     why: "",
     expression: r#"sum by (cluster, system, dlq) (increase(dlq_messages_total{cluster!=""}[10m])) > 0"#,
-    summary: "About {{ $value | humanize }} dead letters arrived in {{ $labels.dlq }}",
+    summary: "About {{ $value | printf \"%.0f\" }} dead letters arrived in {{ $labels.dlq }}",
     description: "Events failed and went to {{ $labels.dlq }} ({{ $labels.system }} cluster {{ $labels.cluster }}) \
         in the last 10 minutes. Open Dead letters in Redrive: they are grouped by cause. Repair the cause first, \
         then replay the group.",
@@ -32,7 +32,7 @@ const GROWING: AlertRule = AlertRule {
     hold: Hold::AtOnce,
     why: "",
     expression: r#"sum by (cluster, system, dlq) (increase(dlq_messages_total{cluster!=""}[1h])) > <dlq-growing>"#,
-    summary: "{{ $labels.dlq }} received about {{ $value | humanize }} dead letters within an hour",
+    summary: "{{ $labels.dlq }} received about {{ $value | printf \"%.0f\" }} dead letters within an hour",
     description: "More than <dlq-growing> events an hour fail and go to {{ $labels.dlq }} ({{ $labels.system }} \
         cluster {{ $labels.cluster }}). This is an outage of a consumer or of what it depends on, not a single \
         bad event. See the largest failure group in Redrive.",
@@ -80,7 +80,7 @@ const REPLAYED_EVENTS_DIE_AGAIN: AlertRule = AlertRule {
     hold: Hold::AtOnce,
     why: "",
     expression: r#"sum by (cluster, system, dlq) (increase(dlq_replayed_total{cluster!="", outcome="died_again"}[10m])) > 0"#,
-    summary: "About {{ $value | humanize }} replayed events came back to {{ $labels.dlq }}",
+    summary: "About {{ $value | printf \"%.0f\" }} replayed events came back to {{ $labels.dlq }}",
     description: "Events that were replayed from {{ $labels.dlq }} ({{ $labels.system }} cluster \
         {{ $labels.cluster }}) failed again: the cause is not repaired, or not for all of them. Stop replaying \
         this group and compare the new error with the old one.",

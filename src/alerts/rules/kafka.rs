@@ -132,7 +132,7 @@ const MESSAGES_LOST: AlertRule = AlertRule {
     hold: Hold::AtOnce,
     why: "",
     expression: r#"sum by (cluster, group, topic) (increase(kafka_consumer_group_lost_messages_total{cluster!=""}[10m])) > 0"#,
-    summary: "{{ $labels.group }} lost about {{ $value | humanize }} messages of {{ $labels.topic }}",
+    summary: "{{ $labels.group }} lost about {{ $value | printf \"%.0f\" }} messages of {{ $labels.topic }}",
     description: "Retention removed messages of topic {{ $labels.topic }} before consumer group \
         {{ $labels.group }} (cluster {{ $labels.cluster }}) read them. They are gone from Kafka: find their \
         source elsewhere. Raise the retention of the topic before more follow.",

@@ -23,7 +23,7 @@ const MESSAGES_DISCARDED: AlertRule = AlertRule {
           increase(redrive_rabbitmq_dead_lettered_total{cluster!="", strategy="disabled"}[10m])
         ) > 0
     "#,
-    summary: "RabbitMQ {{ $labels.cluster }} discarded about {{ $value | humanize }} messages ({{ $labels.reason }})",
+    summary: "RabbitMQ {{ $labels.cluster }} discarded about {{ $value | printf \"%.0f\" }} messages ({{ $labels.reason }})",
     description: "Messages of {{ $labels.queue_type }} queues on cluster {{ $labels.cluster }} died \
         ({{ $labels.reason }}) in queues that have no dead-letter exchange, and are gone. Set one by policy: \
         `rabbitmqctl set_policy ... '{\"dead-letter-exchange\":\"...\"}'`. The Queues page of Redrive shows which \

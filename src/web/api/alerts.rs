@@ -60,6 +60,7 @@ pub(super) async fn list(State(state): State<AppState>) -> Json<Alerts> {
 
 impl Alert {
     fn of(overview: &AlertOverview) -> Self {
+        let (firing, pending) = overview.counts();
         Self {
             name: overview.name,
             severity: overview.severity.as_str(),
@@ -68,7 +69,7 @@ impl Alert {
             runbook: format!("/alerts/{}", overview.name),
             state: overview.state().map(crate::alerts::AlertState::as_str),
             problem: Some(overview.problem().to_owned()).filter(|problem| !problem.is_empty()),
-            active_count: overview.alert_count(),
+            active_count: firing + pending,
             active: overview.alerts().map(Active::of).collect(),
         }
     }

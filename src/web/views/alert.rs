@@ -4,7 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use super::alerts::{ActiveRow, Source, active_rows, severity_badge, source, state_of};
+use super::alerts::{ActiveRow, Source, active_rows, hidden, severity_badge, source, state_of};
 use super::frame::NavigationEntry;
 use crate::alerts::{Block, LoadedRule, Runbook, Span, alert_overviews};
 use crate::web::AppState;
@@ -51,7 +51,8 @@ pub(crate) async fn alert(
             markup::cut_end(wanted, 100)
         )));
     };
-    let active = active_rows(&overview, visit.now);
+    let only = std::slice::from_ref(&overview);
+    let active = active_rows(only, visit.now);
     let content = AlertPage {
         name: overview.name,
         state: state_of(&overview, answer.is_some()),
@@ -61,7 +62,7 @@ pub(crate) async fn alert(
             None => "at once".to_owned(),
         },
         source: source(&state, &view, visit.now),
-        hidden: overview.alert_count() - active.len(),
+        hidden: hidden(only, &active),
         active,
         loaded: overview.loaded.iter().map(loaded_row).collect(),
         runbook: Runbook::of(overview.name).unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! The shipped alert rules, and what a configured Prometheus says about them.
 
+use std::cmp::Reverse;
+
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
@@ -73,8 +75,7 @@ impl AlertsPage {
     fn new(state: &AppState, view: &PrometheusView, now: Timestamp) -> Self {
         let answer = view.answer.as_ref().map(|(_, answer)| answer.as_ref());
         let overviews = alert_overviews(answer);
-        let active: Vec<ActiveRow> = overviews.iter().flat_map(|o| active_rows(o, now)).collect();
-        let count: usize = overviews.iter().map(AlertOverview::alert_count).sum();
+        let active = active_rows(&overviews, now);
         let missing = overviews
             .iter()
             .filter(|overview| overview.loaded.is_empty());
@@ -89,7 +90,7 @@ impl AlertsPage {
                 }
                 (Some(_), missing) => format!("{missing} of these alerts not"),
             },
-            hidden: count - active.len(),
+            hidden: hidden(&overviews, &active),
             active,
             rules: overviews
                 .iter()
@@ -104,11 +105,9 @@ fn sentence(overviews: &[AlertOverview], is_known: bool) -> String {
     if !is_known {
         return format!("{alerts} shipped in alerts/.");
     }
-    let in_state = |state| {
-        let active = overviews.iter().flat_map(AlertOverview::alerts);
-        active.filter(|alert| alert.state == state).count()
-    };
-    let (firing, pending) = (in_state(AlertState::Firing), in_state(AlertState::Pending));
+    let counts = || overviews.iter().map(AlertOverview::counts);
+    let firing: usize = counts().map(|(firing, _)| firing).sum();
+    let pending: usize = counts().map(|(_, pending)| pending).sum();
     format!("{firing} firing, {pending} pending, of {alerts}.")
 }
 
@@ -120,12 +119,24 @@ pub(super) fn source(state: &AppState, view: &PrometheusView, now: Timestamp) ->
     }
 }
 
-/// What is pending or fires, as rows.
-pub(super) fn active_rows(overview: &AlertOverview, now: Timestamp) -> Vec<ActiveRow> {
-    overview
-        .alerts()
-        .map(|alert| active_row(overview, alert, now))
-        .collect()
+/// What is pending or fires, the worst first.
+pub(super) fn active_rows(overviews: &[AlertOverview], now: Timestamp) -> Vec<ActiveRow> {
+    let pairs = overviews
+        .iter()
+        .flat_map(|o| o.alerts().map(move |alert| (o, alert)));
+    let mut pairs: Vec<_> = pairs.collect();
+    pairs.sort_by_key(|(o, alert)| (Reverse(alert.state), Reverse(o.severity), alert.since));
+    let rows = pairs
+        .into_iter()
+        .map(|(o, alert)| active_row(o, alert, now));
+    rows.collect()
+}
+
+/// How many alerts are not among the rows.
+pub(super) fn hidden(overviews: &[AlertOverview], rows: &[ActiveRow]) -> usize {
+    let counts = overviews.iter().map(AlertOverview::counts);
+    let all: usize = counts.map(|(firing, pending)| firing + pending).sum();
+    all.saturating_sub(rows.len())
 }
 
 fn active_row(overview: &AlertOverview, alert: &FiringAlert, now: Timestamp) -> ActiveRow {
