@@ -7,7 +7,7 @@
 //! `alerts/tests/` (firing, quiet, flapping), then run `redrive alerts --output alerts`.
 
 mod overview;
-mod prometheus;
+mod reader;
 mod rule;
 mod rules;
 mod runbooks;
@@ -15,7 +15,7 @@ mod settings;
 mod yaml;
 
 pub use overview::{AlertOverview, alert_overviews};
-pub use prometheus::{
+pub use reader::{
     AlertBoard, AlertState, FiringAlert, LoadedRule, PrometheusAnswer, PrometheusView, follow,
 };
 pub use rule::{AlertRule, RuleFile, Severity};

@@ -1,4 +1,4 @@
-use super::prometheus::{AlertState, FiringAlert, LoadedRule, PrometheusAnswer};
+use super::reader::{AlertState, FiringAlert, LoadedRule, PrometheusAnswer};
 use super::rule::Severity;
 use super::rules::{alert_names, rule_files};
 use super::settings::Thresholds;

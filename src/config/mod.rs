@@ -3,12 +3,12 @@
 //! One struct a section. A new key is a field with a doc comment and a default; what two fields must
 //! agree on is checked in `validate`. Durations are written `500ms`, `10s`, `5m`, `1h`, `7d`.
 
+mod alerting;
 mod brokers;
 mod environment;
 mod error;
 mod grouping;
 mod notifications;
-mod prometheus;
 mod retention;
 mod schemas;
 mod sections;
@@ -19,11 +19,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+pub use alerting::PrometheusConfig;
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
 pub use grouping::GroupingConfig;
 pub use notifications::{NotificationConfig, NotificationKind};
-pub use prometheus::PrometheusConfig;
 pub use retention::RetentionConfig;
 pub use schemas::{SchemaConfig, SchemasConfig};
 pub use sections::{
