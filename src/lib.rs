@@ -2,6 +2,7 @@
 //!
 //! `ARCHITECTURE.md` has the map; each module head explains its own design.
 
+pub mod alerts;
 pub mod app;
 pub mod brokers;
 pub mod cli;

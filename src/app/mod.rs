@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use tokio::net::TcpListener;
 
+use crate::alerts::{self, AlertBoard};
 use crate::config::Config;
 use crate::dead_letters::{
     self, BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs, Retention,
@@ -93,6 +94,9 @@ fn start_parts(
     for task in notifications::tasks(config, store, metrics, &stop) {
         lifecycle.spawn("notifications", task);
     }
+    let alerts = AlertBoard::default();
+    let follow = alerts::follow(config.prometheus.clone(), alerts.clone(), stop.clone());
+    lifecycle.spawn("alerts", follow);
     let trends = dead_letters::follow_group_trends(store.clone(), stop.clone());
     lifecycle.spawn("group trends", trends);
     let retention = Retention::new(
@@ -128,6 +132,7 @@ fn start_parts(
         bulk_actions,
         schemas,
         repairs,
+        alerts,
         stop,
     })
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand.
 
+mod alerts;
 mod api_client;
 mod audit;
 mod check;
@@ -34,6 +35,8 @@ enum Command {
     Check(ConfigArgs),
     /// List, show, edit, replay, discard, export and import dead letters through a running Redrive.
     DeadLetters(Box<dead_letters::DeadLettersArgs>),
+    /// Write the alert rules for Prometheus, with other thresholds if you say so.
+    Alerts(alerts::AlertsArgs),
     /// Look at the audit without the service.
     Audit {
         #[command(subcommand)]
@@ -74,6 +77,7 @@ impl Cli {
             Command::Serve(args) => serve::run(&args).await,
             Command::Check(args) => check::run(&args).await,
             Command::DeadLetters(args) => dead_letters::run(&args).await,
+            Command::Alerts(args) => alerts::run(&args),
             Command::Audit { command } => audit::run(command).await,
             Command::DemoWorkload(args) => demo_workload::run(args).await,
             Command::SandboxWorker => Ok(crate::sandbox::run_worker()),

@@ -3,6 +3,7 @@
 //! One struct a section. A new key is a field with a doc comment and a default; what two fields must
 //! agree on is checked in `validate`. Durations are written `500ms`, `10s`, `5m`, `1h`, `7d`.
 
+mod alerting;
 mod brokers;
 mod environment;
 mod error;
@@ -20,6 +21,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+pub use alerting::PrometheusConfig;
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
 pub use grouping::GroupingConfig;
@@ -55,6 +57,7 @@ pub struct Config {
     /// Webhooks; none by default.
     pub notifications: Vec<NotificationConfig>,
     pub schemas: SchemasConfig,
+    pub prometheus: PrometheusConfig,
     pub telemetry: TelemetryConfig,
     pub log: LogConfig,
 }
@@ -110,6 +113,7 @@ impl Config {
         notifications::validate(&self.notifications)?;
         notifications::validate_public_url(self.http.public_url.as_deref())?;
         self.schemas.validate()?;
+        self.prometheus.validate()?;
         self.kafka.iter().try_for_each(KafkaConfig::validate)?;
         self.rabbitmq
             .iter()

@@ -136,6 +136,8 @@ fn pages() -> Router<AppState> {
         .route("/repairs/new", get(views::new_repair))
         .route("/repairs", post(views::repair))
         .route("/repairs/{id}", get(views::repair_progress))
+        .route("/alerts", get(views::alerts))
+        .route("/alerts/{name}", get(views::alert))
         .route("/audit", get(views::audit))
         .route("/status", get(views::status))
         .route(

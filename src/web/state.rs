@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::alerts::AlertBoard;
 use crate::config::Config;
 use crate::dead_letters::{BulkActions, IntakeBoard, Observer, Repairs};
 use crate::domain::{ClusterName, Snapshot};
@@ -24,6 +25,7 @@ pub struct AppState {
     pub bulk_actions: BulkActions,
     pub schemas: Schemas,
     pub repairs: Repairs,
+    pub alerts: AlertBoard,
     /// Ends event streams, so that a stop does not wait for them.
     pub stop: CancellationToken,
 }

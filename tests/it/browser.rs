@@ -15,7 +15,7 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 27] = [
+const PAGES: [(&str, &str); 29] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -40,6 +40,8 @@ const PAGES: [(&str, &str); 27] = [
     ("preflight", "/replays/new?filter=status:open"),
     ("repair", "/repairs/new?filter=status:open"),
     ("preflight-one", "/replays/new?id=12"),
+    ("alerts", "/alerts"),
+    ("alert", "/alerts/KafkaConsumerNearDataLoss"),
     ("audit", "/audit"),
     ("status", "/status"),
     ("not-found", "/nowhere"),

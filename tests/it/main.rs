@@ -7,6 +7,7 @@
 )]
 
 mod alerts;
+mod alerts_page;
 mod audit;
 mod browser;
 mod demo;
@@ -14,6 +15,7 @@ mod discards;
 mod drafts;
 mod edit_limits;
 mod failure_groups;
+mod grafana;
 mod hostile;
 mod intake;
 mod kafka_clients;

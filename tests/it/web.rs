@@ -11,7 +11,7 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 24] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
@@ -32,6 +32,8 @@ const PAGES: [&str; 22] = [
     "/discards",
     "/discards/new?all=1",
     "/repairs/new?all=1",
+    "/alerts",
+    "/alerts/KafkaConsumerNearDataLoss",
     "/audit",
     "/status",
 ];

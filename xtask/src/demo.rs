@@ -111,10 +111,15 @@ fn ensure_dashboard_and_workload_run(
     let workload = Service::new(workspace, WORKLOAD)?;
     let directory = workspace.state_directory("demo")?;
     let configuration = directory.join("redrive.toml");
+    let prometheus_port = prometheus::port(workspace)?;
     let mut ports = Ports::load(workspace);
+    let wanted = |port| {
+        let ports = (port, prometheus_port);
+        dashboard_configuration(workspace, profile, brokers, ports)
+    };
     let is_current = |port| {
         let text = fs::read_to_string(&configuration).unwrap_or_default();
-        text == dashboard_configuration(workspace, profile, brokers, port)
+        text == wanted(port)
     };
     let current = ports.remembered(DASHBOARD).is_ok_and(is_current);
     for service in [&dashboard, &workload] {
@@ -125,10 +130,7 @@ fn ensure_dashboard_and_workload_run(
     if !dashboard.is_running() {
         eprintln!("starting the dashboard");
         let port = ports.reserve_near(DASHBOARD, DASHBOARD_PORT)?;
-        fs::write(
-            &configuration,
-            dashboard_configuration(workspace, profile, brokers, port),
-        )?;
+        fs::write(&configuration, wanted(port))?;
         let mut command = logging_plainly(&binary);
         dashboard.start(command.arg("serve").arg("--config").arg(&configuration))?;
     }
@@ -154,7 +156,7 @@ fn dashboard_configuration(
     workspace: &Workspace,
     profile: Profile,
     brokers: &Brokers,
-    port: u16,
+    (port, prometheus_port): (u16, u16),
 ) -> String {
     format!(
         r#"# Written by `cargo xtask demo` for the {profile:?} build.
@@ -184,6 +186,9 @@ custody = "managed"
 
 [schemas]
 folder = "{schemas}"
+
+[prometheus]
+url = "http://127.0.0.1:{prometheus_port}"
 "#,
         database = workspace.state().join("demo/redrive.db").display(),
         kafka = brokers.kafka(),

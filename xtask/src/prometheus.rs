@@ -16,14 +16,23 @@ const START_LIMIT: Duration = Duration::from_mins(1);
 
 pub(crate) const SERVICE: &str = "prometheus";
 
+/// The port of the running Prometheus, or the one on which it will be started.
+pub(crate) fn port(workspace: &Workspace) -> Result<u16> {
+    let mut ports = Ports::load(workspace);
+    if Service::new(workspace, SERVICE)?.is_running() {
+        ports.remembered(SERVICE)
+    } else {
+        ports.reserve(SERVICE)
+    }
+}
+
 /// Answers the port of the running Prometheus, starting it first if need be.
 pub(crate) fn ensure_running(workspace: &Workspace, dashboard_port: u16) -> Result<u16> {
     let service = Service::new(workspace, SERVICE)?;
-    let mut ports = Ports::load(workspace);
+    let port = port(workspace)?;
     if !service.is_running() {
         eprintln!("starting prometheus (usually 2 s)");
         let directory = workspace.state_directory("prometheus")?;
-        let port = ports.reserve(SERVICE)?;
         let configuration = directory.join("prometheus.yml");
         fs::write(
             &configuration,
@@ -40,7 +49,6 @@ pub(crate) fn ensure_running(workspace: &Workspace, dashboard_port: u16) -> Resu
             .arg(format!("--web.listen-address=127.0.0.1:{port}"));
         service.start(&command)?;
     }
-    let port = ports.remembered(SERVICE)?;
     let is_ready = || http::get(port, "/-/ready", None).is_ok_and(|answer| answer.status == 200);
     service.wait_until("it was ready", START_LIMIT, is_ready)?;
     Ok(port)

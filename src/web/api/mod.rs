@@ -3,6 +3,7 @@
 //!
 //! Wire types live here and convert from the domain's, so that neither binds the other.
 
+mod alerts;
 mod audit;
 mod brokers;
 mod custody;
@@ -138,6 +139,7 @@ fn routes() -> Vec<Route> {
             "/notifications/{name}/test",
             post(notifications::test),
         ),
+        ("get", "/alerts", get(alerts::list)),
         ("get", "/audit", get(audit::list)),
         ("get", "/audit/head", get(audit::head)),
         ("get", "/audit/export", get(audit::export)),

@@ -15,13 +15,14 @@ pub(crate) enum NavigationEntry {
     DeadLetters,
     Replays,
     Discarded,
+    Alerts,
     Audit,
     Status,
     /// A page that is in no entry, for example an error.
     None,
 }
 
-const ENTRIES: [(NavigationEntry, &str, &str, &str); 8] = [
+const ENTRIES: [(NavigationEntry, &str, &str, &str); 9] = [
     (NavigationEntry::Overview, "/", "Overview", "overview"),
     (
         NavigationEntry::Consumers,
@@ -43,6 +44,7 @@ const ENTRIES: [(NavigationEntry, &str, &str, &str); 8] = [
         "Discarded",
         "discarded",
     ),
+    (NavigationEntry::Alerts, "/alerts", "Alerts", "alerts"),
     (NavigationEntry::Audit, "/audit", "Audit", "audit"),
     (NavigationEntry::Status, "/status", "Status", "status"),
 ];

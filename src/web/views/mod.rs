@@ -1,6 +1,8 @@
 //! The pages: one file each, with its view struct and its handler. A template holds the content of its
 //! page only.
 
+mod alert;
+mod alerts;
 mod audit;
 mod bulk_form;
 mod consumer_group;
@@ -45,6 +47,8 @@ mod stack_view;
 mod status;
 mod theme;
 
+pub(crate) use alert::alert;
+pub(crate) use alerts::alerts;
 pub(crate) use audit::audit;
 pub(crate) use bulk_form::{PATIENCE, checked_reason};
 pub(crate) use consumer_group::consumer_group;

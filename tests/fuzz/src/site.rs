@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
+use redrive::alerts::AlertBoard;
 use redrive::config::Config;
 use redrive::dead_letters::{
     BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs,
@@ -115,6 +116,7 @@ async fn serve(folder: &Path) -> (Store, Router) {
         bulk_actions: BulkActions::new(store.clone()),
         schemas,
         repairs: Repairs::new(store.clone(), sandbox),
+        alerts: AlertBoard::default(),
         stop,
     };
     (store, web::router(state))

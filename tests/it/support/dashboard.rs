@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use redrive::alerts::{self, AlertBoard};
 use redrive::config::{Config, QueueConfig, QueueCustody};
 use redrive::dead_letters::{
     BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs,
@@ -101,6 +102,9 @@ impl Dashboard {
         tokio::spawn(bulk_actions.clone().run(stop.clone()));
         let repairs = Repairs::new(store.clone(), sandbox());
         tokio::spawn(repairs.clone().run(stop.clone()));
+        let alerts = AlertBoard::default();
+        let follow = alerts::follow(config.prometheus.clone(), alerts.clone(), stop.clone());
+        tokio::spawn(follow);
         let state = AppState {
             config,
             store,
@@ -112,6 +116,7 @@ impl Dashboard {
             bulk_actions,
             schemas,
             repairs,
+            alerts,
             stop,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

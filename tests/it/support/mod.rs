@@ -4,6 +4,7 @@ pub(crate) mod browser;
 pub(crate) mod cluster;
 pub(crate) mod crashes;
 pub(crate) mod dashboard;
+pub(crate) mod dashboards;
 pub(crate) mod demo;
 pub(crate) mod exposition;
 pub(crate) mod hostile;

@@ -93,6 +93,10 @@ impl Prometheus {
         prometheus
     }
 
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
     /// The result of an expression; an error says why Prometheus refused it.
     pub(crate) async fn query(&self, expression: &str) -> Result<Vec<Value>, String> {
         let mut url = self.url.join("/api/v1/query").expect("a path");

@@ -10,7 +10,8 @@ pub(crate) struct Expression {
     pub(crate) promql: String,
 }
 
-/// The expressions of all panels and variables, with every variable set to "all".
+/// The expressions of all panels and variables, with every variable set to "all", and the selectors of
+/// its annotations, whose condition is false while nothing happens.
 pub(crate) fn expressions_of_dashboard(dashboard: &Value) -> Vec<Expression> {
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -22,6 +23,13 @@ pub(crate) fn expressions_of_dashboard(dashboard: &Value) -> Vec<Expression> {
                 promql: with_variables(&text(&target["expr"])),
             });
         }
+    }
+    for annotation in list(&dashboard["annotations"]["list"]) {
+        let expression = with_variables(&text(&annotation["expr"]));
+        expressions.extend(selectors(&expression).into_iter().map(|promql| Expression {
+            origin: format!("annotation {:?}", text(&annotation["name"])),
+            promql,
+        }));
     }
     for variable in list(&dashboard["templating"]["list"]) {
         if variable["type"] == "query" {
@@ -40,7 +48,7 @@ pub(crate) fn expressions_of_dashboard(dashboard: &Value) -> Vec<Expression> {
 
 fn with_variables(expression: &str) -> String {
     let mut text = expression.replace("$__rate_interval", "1m");
-    for variable in ["cluster", "group", "topic", "vhost", "queue"] {
+    for variable in ["cluster", "group", "topic", "vhost", "queue", "dlq"] {
         text = text.replace(&format!("\"${variable}\""), "\".*\"");
     }
     assert!(!text.contains('$'), "an unknown variable in {text}");
