@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::derive_group::GroupState;
 use super::offset_times::OffsetTimes;
 use super::partition_view::{KnownTopics, progress_since};
+use crate::brokers::kafka::wire::FirstOffsets;
 use crate::domain::{
     CommittedOffset, ConsumerGroup, KafkaDetail, KafkaSample, Offset, Partition, PartitionSample,
     Timestamp, TopicName, TopicSample, TopicStatus,
@@ -88,6 +89,17 @@ impl KafkaState {
         derivation.detail.topics = topics;
         self.forget_what_is_gone();
         derivation
+    }
+
+    /// Takes up what a broker says about records from before the first look.
+    pub(super) fn prove(&mut self, answers: &[FirstOffsets]) {
+        for answer in answers {
+            let topic = self.topics.get_mut(&answer.topic);
+            let partition = topic.and_then(|topic| topic.partitions.get_mut(&answer.partition));
+            if let Some(partition) = partition {
+                partition.times.prove(&answer.since);
+            }
+        }
     }
 
     fn forget_what_is_gone(&mut self) {

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 use super::board::Observation;
 use super::derive_kafka::{KafkaDerivation, KafkaState};
 use super::task::ClusterSampler;
+use super::time_proofs::TimeProofs;
 use crate::brokers::kafka::wire::KafkaSampler;
 use crate::config::KafkaConfig;
 use crate::domain::{ClusterDetail, KafkaSample};
@@ -14,6 +15,7 @@ pub(super) struct KafkaCluster {
     request_timeout: Duration,
     sampler: KafkaSampler,
     state: KafkaState,
+    proofs: TimeProofs,
 }
 
 impl KafkaCluster {
@@ -23,6 +25,7 @@ impl KafkaCluster {
             request_timeout,
             sampler: KafkaSampler::new(config, request_timeout),
             state: KafkaState::default(),
+            proofs: TimeProofs::default(),
         }
     }
 
@@ -46,14 +49,32 @@ impl KafkaCluster {
             publish_to_commit,
         }
     }
+
+    /// Asks how late groups are at least of which that is not known; the next look uses it. Without an answer
+    /// their time lag stays what it is.
+    async fn prove(&mut self, observation: &Observation) {
+        let ClusterDetail::Kafka(detail) = &observation.detail else {
+            return;
+        };
+        let Some((partitions, times)) = self.proofs.due(detail, observation.taken_at) else {
+            return;
+        };
+        let asking = self.sampler.first_offsets_since(&partitions, &times);
+        match tokio::time::timeout(self.request_timeout, asking).await {
+            Ok(Ok(answers)) => self.state.prove(&answers),
+            Ok(Err(error)) => tracing::debug!(%error, "how late groups are is not known"),
+            Err(_) => tracing::debug!("how late groups are is not known: no answer in time"),
+        }
+    }
 }
 
 impl ClusterSampler for KafkaCluster {
     async fn sample(&mut self) -> Result<Observation, String> {
         let sample = self.sampler.sample().await;
-        sample
-            .map(|sample| self.derive(sample))
-            .map_err(|error| error_chain(&error))
+        let sample = sample.map_err(|error| error_chain(&error))?;
+        let observation = self.derive(sample);
+        self.prove(&observation).await;
+        Ok(observation)
     }
 
     fn reconnect(&mut self) {

@@ -18,6 +18,7 @@ mod partition_view;
 mod progress;
 mod rabbitmq_cluster;
 mod task;
+mod time_proofs;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -12,6 +12,14 @@ const SPAN: Duration = Duration::from_hours(24);
 #[derive(Clone, Debug, Default)]
 pub(super) struct OffsetTimes {
     points: VecDeque<Plateau>,
+    bounds: Vec<Bound>,
+}
+
+/// Every record before this offset was written before this time, as the broker said.
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    offset: Offset,
+    at: Timestamp,
 }
 
 /// The log ended at `end` from one time to another (at least).
@@ -26,7 +34,7 @@ struct Plateau {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WrittenAt {
     About(Timestamp),
-    /// Before the first observation.
+    /// Before this time; how long before is not known.
     Before(Timestamp),
     /// Not written yet when the log was last looked at, or the log was never looked at.
     Unknown,
@@ -40,11 +48,25 @@ impl OffsetTimes {
             Some(last) if end == last.end => last.until = last.until.max(at),
             Some(last) if end < last.end || at <= last.until => {
                 self.points.clear();
+                self.bounds.clear();
                 self.append(end, at);
             }
             _ => self.append(end, at),
         }
         self.forget_what_is_too_old(at);
+    }
+
+    /// Replaces what is proven about records from before the first observation: for each time the first
+    /// offset of a record that is not older, `None` if all that the log held are.
+    pub(super) fn prove(&mut self, first_since: &[(Timestamp, Option<Offset>)]) {
+        let Some(end) = self.points.back().map(|point| point.end) else {
+            return;
+        };
+        let bound = |(at, first): &(Timestamp, Option<Offset>)| Bound {
+            offset: first.unwrap_or(end),
+            at: *at,
+        };
+        self.bounds = first_since.iter().map(bound).collect();
     }
 
     fn append(&mut self, end: Offset, at: Timestamp) {
@@ -91,7 +113,11 @@ impl OffsetTimes {
             .checked_sub(1)
             .and_then(|index| self.points.get(index))
         else {
-            return WrittenAt::Before(after_point.from);
+            let proven = self.bounds.iter().filter(|bound| offset < bound.offset);
+            let earliest = proven.map(|bound| bound.at).min();
+            return WrittenAt::Before(
+                earliest.map_or(after_point.from, |at| at.min(after_point.from)),
+            );
         };
         let records = (after_point.end.0 - before.end.0) as f64;
         let share = (offset.0 - before.end.0) as f64 / records;
@@ -132,6 +158,41 @@ mod tests {
         check(&[(0, 0), (100, 10), (100, 60), (200, 70)], 50, about(5));
         // Recreated: what was known of the namesake is forgotten.
         check(&[(100, 0), (5, 10), (10, 20)], 7, about(14));
+    }
+
+    #[test]
+    fn what_a_broker_proves_dates_records_from_before_the_first_look() {
+        let mut known = times(&[(100, 1_000), (120, 1_010)]);
+        let at = Timestamp::from_seconds;
+        // Younger than 100 s are 80 and later, than 500 s 40 and later; all are younger than 1,000 s.
+        known.prove(&[
+            (at(900), Some(Offset(80))),
+            (at(500), Some(Offset(40))),
+            (at(0), Some(Offset(0))),
+        ]);
+        let check = |offset, seconds| {
+            let expected = WrittenAt::Before(at(seconds));
+            assert_eq!(known.written_at(Offset(offset)), expected, "{offset}");
+        };
+        check(0, 500);
+        check(39, 500);
+        check(40, 900);
+        check(79, 900);
+        check(80, 1_000);
+        let seen = WrittenAt::About(at(1_005));
+        assert_eq!(known.written_at(Offset(110)), seen);
+    }
+
+    #[test]
+    fn where_nothing_is_young_all_that_the_log_holds_is_old() {
+        let mut known = times(&[(100, 1_000)]);
+        known.prove(&[(Timestamp::from_seconds(900), None)]);
+        let old = WrittenAt::Before(Timestamp::from_seconds(900));
+        assert_eq!(known.written_at(Offset(99)), old);
+        // Recreated or truncated: the proof was of other records.
+        known.observe(Offset(50), Timestamp::from_seconds(1_010));
+        let seen = WrittenAt::Before(Timestamp::from_seconds(1_010));
+        assert_eq!(known.written_at(Offset(10)), seen);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use redrive::config::{Config, HumanDuration, KafkaConfig};
-use redrive::domain::{ClusterName, GroupStatus, GroupVerdict, Partition, TimeLag};
+use redrive::domain::{ClusterName, GroupStatus, GroupVerdict, Partition, TimeLag, Timestamp};
 use redrive::metrics::{Format, Metrics};
 use redrive::sampling::{self, SamplingHandle, Series, SeriesKey};
 use tokio_util::sync::CancellationToken;
@@ -252,6 +252,42 @@ async fn a_topic_that_is_made_anew_takes_no_counter_back_and_makes_none_jump() {
     until("the counter has not gone back", 6).await;
     let last = produced(&sampling.text(), &topic).expect("it is exported");
     assert!(last < 40, "{last}: what was there before is in no counter");
+    sampling.end().await;
+}
+
+/// Redrive has not seen these records arrive; the broker knows how old they are.
+#[tokio::test]
+async fn how_late_a_group_was_before_redrive_looked_is_proven() {
+    let topic = unique("proofs");
+    create_topic(&topic).await;
+    let producer: FutureProducer = client().create().expect("a producer");
+    let minutes = [120, 20, 2, 0];
+    for age in minutes.map(Duration::from_mins) {
+        let record = FutureRecord::<(), [u8]>::to(&topic)
+            .partition(0)
+            .timestamp(Timestamp::now().minus(age).as_millis())
+            .payload(b"{}");
+        let sent = producer.send(record, Duration::from_secs(10)).await;
+        sent.expect("delivered");
+    }
+    // Each group stands before another record: proven is the largest known age that it has.
+    let proven = [60, 15, 1].map(Duration::from_mins);
+    let groups = ["an-hour", "a-quarter", "a-minute"].map(unique);
+    for (offset, group) in (0..).zip(&groups) {
+        commit(group, &topic, offset).await;
+    }
+    let sampling = Sampling::start(kafka());
+    for (group, least) in groups.iter().zip(proven) {
+        let is_proven = |seen: &GroupStatus| match seen.time_lag {
+            Some(TimeLag::AtLeast(lag)) => lag >= least,
+            _ => false,
+        };
+        let seen = sampling.eventually_group(group, "a proof", is_proven).await;
+        let Some(TimeLag::AtLeast(lag)) = seen.time_lag else {
+            panic!("{seen:?}");
+        };
+        assert!(lag < least + Duration::from_mins(2), "{group}: {lag:?}");
+    }
     sampling.end().await;
 }
 

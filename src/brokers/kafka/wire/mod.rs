@@ -27,7 +27,7 @@ mod tls;
 pub use error::WireError;
 pub use every_answer::read_as_every_answer;
 pub use reader::DecodeError;
-pub use sampler::KafkaSampler;
+pub use sampler::{FirstOffsets, KafkaSampler};
 pub(super) use settings::{broker_settings, topic_settings};
 pub use tls::TlsFileError;
 

@@ -11,6 +11,7 @@ use super::connection::Connection;
 use super::error::WireError;
 use super::problems::Problems;
 use super::versions;
+use crate::domain::Timestamp;
 
 /// `ListOffsets` timestamps with a meaning of their own.
 const LATEST: i64 = -1;
@@ -59,6 +60,40 @@ pub(super) async fn read(
         last_stable,
         problems: problems_of(&failed),
     })
+}
+
+/// For a partition and each time that was asked for, the first offset of a record that is not older, `None` if
+/// all are.
+pub(super) type FirstSince = Vec<(Timestamp, Option<i64>)>;
+
+/// One request a time. What the broker does not answer is left out.
+pub(super) async fn first_since(
+    connection: &mut Connection,
+    led: &[(String, Vec<i32>)],
+    times: &[Timestamp],
+) -> Result<HashMap<PartitionKey, FirstSince>, WireError> {
+    let mut request = request_for(led);
+    let mut all: HashMap<PartitionKey, FirstSince> = HashMap::new();
+    for at in times {
+        for topic in &mut request.topics {
+            for partition in &mut topic.partitions {
+                partition.timestamp = at.as_millis();
+            }
+        }
+        let mut failed = BTreeMap::new();
+        let found = list(connection, &request, &mut failed).await?;
+        let failed: BTreeSet<PartitionKey> = failed.into_values().flatten().collect();
+        for (topic, partitions) in led {
+            let keys = partitions
+                .iter()
+                .map(|partition| (topic.clone(), *partition));
+            for key in keys.filter(|key| !failed.contains(key)) {
+                let first = found.get(&key).copied();
+                all.entry(key).or_default().push((*at, first));
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn request_for(led: &[(String, Vec<i32>)]) -> ListOffsetsRequest {
