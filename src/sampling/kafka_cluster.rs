@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::board::Observation;
 use super::derive_kafka::{KafkaDerivation, KafkaState};
 use super::task::ClusterSampler;
-use super::time_proofs::TimeProofs;
+use super::time_proofs::{Question, TimeProofs};
 use crate::brokers::kafka::wire::KafkaSampler;
 use crate::config::KafkaConfig;
 use crate::domain::{ClusterDetail, KafkaSample};
@@ -56,9 +56,10 @@ impl KafkaCluster {
         let ClusterDetail::Kafka(detail) = &observation.detail else {
             return;
         };
-        let Some((partitions, times)) = self.proofs.due(detail, observation.taken_at) else {
+        let Some(question) = self.proofs.due(detail, observation.taken_at) else {
             return;
         };
+        let Question { partitions, times } = question;
         let asking = self.sampler.first_offsets_since(&partitions, &times);
         match tokio::time::timeout(self.request_timeout, asking).await {
             Ok(Ok(answers)) => self.state.prove(&answers),

@@ -25,13 +25,15 @@ pub(super) struct TimeProofs {
     asked_at: Option<Timestamp>,
 }
 
+/// What to ask for: in each partition the first offset since each time.
+pub(super) struct Question {
+    pub(super) partitions: HashSet<(TopicName, Partition)>,
+    pub(super) times: Vec<Timestamp>,
+}
+
 impl TimeProofs {
-    /// The partitions to ask for now, and the times. Nothing while no group needs it.
-    pub(super) fn due(
-        &mut self,
-        detail: &KafkaDetail,
-        now: Timestamp,
-    ) -> Option<(HashSet<(TopicName, Partition)>, Vec<Timestamp>)> {
+    /// What to ask now. Nothing while no group needs it.
+    pub(super) fn due(&mut self, detail: &KafkaDetail, now: Timestamp) -> Option<Question> {
         if self
             .asked_at
             .is_some_and(|asked| now.since(asked) < CADENCE)
@@ -43,7 +45,8 @@ impl TimeProofs {
             return None;
         }
         self.asked_at = Some(now);
-        Some((partitions, AGES.map(|age| now.minus(age)).to_vec()))
+        let times = AGES.map(|age| now.minus(age)).to_vec();
+        Some(Question { partitions, times })
     }
 }
 
@@ -122,7 +125,7 @@ mod tests {
         let mut proofs = TimeProofs::default();
         let late = detail(1, None);
         let at = Timestamp::from_seconds;
-        let (partitions, times) = proofs.due(&late, at(10_000)).unwrap();
+        let Question { partitions, times } = proofs.due(&late, at(10_000)).unwrap();
         let partition = (TopicName::new("orders"), Partition(3));
         assert_eq!(partitions, HashSet::from([partition]));
         assert_eq!(times[0], at(10_000 - 60));
