@@ -73,6 +73,9 @@ const KAFKA_MATRIX: [&str; 10] = [
     "sampling",
 ];
 
+/// The module of `tests/it` that needs a cluster of Kafka.
+const CLUSTER_TESTS: &str = "kafka_cluster::";
+
 /// Which brokers the tests run against.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Matrix {
@@ -104,6 +107,7 @@ pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
     check_dependencies(workspace, &mut report);
     check_alert_rules(workspace, &mut report);
     run_tests(workspace, &mut report);
+    run_tests_on_a_cluster(workspace, &mut report);
     if matrix == Matrix::All {
         for matrix in [Matrix::RabbitMq, Matrix::Kafka] {
             for releases in releases_of(matrix) {
@@ -177,11 +181,26 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
     if let Some(brokers) = report.needed("start brokers", start) {
         tests.envs(brokers.variables());
     }
-    let start = || kafka::cluster::ensure_running(workspace);
-    if let Some(variables) = report.needed("start a cluster of Kafka", start) {
-        tests.envs(variables);
-    }
+    tests.args(["--", "--skip", CLUSTER_TESTS]);
     report.tests(&mut tests);
+}
+
+/// By themselves: three nodes beside everything else leave the other tests too little of a small machine.
+fn run_tests_on_a_cluster(workspace: &Workspace, report: &mut Report) {
+    let start = || kafka::cluster::ensure_running(workspace);
+    let Some(variables) = report.needed("start a cluster of Kafka", start) else {
+        return;
+    };
+    let arguments = [
+        "test",
+        "--package",
+        "redrive",
+        "--test",
+        "it",
+        CLUSTER_TESTS,
+    ];
+    let mut tests = limited(&workspace.cargo(&arguments));
+    report.tests(tests.envs(variables));
     report.needed("stop the cluster of Kafka", || {
         kafka::cluster::stop_what_was_started(workspace)
     });
