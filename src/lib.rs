@@ -12,6 +12,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod dialects;
 pub mod domain;
+mod http_body;
 pub mod lifecycle;
 pub mod metrics;
 pub mod notifications;

@@ -15,6 +15,7 @@ use url::Url;
 use super::alert_names;
 use crate::config::PrometheusConfig;
 use crate::domain::Timestamp;
+use crate::http_body::bounded_body;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -173,22 +174,18 @@ async fn ask(client: &Client, url: &Url) -> Result<PrometheusAnswer, String> {
 async fn exchange(client: &Client, url: &Url) -> Result<BytesMut, String> {
     // The URL may hold a password.
     let broken = |error: reqwest::Error| crate::error_chain(&error.without_url());
-    let mut response = client.get(url.clone()).send().await.map_err(broken)?;
+    let response = client.get(url.clone()).send().await.map_err(broken)?;
     let status = response.status();
     if !status.is_success() {
         return Err(refusal(status));
     }
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > ANSWER_LIMIT {
-            return Err(format!(
-                "its answer is larger than {} MiB; is prometheus.url the address of a Prometheus?",
-                ANSWER_LIMIT / 1024 / 1024
-            ));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
+    let body = bounded_body(response, ANSWER_LIMIT).await.map_err(broken)?;
+    body.ok_or_else(|| {
+        format!(
+            "its answer is larger than {} MiB; is prometheus.url the address of a Prometheus?",
+            ANSWER_LIMIT / 1024 / 1024
+        )
+    })
 }
 
 fn refusal(status: StatusCode) -> String {

@@ -78,6 +78,24 @@ async fn a_group_whose_offsets_are_unknown_is_left_out_instead_of_shown_without_
 }
 
 #[tokio::test]
+async fn what_never_stops_moving_is_looked_at_once_a_sample() {
+    let peer = KafkaPeer::start(|key, port| match key {
+        OFFSET_FETCH => committed_by(&[("billing", NOT_COORDINATOR)]),
+        _ => healthy(key, port),
+    })
+    .await;
+    let mut sampler = KafkaSampler::new(&peer.config, Duration::from_secs(2));
+    let mut looks = async || {
+        let cost = sampler.sample().await.unwrap().cost.requests_by_api;
+        let mut apis = cost.into_iter();
+        apis.find_map(|(api, count)| (api == "Metadata").then_some(count))
+    };
+    assert!(looks().await > Some(1), "it may have passed in a moment");
+    assert_eq!(looks().await, Some(1));
+    assert_eq!(looks().await, Some(1));
+}
+
+#[tokio::test]
 async fn a_streams_group_keeps_its_own_state() {
     let peer = KafkaPeer::start(|key, port| match key {
         LIST_GROUPS => groups_of(0, &[["totals", "streams", "Stable", "Streams"]]),

@@ -6,7 +6,9 @@ use crate::domain::{Partition, TopicName};
 /// Why librdkafka could not do what was asked.
 #[derive(Debug, Error)]
 pub enum KafkaError {
-    #[error("cannot create a Kafka client; check kafka.bootstrap_servers")]
+    #[error(
+        "cannot create a Kafka client; check kafka.bootstrap_servers, kafka.tls and kafka.sasl"
+    )]
     Client(#[source] rdkafka::error::KafkaError),
     #[error("reading from Kafka failed")]
     Consume(#[source] rdkafka::error::KafkaError),

@@ -16,6 +16,8 @@ use tokio::runtime::Handle;
 
 use crate::config::OauthClient;
 use crate::domain::Timestamp;
+use crate::error_chain;
+use crate::http_body::bounded_body;
 
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -164,7 +166,7 @@ async fn fetch(oauth: &OauthClient) -> Result<Token, TokenError> {
         .timeout(FETCH_TIMEOUT)
         .redirect(Policy::none())
         .build()
-        .map_err(|error| TokenError::Unreachable(innermost(error)))?;
+        .map_err(unreachable)?;
     let obtained_at = Timestamp::now();
     let request = client
         .post(&oauth.token_url)
@@ -175,12 +177,11 @@ async fn fetch(oauth: &OauthClient) -> Result<Token, TokenError> {
         .header("accept", "application/json")
         .header("content-type", "application/x-www-form-urlencoded")
         .body(grant(oauth));
-    let response = request
-        .send()
-        .await
-        .map_err(|error| TokenError::Unreachable(innermost(error)))?;
+    let response = request.send().await.map_err(unreachable)?;
     let status = response.status();
-    let body = bounded_body(response).await?;
+    let body = bounded_body(response, ANSWER_LIMIT).await;
+    let too_large = || TokenError::Nonsense(format!("more than {ANSWER_LIMIT} bytes"));
+    let body = body.map_err(unreachable)?.ok_or_else(too_large)?;
     if status != StatusCode::OK {
         return Err(refusal(status, &body));
     }
@@ -199,20 +200,6 @@ fn grant(oauth: &OauthClient) -> String {
 /// RFC 6749, 2.3.1: both parts are form-encoded before they are joined.
 fn form_encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
-async fn bounded_body(mut response: reqwest::Response) -> Result<Vec<u8>, TokenError> {
-    let mut body = Vec::new();
-    let broken = |error| TokenError::Unreachable(innermost(error));
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        if body.len() + chunk.len() > ANSWER_LIMIT {
-            return Err(TokenError::Nonsense(format!(
-                "more than {ANSWER_LIMIT} bytes"
-            )));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
 }
 
 fn token_of(body: &[u8], obtained_at: Timestamp) -> Result<Token, TokenError> {
@@ -257,14 +244,9 @@ fn refusal(status: StatusCode, body: &[u8]) -> TokenError {
     }
 }
 
-/// The innermost cause says most; the URL is known.
-fn innermost(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
+/// The URL is known.
+fn unreachable(error: reqwest::Error) -> TokenError {
+    TokenError::Unreachable(error_chain(&error.without_url()))
 }
 
 #[cfg(test)]

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
 use super::RabbitMqError;
 use crate::config::Secret;
+use crate::http_body::bounded_body;
 
 /// An error's explanation is shown to people; a broker's may be endless.
 const MAX_REASON_BYTES: usize = 300;
@@ -121,24 +122,17 @@ impl HttpApi {
     async fn body(
         &self,
         request: &Request<'_>,
-        mut response: Response,
+        response: Response,
     ) -> Result<Bytes, RabbitMqError> {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(|error| self.broken(request.name, error))?
-        {
-            if body.len() + chunk.len() > request.limit {
-                return Err(RabbitMqError::AnswerTooLarge {
-                    api: self.api.clone(),
-                    request: request.name,
-                    limit: request.limit,
-                });
-            }
-            body.extend_from_slice(&chunk);
+        match bounded_body(response, request.limit).await {
+            Ok(Some(body)) => Ok(body.freeze()),
+            Ok(None) => Err(RabbitMqError::AnswerTooLarge {
+                api: self.api.clone(),
+                request: request.name,
+                limit: request.limit,
+            }),
+            Err(error) => Err(self.broken(request.name, error)),
         }
-        Ok(body.freeze())
     }
 
     async fn refused(

@@ -51,12 +51,16 @@ struct Reading {
 #[derive(Debug)]
 pub struct KafkaSampler {
     cluster: Cluster,
+    /// The last sample looked again in vain. What does not pass is no movement, for example a broker that
+    /// advertises an address which refuses connections: its cluster is not asked five times each time.
+    looked_again_in_vain: bool,
 }
 
 impl KafkaSampler {
     pub fn new(config: &KafkaConfig, request_timeout: Duration) -> Self {
         Self {
             cluster: Cluster::new(config, request_timeout),
+            looked_again_in_vain: false,
         }
     }
 
@@ -66,13 +70,17 @@ impl KafkaSampler {
     pub async fn sample(&mut self) -> Result<KafkaSample, WireError> {
         let started = Instant::now();
         let mut reading = self.read().await?;
-        while reading.problems.is_moving() && started.elapsed() < PATIENCE {
+        while reading.problems.is_moving()
+            && !self.looked_again_in_vain
+            && started.elapsed() < PATIENCE
+        {
             tokio::time::sleep(LOOK_AGAIN_AFTER).await;
             match self.read().await {
                 Ok(again) => reading = again,
                 Err(_) => break,
             }
         }
+        self.looked_again_in_vain = reading.problems.is_moving();
         let (requests, requests_by_api) = self.cluster.take_requests();
         Ok(KafkaSample {
             cost: SampleCost {
