@@ -57,5 +57,7 @@ mod shell;
 mod shell_live;
 mod support;
 mod telemetry;
+mod time_lag;
 mod transfer;
+mod verdicts;
 mod web;
