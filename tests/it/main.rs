@@ -53,6 +53,7 @@ mod sampling_rabbitmq;
 mod sandbox;
 mod saved_filters;
 mod schemas;
+mod share_groups;
 mod shell;
 mod shell_live;
 mod support;

@@ -210,7 +210,7 @@ fn group(name: &str, tick: u64, lagging: GroupPartitionStatus) -> GroupStatus {
     GroupStatus {
         group: name.into(),
         kind: GroupKind::Classic,
-        state: "Stable".to_owned(),
+        state: "Empty".to_owned(),
         members: Vec::new(),
         verdict: GroupVerdict::Ok,
         topics: vec![GroupTopicStatus {

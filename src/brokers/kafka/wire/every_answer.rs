@@ -16,6 +16,8 @@ pub fn read_as_every_answer(bytes: &[u8]) -> usize {
         answers::consumer_assignment(bytes).is_ok(),
         answers::consumer_group_describe(bytes, 0).is_ok(),
         answers::consumer_group_describe(bytes, 1).is_ok(),
+        answers::share_group_describe(bytes).is_ok(),
+        answers::share_group_offsets(bytes).is_ok(),
         answers::offset_fetch(bytes).is_ok(),
         answers::offset_fetch_single(bytes, "group").is_ok(),
         answers::list_offsets(bytes).is_ok(),

@@ -24,6 +24,7 @@ mod reader;
 mod sampler;
 mod scram;
 mod settings;
+mod share_groups;
 mod tls;
 
 pub use error::WireError;
@@ -43,6 +44,8 @@ mod versions {
     pub(super) const LIST_GROUPS: (i16, i16) = (4, 5);
     pub(super) const DESCRIBE_GROUPS: (i16, i16) = (5, 5);
     pub(super) const CONSUMER_GROUP_DESCRIBE: (i16, i16) = (0, 1);
+    pub(super) const SHARE_GROUP_DESCRIBE: (i16, i16) = (1, 1);
+    pub(super) const DESCRIBE_SHARE_GROUP_OFFSETS: (i16, i16) = (0, 0);
     /// Many groups a request.
     pub(super) const OFFSET_FETCH_BATCHED: (i16, i16) = (8, 8);
     /// One group a request, for brokers before 3.0.
