@@ -98,6 +98,7 @@ texts! {
     "DLQGrowing"
     "DLQRatioHigh"
     "DLQNotDrained"
+    "DeadLetterBodyExpiring"
     "ReplayedEventsDieAgain"
     "RedriveSampleStale"
     "RedriveDown"

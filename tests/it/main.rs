@@ -14,6 +14,7 @@ mod demo;
 mod discards;
 mod drafts;
 mod edit_limits;
+mod expiring_bodies;
 mod failure_groups;
 mod grafana;
 mod hostile;

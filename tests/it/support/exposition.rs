@@ -77,6 +77,7 @@ impl MovingMetrics {
         let age = Some(Duration::from_hours(25));
         metrics.set_dlq_depth(&kafka, System::Kafka, "orders.dlq", tick, age);
         metrics.set_dlq_depth(&rabbitmq, System::RabbitMq, "orders.dead", tick, age);
+        metrics.set_expiring_bodies(&kafka, System::Kafka, "orders.dlq", tick);
         let died = DeathReason::Exception;
         metrics.dead_letter_seen(&kafka, System::Kafka, "orders", "orders.dlq", died);
         metrics.failure_group_new(&kafka, System::Kafka, "orders.dlq");
