@@ -12,6 +12,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod dialects;
 pub mod domain;
+mod event_identity;
 mod http_body;
 pub mod lifecycle;
 pub mod metrics;
@@ -21,6 +22,7 @@ pub mod sampling;
 pub mod sandbox;
 pub mod schemas;
 pub mod store;
+pub mod traces;
 pub mod web;
 
 /// An error with its causes, for a log line or a page: "reading failed: connection refused".

@@ -20,7 +20,7 @@ use crate::sandbox::Sandbox;
 use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
 use crate::web::{self, AppState};
-use crate::{notifications, replay, sampling};
+use crate::{notifications, replay, sampling, traces};
 
 /// Runs Redrive until a signal.
 pub async fn serve(config: Config) -> anyhow::Result<Ending> {
@@ -93,6 +93,9 @@ fn start_parts(
     }
     for task in notifications::tasks(config, store, metrics, &stop) {
         lifecycle.spawn("notifications", task);
+    }
+    for task in traces::tasks(config, store, metrics, &sampling.subscribe(), &stop) {
+        lifecycle.spawn("traces", task);
     }
     let alerts = AlertBoard::default();
     let follow = alerts::follow(config.prometheus.clone(), alerts.clone(), stop.clone());

@@ -14,6 +14,7 @@ mod notifications;
 mod retention;
 mod schemas;
 mod sections;
+mod traces;
 mod values;
 
 use std::collections::HashSet;
@@ -34,6 +35,7 @@ pub use sections::{
     DeadLettersConfig, HttpConfig, LogConfig, LogFormat, ReplayConfig, SamplingConfig, StoreConfig,
     TelemetryConfig,
 };
+pub use traces::TracesConfig;
 pub use values::{HumanDuration, Secret};
 
 use crate::domain::{ClusterName, NameFilter};
@@ -58,6 +60,7 @@ pub struct Config {
     pub notifications: Vec<NotificationConfig>,
     pub schemas: SchemasConfig,
     pub prometheus: PrometheusConfig,
+    pub traces: TracesConfig,
     pub telemetry: TelemetryConfig,
     pub log: LogConfig,
 }
@@ -114,6 +117,7 @@ impl Config {
         notifications::validate_public_url(self.http.public_url.as_deref())?;
         self.schemas.validate()?;
         self.prometheus.validate()?;
+        self.traces.validate()?;
         self.kafka.iter().try_for_each(KafkaConfig::validate)?;
         self.rabbitmq
             .iter()

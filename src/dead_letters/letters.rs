@@ -1,12 +1,12 @@
 //! From a broker's message to a dead letter: decoded, identified, classified.
 
 use super::classify::{by_rule, classify};
-use super::identity::event_identity;
 use super::pointers::Fetched;
 use crate::config::Config;
 use crate::dialects;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{ClusterName, Custody, Message, NewDeadLetter, Origin, Position, Timestamp};
+use crate::event_identity::event_identity;
 
 /// A message as it was found in a DLQ.
 pub(super) struct Found {

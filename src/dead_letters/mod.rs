@@ -15,7 +15,6 @@ mod depth;
 mod discovery;
 mod expiring_bodies;
 mod give_back;
-mod identity;
 mod import;
 mod intake_metrics;
 mod intake_status;

@@ -27,6 +27,7 @@ mod saved_filter;
 mod snapshot;
 mod time;
 mod topology;
+mod trace;
 
 pub use bulk_action::*;
 pub use dead_letter::*;
@@ -51,3 +52,4 @@ pub use saved_filter::*;
 pub use snapshot::*;
 pub use time::Timestamp;
 pub use topology::*;
+pub use trace::*;

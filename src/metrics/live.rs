@@ -78,6 +78,14 @@ live_metrics! {
 }
 
 live_metrics! {
+    /// What the tap of the traces saw.
+    pub(super) struct TraceMetrics {
+        /// Events that the tap of the traces read: stored, or without a correlation ID and left out.
+        events: IntCounterVec = "redrive_trace_events_total" ["cluster", "outcome"],
+    }
+}
+
+live_metrics! {
     /// What it costs to look at the brokers.
     pub(super) struct SamplingMetrics {
         /// Duration of one sample of a broker, by phase: read waits for the broker, derive and encode are our own
@@ -128,6 +136,7 @@ live_metrics! {
 pub(super) struct LiveMetrics {
     pub(super) registry: Registry,
     pub(super) dlq: DlqMetrics,
+    pub(super) traces: TraceMetrics,
     pub(super) sampling: SamplingMetrics,
     pub(super) service: ServiceMetrics,
     pub(super) notifications: NotificationMetrics,
@@ -147,6 +156,7 @@ impl LiveMetrics {
         register_process(&registry)?;
         Ok(Self {
             dlq: DlqMetrics::register(&registry)?,
+            traces: TraceMetrics::register(&registry)?,
             sampling: SamplingMetrics::register(&registry)?,
             service: ServiceMetrics::register(&registry)?,
             notifications: NotificationMetrics::register(&registry)?,

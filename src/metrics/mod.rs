@@ -19,6 +19,7 @@ mod live;
 mod notifications;
 mod rabbitmq;
 mod text;
+mod traces;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

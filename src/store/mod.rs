@@ -51,6 +51,7 @@ mod search_index;
 mod search_terms;
 mod streams;
 mod suggestions;
+mod traces;
 mod transfer;
 mod unkept_bodies;
 
@@ -92,6 +93,7 @@ pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use retention::{Removal, Removed, RetentionRun, StoreSpace};
 pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
+pub use traces::{TRACES_FOUND, TraceParts, TraceQuery, TraceSummary};
 pub use transfer::ImportedDeadLetter;
 pub use unkept_bodies::UnkeptBody;
 

@@ -116,6 +116,8 @@ fn pages() -> Router<AppState> {
         .route("/dead-letters/{id}/revert", post(views::revert_edit))
         .route("/replays", get(views::replays).post(views::start_replay))
         .route("/replays/new", get(views::preflight))
+        .route("/traces", get(views::traces))
+        .route("/traces/{correlation_id}", get(views::trace))
         .route("/replays/unknown", get(views::unknown_replays))
         .route(
             "/replays/unknown/resolve",

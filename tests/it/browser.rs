@@ -15,7 +15,7 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 29] = [
+const PAGES: [(&str, &str); 33] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -40,6 +40,10 @@ const PAGES: [(&str, &str); 29] = [
     ("preflight", "/replays/new?filter=status:open"),
     ("repair", "/repairs/new?filter=status:open"),
     ("preflight-one", "/replays/new?id=12"),
+    ("traces", "/traces"),
+    ("traces-none", "/traces?id=nobody"),
+    ("trace", "/traces/9f0c2a41-55aa-4c1e-8f00-1234567890ab"),
+    ("letter-trace", "/dead-letters/12?tab=trace"),
     ("alerts", "/alerts"),
     ("alert", "/alerts/KafkaConsumerNearDataLoss"),
     ("audit", "/audit"),

@@ -17,6 +17,7 @@ use redrive::lifecycle::Lifecycle;
 use redrive::metrics::{Format, Metrics};
 use redrive::sampling::{self, SamplingHandle};
 use redrive::store::{GapKind, PageRequest, Store};
+use redrive::traces;
 use tempfile::TempDir;
 
 use crate::support::rabbitmq::{Vhost, bodies, body, fill, number, text};
@@ -44,6 +45,10 @@ impl Redrive {
             lifecycle.spawn("sampling", task);
         });
         let board = IntakeBoard::default();
+        let snapshots = sampling.subscribe();
+        for task in traces::tasks(&config, &store, &metrics, &snapshots, &stop) {
+            lifecycle.spawn("traces", task);
+        }
         let context = IntakeContext {
             config,
             store: store.clone(),

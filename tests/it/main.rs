@@ -60,6 +60,7 @@ mod shell_live;
 mod support;
 mod telemetry;
 mod time_lag;
+mod traces;
 mod transfer;
 mod verdicts;
 mod web;

@@ -11,7 +11,7 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 24] = [
+const PAGES: [&str; 28] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
@@ -32,6 +32,10 @@ const PAGES: [&str; 24] = [
     "/discards",
     "/discards/new?all=1",
     "/repairs/new?all=1",
+    "/traces",
+    "/traces?id=nobody",
+    "/traces/9f0c2a41-55aa-4c1e-8f00-1234567890ab",
+    "/dead-letters/12?tab=trace",
     "/alerts",
     "/alerts/KafkaConsumerNearDataLoss",
     "/audit",

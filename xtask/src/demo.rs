@@ -187,6 +187,9 @@ custody = "managed"
 [schemas]
 folder = "{schemas}"
 
+[traces]
+kafka_topics = ["orders", "payments"]
+
 [prometheus]
 url = "http://127.0.0.1:{prometheus_port}"
 "#,

@@ -60,7 +60,7 @@ const RABBITMQ_MATRIX_ELSEWHERE: [&str; 4] = [
 ];
 
 /// The same for Kafka: modules that ask it alone, or besides the RabbitMQ of the demo.
-const KAFKA_MATRIX: [&str; 10] = [
+const KAFKA_MATRIX: [&str; 13] = [
     "kafka_clients",
     "kafka_edges",
     "kafka_hostile",
@@ -71,6 +71,9 @@ const KAFKA_MATRIX: [&str; 10] = [
     "replay_recovery",
     "replay_uncertain",
     "sampling",
+    "share_groups",
+    "time_lag",
+    "verdicts",
 ];
 
 /// The module of `tests/it` that needs a cluster of Kafka.

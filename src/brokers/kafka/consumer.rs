@@ -27,7 +27,7 @@ pub struct AssignedPartition {
 /// Reads assigned partitions from given offsets. It joins no group and commits nothing: the store
 /// knows what was read.
 pub struct DlqConsumer {
-    consumer: StreamConsumer<Context>,
+    pub(super) consumer: StreamConsumer<Context>,
     /// An error that came behind records.
     postponed: Mutex<Option<KafkaClientError>>,
 }
@@ -47,7 +47,10 @@ impl DlqConsumer {
         Self::with(config, &settings)
     }
 
-    fn with(config: &KafkaConfig, settings: &[(&str, &str)]) -> Result<Self, KafkaError> {
+    pub(super) fn with(
+        config: &KafkaConfig,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, KafkaError> {
         let mut client = client_config(config);
         client
             // Needed by librdkafka although no group is joined.

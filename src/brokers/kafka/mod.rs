@@ -3,7 +3,7 @@
 //! [`wire`] samples. librdkafka consumes, produces and administers: [`DlqConsumer`] reads DLQ topics
 //! from offsets that the store knows, [`ReplayProducer`] sends replays, [`scan_for_headers`] looks for
 //! what a crashed process sent, [`RecordReader`]
-//! fetches what pointers point to, [`GroupConsumer`] is an ordinary consumer for the sample workload.
+//! fetches what pointers point to, [`TapConsumer`] follows topics for traces, [`GroupConsumer`] is an ordinary consumer for the sample workload.
 //! Headers go through [`headers`], the one module with unsafe code.
 
 mod admin;
@@ -18,6 +18,7 @@ mod producer;
 mod record;
 mod records_at;
 mod scan;
+mod tap_consumer;
 pub mod wire;
 
 pub use admin::{KafkaAdmin, PartitionReplicas, TopicDescription, Watermarks};
@@ -30,6 +31,7 @@ pub use producer::{Batching, ReplayProducer, SendError};
 pub use record::KafkaRecord;
 pub use records_at::RecordReader;
 pub use scan::{ScanResult, scan_for_headers};
+pub use tap_consumer::TapConsumer;
 
 use rdkafka::ClientConfig;
 

@@ -25,6 +25,7 @@ mod replays;
 mod revisions;
 mod saved_filters;
 mod schemas;
+mod traces;
 mod transfer;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
@@ -139,6 +140,8 @@ fn routes() -> Vec<Route> {
             "/notifications/{name}/test",
             post(notifications::test),
         ),
+        ("get", "/traces", get(traces::list)),
+        ("get", "/traces/{correlation_id}", get(traces::detail)),
         ("get", "/alerts", get(alerts::list)),
         ("get", "/audit", get(audit::list)),
         ("get", "/audit/head", get(audit::head)),

@@ -15,10 +15,12 @@ use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
 use super::payload::{self, Reading};
 use super::schema_view::SchemaView;
+use super::trace_rows::{TraceTable, trace_url};
 use crate::domain::{
     DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary, Message, RevisionNumber,
     Timestamp,
 };
+use crate::traces;
 use crate::web::AppState;
 use crate::web::escape::{Markup, escaped};
 use crate::web::markup::{self, Status};
@@ -59,6 +61,15 @@ enum Shown {
         properties: Vec<HeaderRow>,
     },
     History(Vec<Happening>),
+    Trace(Box<TraceTab>),
+}
+
+/// What else has its correlation ID.
+struct TraceTab {
+    correlation_id: String,
+    href: String,
+    /// Absent without a correlation ID.
+    table: Option<TraceTable>,
 }
 
 /// One dead letter.
@@ -213,6 +224,7 @@ async fn discard_note(
 /// What is in the tab that the URL names.
 async fn shown(state: &AppState, visit: &Visit, letter: &DeadLetter) -> Result<Shown, Problem> {
     Ok(match visit.query.get("tab") {
+        Some("trace") => Shown::Trace(Box::new(trace_tab(state, letter).await?)),
         Some("history") => Shown::History(happenings(state, letter, visit.now).await?),
         Some("error" | "headers") => message_tab(visit, letter, None),
         _ => {
@@ -220,6 +232,23 @@ async fn shown(state: &AppState, visit: &Visit, letter: &DeadLetter) -> Result<S
             let schema = SchemaView::load(&state.schemas, event_type, &letter.message).await;
             message_tab(visit, letter, schema)
         }
+    })
+}
+
+async fn trace_tab(state: &AppState, letter: &DeadLetter) -> Result<TraceTab, Problem> {
+    let correlation_id = letter.summary.event.correlation_id.clone();
+    let correlation_id = correlation_id.unwrap_or_default();
+    let table = if correlation_id.is_empty() {
+        None
+    } else {
+        Some(TraceTable::of(
+            &traces::load(&state.store, &correlation_id).await?,
+        ))
+    };
+    Ok(TraceTab {
+        href: trace_url(&correlation_id),
+        correlation_id,
+        table,
     })
 }
 
@@ -266,6 +295,7 @@ fn tabs(visit: &Visit) -> Vec<Tab> {
         ("Payload", ""),
         ("Error", "error"),
         ("Headers", "headers"),
+        ("Trace", "trace"),
         ("History", "history"),
     ];
     let tab = |(label, name): (&'static str, &str)| Tab {

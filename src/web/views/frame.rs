@@ -15,6 +15,7 @@ pub(crate) enum NavigationEntry {
     DeadLetters,
     Replays,
     Discarded,
+    Traces,
     Alerts,
     Audit,
     Status,
@@ -22,7 +23,7 @@ pub(crate) enum NavigationEntry {
     None,
 }
 
-const ENTRIES: [(NavigationEntry, &str, &str, &str); 9] = [
+const ENTRIES: [(NavigationEntry, &str, &str, &str); 10] = [
     (NavigationEntry::Overview, "/", "Overview", "overview"),
     (
         NavigationEntry::Consumers,
@@ -44,6 +45,7 @@ const ENTRIES: [(NavigationEntry, &str, &str, &str); 9] = [
         "Discarded",
         "discarded",
     ),
+    (NavigationEntry::Traces, "/traces", "Traces", "traces"),
     (NavigationEntry::Alerts, "/alerts", "Alerts", "alerts"),
     (NavigationEntry::Audit, "/audit", "Audit", "audit"),
     (NavigationEntry::Status, "/status", "Status", "status"),

@@ -46,6 +46,9 @@ mod schema_view;
 mod stack_view;
 mod status;
 mod theme;
+mod trace;
+mod trace_rows;
+mod traces;
 
 pub(crate) use alert::alert;
 pub(crate) use alerts::alerts;
@@ -99,3 +102,5 @@ pub(crate) use saved_filters::{
 };
 pub(crate) use status::status;
 pub(crate) use theme::choose_theme;
+pub(crate) use trace::{known_trace, trace};
+pub(crate) use traces::{traces, wanted};

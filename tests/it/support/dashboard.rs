@@ -489,6 +489,7 @@ const ORDER: &[u8] = br#"{"eventId":"0197f3a2-1111-7abc-8def-0123456789ab","even
 /// Failures of several kinds, an edit, replays in every state, an audit, a gap.
 pub(crate) async fn fill(store: &Store) {
     let now = Timestamp::now();
+    super::traced::fill(store, now).await;
     let mut batch = Vec::new();
     for offset in 0..40 {
         let letter = match offset % 5 {

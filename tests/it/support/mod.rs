@@ -20,6 +20,7 @@ pub(crate) mod receiver;
 pub(crate) mod replay_letters;
 pub(crate) mod replays;
 pub(crate) mod shell;
+pub(crate) mod traced;
 pub(crate) mod vhost;
 
 use std::time::{Duration, Instant};

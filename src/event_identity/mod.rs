@@ -19,7 +19,7 @@ const LARGEST_BODY: usize = 1024 * 1024;
 const LONGEST_ID: usize = 256;
 
 /// The identity of the event in a message, as far as it says.
-pub(super) fn event_identity(message: &Message) -> EventIdentity {
+pub(crate) fn event_identity(message: &Message) -> EventIdentity {
     let mut found = from_headers(message);
     fill(&mut found, from_properties(message));
     fill(&mut found, from_cloud_event_headers(message));

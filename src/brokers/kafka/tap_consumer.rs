@@ -1,0 +1,60 @@
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{CommitMode, Consumer as _};
+
+use super::{DlqConsumer, KafkaError, KafkaRecord};
+use crate::config::KafkaConfig;
+use crate::domain::{ConsumerGroup, Offset, Partition, TopicName};
+
+/// A member of a consumer group that follows topics in batches, so that several Redrives divide their
+/// partitions. A partition that the group never read, or whose offset is gone, is read from its end.
+pub struct TapConsumer {
+    inner: DlqConsumer,
+}
+
+impl TapConsumer {
+    pub fn new(config: &KafkaConfig, group: &ConsumerGroup) -> Result<Self, KafkaError> {
+        let settings = [
+            ("group.id", group.as_str()),
+            ("isolation.level", "read_committed"),
+            ("auto.offset.reset", "latest"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+        ];
+        let inner = DlqConsumer::with(config, &settings)?;
+        Ok(Self { inner })
+    }
+
+    /// Replaces what is followed.
+    pub fn subscribe(&self, topics: &BTreeSet<TopicName>) -> Result<(), KafkaError> {
+        let topics: Vec<&str> = topics.iter().map(TopicName::as_str).collect();
+        let subscribed = self.inner.consumer.subscribe(&topics);
+        subscribed.map_err(KafkaError::Assign)
+    }
+
+    /// As [`DlqConsumer::next_batch`].
+    pub async fn next_batch(
+        &self,
+        max_records: usize,
+        max_wait: Duration,
+    ) -> Result<Vec<KafkaRecord>, KafkaError> {
+        self.inner.next_batch(max_records, max_wait).await
+    }
+
+    /// Commits that these records are done. Asynchronous: after a commit that failed they may come again.
+    pub fn commit(&self, batch: &[KafkaRecord]) -> Result<(), KafkaError> {
+        let mut last: HashMap<(&TopicName, Partition), Offset> = HashMap::new();
+        for record in batch {
+            last.insert((&record.topic, record.partition), record.offset);
+        }
+        let mut list = TopicPartitionList::with_capacity(last.len());
+        for ((topic, partition), offset) in last {
+            let next = rdkafka::Offset::Offset(offset.0 + 1);
+            list.add_partition_offset(topic.as_str(), partition.0, next)
+                .map_err(KafkaError::Commit)?;
+        }
+        let committed = self.inner.consumer.commit(&list, CommitMode::Async);
+        committed.map_err(KafkaError::Commit)
+    }
+}

@@ -1,0 +1,345 @@
+//! What traces are stitched from: events that the tap saw, dead letters and replays.
+
+use sqlx::{FromRow, QueryBuilder, Sqlite};
+
+use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
+use super::replays::{COLUMNS, ReplayRow};
+use super::{Store, StoreError};
+use crate::domain::{
+    DeadLetterId, DeadLetterSummary, Decoded, EventIdentity, Offset, Origin, Partition,
+    RecordPlace, Replay, TimeBasis, Timestamp, TracedEvent,
+};
+
+/// Rows of one statement.
+const ROWS: usize = 500;
+
+/// Events that one transaction removes.
+const PRUNED_AT_ONCE: i64 = 5_000;
+
+/// The newest events and dead letters that a search without an ID looks at.
+const NEWEST_EVENTS: i64 = 20_000;
+const NEWEST_LETTERS: i64 = 2_000;
+
+/// Traces that a search tells.
+pub const TRACES_FOUND: i64 = 100;
+
+/// Which traces are looked for. All that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceQuery {
+    /// A correlation, event or aggregate ID, whole.
+    pub id: Option<String>,
+    pub event_type: Option<String>,
+    pub has_dead_letter: bool,
+}
+
+/// A trace in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceSummary {
+    pub correlation_id: String,
+    /// Of the events and dead letters together.
+    pub first: Timestamp,
+    pub last: Timestamp,
+    pub events: u64,
+    pub dead_letters: u64,
+}
+
+/// All that has one correlation ID, up to the limit of each kind.
+#[derive(Clone, Debug, Default)]
+pub struct TraceParts {
+    /// The earliest.
+    pub events: Vec<TracedEvent>,
+    /// How many there are.
+    pub all_events: u64,
+    pub dead_letters: Vec<(DeadLetterSummary, Origin)>,
+    pub replays: Vec<Replay>,
+}
+
+impl Store {
+    /// Keeps events; one of a place that is known takes the place of what was there.
+    pub async fn put_traced_events(&self, events: &[TracedEvent]) -> Result<(), StoreError> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for chunk in events.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "INSERT OR REPLACE INTO traced_events (cluster, topic, partition, log_offset, \
+                 at_ms, observed, correlation_id, event_id, event_type, causation_id, \
+                 aggregate_id, replay, application_trace) ",
+            );
+            query.push_values(chunk, |mut row, traced| {
+                let (place, event) = (&traced.place, &traced.event);
+                row.push_bind(place.cluster.as_str())
+                    .push_bind(place.topic.as_str())
+                    .push_bind(place.partition.0)
+                    .push_bind(place.offset.0)
+                    .push_bind(traced.at.as_millis())
+                    .push_bind(traced.basis == TimeBasis::Observed)
+                    .push_bind(event.correlation_id.as_deref().unwrap_or_default())
+                    .push_bind(event.event_id.as_deref())
+                    .push_bind(event.event_type.as_deref())
+                    .push_bind(event.causation_id.as_deref())
+                    .push_bind(event.aggregate_id.as_deref())
+                    .push_bind(traced.replay.map(|id| id.to_string()))
+                    .push_bind(traced.application_trace.as_deref());
+            });
+            query.build().execute(&mut *transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Removes events from before `oldest`, and the oldest of more than `most`; in short transactions.
+    pub async fn prune_traced_events(
+        &self,
+        oldest: Timestamp,
+        most: u64,
+    ) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        loop {
+            let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM traced_events")
+                .fetch_one(&self.reader)
+                .await?;
+            let excess = count.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX));
+            let pruned = sqlx::query(
+                "DELETE FROM traced_events WHERE id IN \
+                 (SELECT id FROM traced_events WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?3) \
+                 OR id IN (SELECT id FROM traced_events ORDER BY at_ms LIMIT MIN(?2, ?3))",
+            )
+            .bind(oldest.as_millis())
+            .bind(excess.max(0))
+            .bind(PRUNED_AT_ONCE)
+            .execute(&self.writer)
+            .await?;
+            if pruned.rows_affected() == 0 {
+                return Ok(removed);
+            }
+            removed += pruned.rows_affected();
+        }
+    }
+
+    /// What a trace is stitched from, at most so many events, dead letters and replays.
+    pub async fn trace_parts(
+        &self,
+        correlation_id: &str,
+        most: usize,
+    ) -> Result<TraceParts, StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let events: Vec<EventRow> = sqlx::query_as(
+            "SELECT cluster, topic, partition, log_offset, at_ms, observed, correlation_id, \
+             event_id, event_type, causation_id, aggregate_id, replay, application_trace \
+             FROM traced_events WHERE correlation_id = ? ORDER BY at_ms, id LIMIT ?",
+        )
+        .bind(correlation_id)
+        .bind(most)
+        .fetch_all(&self.reader)
+        .await?;
+        let all_events: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM traced_events WHERE correlation_id = ?")
+                .bind(correlation_id)
+                .fetch_one(&self.reader)
+                .await?;
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT {SUMMARY_COLUMNS}, b.decoded FROM dead_letters d \
+             JOIN bodies b ON b.dead_letter = d.id WHERE d.correlation_id = "
+        ));
+        query.push_bind(correlation_id);
+        query.push(" ORDER BY d.id LIMIT ").push_bind(most);
+        let letters: Vec<LetterRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        let letters: Result<Vec<_>, _> = letters.into_iter().map(LetterRow::into_letter).collect();
+        let dead_letters = letters?;
+        let ids: Vec<DeadLetterId> = dead_letters.iter().map(|(summary, _)| summary.id).collect();
+        Ok(TraceParts {
+            events: events.into_iter().map(TracedEvent::from).collect(),
+            all_events: u64::try_from(all_events).unwrap_or(0),
+            replays: self.replays_of_all(&ids, most).await?,
+            dead_letters,
+        })
+    }
+
+    async fn replays_of_all(
+        &self,
+        ids: &[DeadLetterId],
+        most: i64,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let mut replays = Vec::new();
+        for chunk in ids.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(format!(
+                "SELECT {COLUMNS} FROM replays WHERE dead_letter IN ("
+            ));
+            let mut list = query.separated(", ");
+            for id in chunk {
+                list.push_bind(id.0);
+            }
+            query.push(") ORDER BY id LIMIT ").push_bind(most);
+            let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&self.reader).await?;
+            for row in rows {
+                replays.push(row.into_replay()?);
+            }
+        }
+        Ok(replays)
+    }
+
+    /// Traces that match, those with the newest step first.
+    pub async fn traces(&self, wanted: &TraceQuery) -> Result<Vec<TraceSummary>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "WITH found (correlation_id, at_ms) AS (SELECT correlation_id, at_ms FROM \
+             (SELECT correlation_id, at_ms, event_type FROM traced_events ",
+        );
+        if let Some(id) = &wanted.id {
+            let columns = ["correlation_id", "event_id", "aggregate_id"];
+            query.push("WHERE ");
+            push_has_id(&mut query, "traced_events", &columns, id);
+        }
+        query.push(format!(
+            " ORDER BY at_ms DESC LIMIT {NEWEST_EVENTS}) e WHERE TRUE"
+        ));
+        if let Some(event_type) = &wanted.event_type {
+            query.push(" AND e.event_type = ").push_bind(event_type);
+        }
+        if wanted.has_dead_letter {
+            query.push(
+                " AND EXISTS (SELECT 1 FROM dead_letters d \
+                 WHERE d.correlation_id = e.correlation_id)",
+            );
+        }
+        query.push(
+            " UNION ALL SELECT correlation_id, dead_at_ms FROM \
+             (SELECT correlation_id, dead_at_ms, event_type FROM dead_letters \
+             WHERE correlation_id IS NOT NULL",
+        );
+        if let Some(id) = &wanted.id {
+            query.push(" AND ");
+            push_has_id(
+                &mut query,
+                "dead_letters",
+                &["correlation_id", "event_id"],
+                id,
+            );
+        }
+        query.push(format!(
+            " ORDER BY id DESC LIMIT {NEWEST_LETTERS}) l WHERE TRUE"
+        ));
+        if let Some(event_type) = &wanted.event_type {
+            query.push(" AND l.event_type = ").push_bind(event_type);
+        }
+        query.push(format!(
+            "), newest AS (SELECT correlation_id AS trace, MAX(at_ms) AS newest_ms FROM found \
+             GROUP BY correlation_id ORDER BY newest_ms DESC LIMIT {TRACES_FOUND}) \
+             SELECT trace AS correlation_id, \
+             (SELECT MIN(at_ms) FROM traced_events e WHERE e.correlation_id = trace) AS first_event_ms, \
+             (SELECT MAX(at_ms) FROM traced_events e WHERE e.correlation_id = trace) AS last_event_ms, \
+             (SELECT COUNT(*) FROM traced_events e WHERE e.correlation_id = trace) AS events, \
+             (SELECT MIN(dead_at_ms) FROM dead_letters d WHERE d.correlation_id = trace) AS first_death_ms, \
+             (SELECT MAX(dead_at_ms) FROM dead_letters d WHERE d.correlation_id = trace) AS last_death_ms, \
+             (SELECT COUNT(*) FROM dead_letters d WHERE d.correlation_id = trace) AS dead_letters \
+             FROM newest ORDER BY newest_ms DESC, trace"
+        ));
+        let rows: Vec<FoundRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        Ok(rows.into_iter().map(TraceSummary::from).collect())
+    }
+}
+
+/// That one of the columns holds the ID. Each is looked up in its own index, whatever else is asked.
+fn push_has_id(
+    query: &mut QueryBuilder<Sqlite>,
+    table: &'static str,
+    columns: &[&'static str],
+    id: &str,
+) {
+    query.push("id IN (");
+    for (index, column) in columns.iter().enumerate() {
+        let union = if index == 0 { "" } else { " UNION ALL " };
+        query.push(format!("{union}SELECT id FROM {table} WHERE {column} = "));
+        query.push_bind(id.to_owned());
+    }
+    query.push(")");
+}
+
+#[derive(Debug, FromRow)]
+struct EventRow {
+    cluster: String,
+    topic: String,
+    partition: i32,
+    log_offset: i64,
+    at_ms: i64,
+    observed: bool,
+    correlation_id: String,
+    event_id: Option<String>,
+    event_type: Option<String>,
+    causation_id: Option<String>,
+    aggregate_id: Option<String>,
+    replay: Option<String>,
+    application_trace: Option<String>,
+}
+
+impl From<EventRow> for TracedEvent {
+    fn from(row: EventRow) -> Self {
+        Self {
+            place: RecordPlace {
+                cluster: row.cluster.into(),
+                topic: row.topic.into(),
+                partition: Partition(row.partition),
+                offset: Offset(row.log_offset),
+            },
+            at: Timestamp(row.at_ms),
+            basis: if row.observed {
+                TimeBasis::Observed
+            } else {
+                TimeBasis::Record
+            },
+            event: EventIdentity {
+                event_id: row.event_id,
+                event_type: row.event_type,
+                correlation_id: Some(row.correlation_id),
+                causation_id: row.causation_id,
+                aggregate_id: row.aggregate_id,
+            },
+            replay: row.replay.and_then(|id| id.parse().ok()),
+            application_trace: row.application_trace,
+        }
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct LetterRow {
+    #[sqlx(flatten)]
+    summary: SummaryRow,
+    decoded: String,
+}
+
+impl LetterRow {
+    fn into_letter(self) -> Result<(DeadLetterSummary, Origin), StoreError> {
+        let decoded: Decoded =
+            serde_json::from_str(&self.decoded).map_err(StoreError::corrupt("decoded"))?;
+        Ok((self.summary.into(), decoded.origin))
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct FoundRow {
+    correlation_id: String,
+    first_event_ms: Option<i64>,
+    last_event_ms: Option<i64>,
+    events: i64,
+    first_death_ms: Option<i64>,
+    last_death_ms: Option<i64>,
+    dead_letters: i64,
+}
+
+impl From<FoundRow> for TraceSummary {
+    fn from(row: FoundRow) -> Self {
+        let first = [row.first_event_ms, row.first_death_ms];
+        let last = [row.last_event_ms, row.last_death_ms];
+        let count = |count: i64| u64::try_from(count).unwrap_or(0);
+        Self {
+            first: Timestamp(first.into_iter().flatten().min().unwrap_or_default()),
+            last: Timestamp(last.into_iter().flatten().max().unwrap_or_default()),
+            events: count(row.events),
+            dead_letters: count(row.dead_letters),
+            correlation_id: row.correlation_id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use super::*;
+use crate::domain::{NewDeadLetter, ReplayId};
+use crate::store::tests::{NOW, entry, fixture, job, kafka_letter};
+
+fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
+    TracedEvent {
+        place: RecordPlace {
+            cluster: "c".into(),
+            topic: "orders".into(),
+            partition: Partition(0),
+            offset: Offset(offset),
+        },
+        at: Timestamp(offset),
+        basis: TimeBasis::Record,
+        event: EventIdentity {
+            event_id: Some(id.to_owned()),
+            event_type: Some("OrderCreated".to_owned()),
+            correlation_id: Some(correlation.to_owned()),
+            causation_id: None,
+            aggregate_id: Some(format!("aggregate-{id}")),
+        },
+        replay: None,
+        application_trace: None,
+    }
+}
+
+fn letter(offset: i64, correlation: &str) -> NewDeadLetter {
+    let mut letter = kafka_letter(offset);
+    letter.event.correlation_id = Some(correlation.to_owned());
+    letter.event.event_id = Some("dead-event".to_owned());
+    letter
+}
+
+async fn found(store: &Store, query: TraceQuery) -> Vec<String> {
+    let found = store.traces(&query).await.unwrap();
+    found
+        .into_iter()
+        .map(|trace| trace.correlation_id)
+        .collect()
+}
+
+#[tokio::test]
+async fn what_has_a_correlation_id_is_told_whole() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let mut observed = event(3, "a", "e3");
+    observed.basis = TimeBasis::Observed;
+    observed.replay = Some(ReplayId(uuid::Uuid::from_u128(7)));
+    observed.application_trace = Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned());
+    let events = [event(2, "a", "e2"), observed, event(4, "b", "e4")];
+    store.put_traced_events(&events).await.unwrap();
+    let letters = [letter(0, "a"), letter(1, "b")];
+    let indexed = store
+        .index_kafka_batch(&"c".into(), &letters, &[], &[], NOW)
+        .await
+        .unwrap();
+    let ids = [indexed[0].id];
+    store.create_job(&job(&ids), &entry()).await.unwrap();
+
+    let parts = store.trace_parts("a", 100).await.unwrap();
+    assert_eq!(parts.events, events[..2]);
+    assert_eq!(parts.all_events, 2);
+    let letters: Vec<_> = parts.dead_letters.iter().map(|(l, _)| l.id).collect();
+    assert_eq!(letters, ids);
+    let replays: Vec<_> = parts.replays.iter().map(|r| r.dead_letter).collect();
+    assert_eq!(replays, ids);
+    let cut = store.trace_parts("a", 1).await.unwrap();
+    assert_eq!((cut.events.len(), cut.all_events), (1, 2));
+    let nothing = store.trace_parts("c", 100).await.unwrap();
+    assert!(nothing.events.is_empty() && nothing.dead_letters.is_empty());
+}
+
+#[tokio::test]
+async fn a_record_that_comes_again_takes_the_place_of_itself() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    for correlation in ["a", "a", "b"] {
+        let events = [event(2, correlation, "e")];
+        store.put_traced_events(&events).await.unwrap();
+    }
+    assert_eq!(store.trace_parts("a", 10).await.unwrap().all_events, 0);
+    assert_eq!(store.trace_parts("b", 10).await.unwrap().all_events, 1);
+}
+
+#[tokio::test]
+async fn a_search_finds_by_any_of_the_ids_and_tells_the_newest_first() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let mut paid = event(9, "b", "e9");
+    paid.event.event_type = Some("PaymentTaken".to_owned());
+    let events = [event(2, "a", "e2"), event(3, "a", "e3"), paid];
+    store.put_traced_events(&events).await.unwrap();
+    let letters = [letter(0, "a"), letter(1, "dead-only")];
+    store
+        .index_kafka_batch(&"c".into(), &letters, &[], &[], NOW)
+        .await
+        .unwrap();
+
+    let all = store.traces(&TraceQuery::default()).await.unwrap();
+    let counts: Vec<_> = all
+        .iter()
+        .map(|trace| {
+            (
+                trace.correlation_id.as_str(),
+                trace.events,
+                trace.dead_letters,
+            )
+        })
+        .collect();
+    assert_eq!(counts, [("a", 2, 1), ("dead-only", 0, 1), ("b", 1, 0)]);
+    assert_eq!((all[0].first, all[0].last), (Timestamp(2), NOW));
+
+    let by_id = |id: &str| TraceQuery {
+        id: Some(id.to_owned()),
+        ..TraceQuery::default()
+    };
+    assert_eq!(found(store, by_id("a")).await, ["a"]);
+    assert_eq!(found(store, by_id("e9")).await, ["b"]);
+    assert_eq!(found(store, by_id("aggregate-e3")).await, ["a"]);
+    assert_eq!(found(store, by_id("dead-event")).await, ["a", "dead-only"]);
+    assert!(found(store, by_id("nobody")).await.is_empty());
+    let typed = TraceQuery {
+        event_type: Some("PaymentTaken".to_owned()),
+        ..TraceQuery::default()
+    };
+    assert_eq!(found(store, typed).await, ["b"]);
+    let dead = TraceQuery {
+        has_dead_letter: true,
+        ..TraceQuery::default()
+    };
+    assert_eq!(found(store, dead).await, ["a", "dead-only"]);
+}
+
+#[tokio::test]
+async fn what_is_old_and_what_is_too_much_leaves() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let events: Vec<_> = (0..10).map(|offset| event(offset, "a", "e")).collect();
+    store.put_traced_events(&events).await.unwrap();
+    let pruned = store.prune_traced_events(Timestamp(2), 1_000).await;
+    assert_eq!(pruned.unwrap(), 2);
+    let pruned = store.prune_traced_events(Timestamp(0), 5).await;
+    assert_eq!(pruned.unwrap(), 3);
+    let left = store.trace_parts("a", 100).await.unwrap().events;
+    let left: Vec<_> = left.iter().map(|event| event.at.0).collect();
+    assert_eq!(left, [5, 6, 7, 8, 9]);
+}

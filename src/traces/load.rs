@@ -1,0 +1,103 @@
+use super::stitch::{MOST_STEPS, Trace, stitch};
+use crate::domain::{
+    DeadLetterSummary, Destination, Landing, Origin, RecordPlace, Replay, ReplayState, System,
+    Timestamp, TracedLetter, TracedReplay,
+};
+use crate::store::{Store, StoreError};
+
+/// Stitches all that is known of one correlation ID; empty if nothing is.
+pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreError> {
+    let parts = store.trace_parts(correlation_id, MOST_STEPS).await?;
+    let read = parts.events.len() as u64;
+    let letters = parts.dead_letters.iter();
+    let letters = letters.map(|(summary, origin)| letter(summary, origin));
+    let replays = parts.replays.iter().map(replay);
+    let mut trace = stitch(parts.events, letters.collect(), replays.collect());
+    trace.left_out += parts.all_events.saturating_sub(read);
+    Ok(trace)
+}
+
+fn letter(summary: &DeadLetterSummary, origin: &Origin) -> TracedLetter {
+    let (class, message) = (&summary.failure_class, &summary.failure_message);
+    TracedLetter {
+        id: summary.id,
+        cluster: summary.cluster.clone(),
+        system: summary.position.system(),
+        dlq: summary.position.dlq().to_owned(),
+        at: summary.dead_at,
+        event: summary.event.clone(),
+        status: summary.status,
+        failure: match (class, message) {
+            (Some(class), Some(message)) => format!("{class}: {message}"),
+            (Some(text), None) | (None, Some(text)) => text.clone(),
+            (None, None) => summary.reason.as_str().to_owned(),
+        },
+        consumer: summary
+            .consumer
+            .as_ref()
+            .map(|consumer| consumer.as_str().to_owned()),
+        original: original(summary, origin),
+        died_from: summary.died_from_replay,
+    }
+}
+
+/// The record that the headers name, unless only the DLQ's name suggests it.
+fn original(summary: &DeadLetterSummary, origin: &Origin) -> Option<RecordPlace> {
+    if summary.position.system() != System::Kafka || origin.guessed {
+        return None;
+    }
+    Some(RecordPlace {
+        cluster: summary.cluster.clone(),
+        topic: origin.destination.as_deref()?.into(),
+        partition: origin.partition?,
+        offset: origin.offset?,
+    })
+}
+
+fn replay(replay: &Replay) -> TracedReplay {
+    let (at, landing) = sent(&replay.state);
+    TracedReplay {
+        id: replay.id,
+        job: replay.job,
+        letter: replay.dead_letter,
+        at,
+        state: replay.state.name(),
+        destination: replay.destination.to_string(),
+        attempt: replay.attempt,
+        landed: landing.and_then(|landing| landed(&replay.destination, landing)),
+    }
+}
+
+/// When it was sent and where it landed, or at least when that was decided.
+const fn sent(state: &ReplayState) -> (Option<Timestamp>, Option<Landing>) {
+    match state {
+        // What died again was sent at a time that is not kept.
+        ReplayState::Planned | ReplayState::DiedAgain { .. } => (None, None),
+        ReplayState::Sending { started_at, .. } => (Some(*started_at), None),
+        ReplayState::Sent { at, landing } => (Some(*at), *landing),
+        ReplayState::Passed {
+            sent_at, landing, ..
+        }
+        | ReplayState::Consumed {
+            sent_at, landing, ..
+        } => (Some(*sent_at), Some(*landing)),
+        ReplayState::NotSeenAgain {
+            sent_at, landing, ..
+        } => (Some(*sent_at), *landing),
+        ReplayState::Failed { at, .. }
+        | ReplayState::Unknown { at, .. }
+        | ReplayState::Cancelled { at } => (Some(*at), None),
+    }
+}
+
+fn landed(destination: &Destination, landing: Landing) -> Option<RecordPlace> {
+    match destination {
+        Destination::Kafka { cluster, topic, .. } => Some(RecordPlace {
+            cluster: cluster.clone(),
+            topic: topic.clone(),
+            partition: landing.partition,
+            offset: landing.offset,
+        }),
+        Destination::RabbitMq { .. } => None,
+    }
+}

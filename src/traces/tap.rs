@@ -1,0 +1,218 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::trace_context::application_trace;
+use crate::brokers::kafka::{KafkaError, KafkaRecord, TapConsumer};
+use crate::config::{Config, KafkaConfig};
+use crate::domain::conventions::REPLAY_ID;
+use crate::domain::{
+    ClusterName, ConsumerGroup, NameFilter, RecordPlace, Snapshot, TimeBasis, Timestamp, TopicName,
+    TracedEvent,
+};
+use crate::event_identity::event_identity;
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError};
+
+/// Records that are stored at once.
+const BATCH: usize = 2_000;
+const BATCH_WAIT: Duration = Duration::from_millis(500);
+
+/// After an error.
+const PAUSE: Duration = Duration::from_secs(5);
+
+const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// The taps of all clusters and what removes old events, for the caller to spawn; none without
+/// `traces.kafka_topics`.
+pub fn tasks(
+    config: &Arc<Config>,
+    store: &Store,
+    metrics: &Arc<Metrics>,
+    snapshots: &watch::Receiver<Arc<Snapshot>>,
+    stop: &CancellationToken,
+) -> Vec<BoxFuture<'static, ()>> {
+    let mut tasks: Vec<BoxFuture<'static, ()>> = Vec::new();
+    if config.traces.kafka_topics.is_empty() {
+        return tasks;
+    }
+    for kafka in &config.kafka {
+        let tap = Tap {
+            config: Arc::clone(config),
+            kafka: kafka.clone(),
+            store: store.clone(),
+            metrics: Arc::clone(metrics),
+            snapshots: snapshots.clone(),
+            stop: stop.clone(),
+        };
+        tasks.push(Box::pin(tap.run()));
+    }
+    tasks.push(Box::pin(prune(
+        Arc::clone(config),
+        store.clone(),
+        stop.clone(),
+    )));
+    tasks
+}
+
+async fn prune(config: Arc<Config>, store: Store, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(PRUNE_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let oldest = Timestamp::now().minus(*config.traces.max_age);
+        let pruned = store.prune_traced_events(oldest, config.traces.max_events);
+        if let Err(error) = pruned.await {
+            let error = crate::error_chain(&error);
+            tracing::warn!(error, "cannot remove old events of traces; trying again");
+        }
+    }
+}
+
+/// Follows the topics of one cluster.
+struct Tap {
+    config: Arc<Config>,
+    kafka: KafkaConfig,
+    store: Store,
+    metrics: Arc<Metrics>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    stop: CancellationToken,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum TapError {
+    #[error(transparent)]
+    Kafka(#[from] KafkaError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Tap {
+    async fn run(mut self) {
+        // Validated when the configuration was read.
+        let Ok(topics) = TappedTopics::of(&self.config) else {
+            return;
+        };
+        while !self.stop.is_cancelled() {
+            if let Err(error) = self.follow(&topics).await {
+                let error = crate::error_chain(&error);
+                let cluster = self.kafka.name.as_str();
+                tracing::warn!(cluster, error, "the tap of the traces failed; trying again");
+                let stop = self.stop.clone();
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+
+    /// Until it is stopped or something fails.
+    async fn follow(&mut self, topics: &TappedTopics) -> Result<(), TapError> {
+        let group = ConsumerGroup::new(self.config.traces.consumer_group.as_str());
+        let consumer = TapConsumer::new(&self.kafka, &group)?;
+        let mut subscribed = BTreeSet::new();
+        let stop = self.stop.clone();
+        loop {
+            let wanted = topics.among(&self.snapshots.borrow_and_update(), &self.kafka.name);
+            // While the cluster is not seen nothing is known to be gone.
+            if !wanted.is_empty() && wanted != subscribed {
+                consumer.subscribe(&wanted)?;
+                subscribed = wanted;
+            }
+            if subscribed.is_empty() {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    changed = self.snapshots.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return Ok(()),
+                    },
+                }
+            }
+            let batch = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                batch = consumer.next_batch(BATCH, BATCH_WAIT) => batch?,
+            };
+            if !batch.is_empty() {
+                self.keep(&batch).await?;
+                consumer.commit(&batch)?;
+            }
+        }
+    }
+
+    /// Before its offsets are committed: what a crash lets come again takes the place of itself.
+    async fn keep(&self, batch: &[KafkaRecord]) -> Result<(), TapError> {
+        let cluster = &self.kafka.name;
+        let now = Timestamp::now();
+        let events: Vec<_> = batch
+            .iter()
+            .filter_map(|record| traced(cluster, record, now))
+            .collect();
+        self.store.put_traced_events(&events).await?;
+        self.metrics
+            .traced(cluster, events.len(), batch.len() - events.len());
+        Ok(())
+    }
+}
+
+/// What a trace keeps of a record; nothing of one without a correlation ID.
+fn traced(cluster: &ClusterName, record: &KafkaRecord, now: Timestamp) -> Option<TracedEvent> {
+    let event = event_identity(&record.message);
+    event.correlation_id.as_ref()?;
+    let replay = record.message.header(REPLAY_ID);
+    Some(TracedEvent {
+        place: RecordPlace {
+            cluster: cluster.clone(),
+            topic: record.topic.clone(),
+            partition: record.partition,
+            offset: record.offset,
+        },
+        at: record.timestamp.unwrap_or(now),
+        basis: match record.timestamp {
+            Some(_) => TimeBasis::Record,
+            None => TimeBasis::Observed,
+        },
+        event,
+        replay: replay.and_then(|value| value.as_text()?.parse().ok()),
+        application_trace: application_trace(&record.message),
+    })
+}
+
+/// The patterns of `[traces]` without the DLQs, whose dead letters are in the store already.
+struct TappedTopics {
+    wanted: NameFilter,
+    ignored: NameFilter,
+    dlqs: NameFilter,
+}
+
+impl TappedTopics {
+    fn of(config: &Config) -> Result<Self, crate::domain::GlobError> {
+        let parse = |patterns: &[String]| NameFilter::parse(patterns.iter().map(String::as_str));
+        Ok(Self {
+            wanted: parse(&config.traces.kafka_topics)?,
+            ignored: parse(&config.traces.kafka_topics_ignored)?,
+            dlqs: parse(&config.dead_letters.kafka_topics)?,
+        })
+    }
+
+    fn among(&self, snapshot: &Snapshot, cluster: &ClusterName) -> BTreeSet<TopicName> {
+        let mut clusters = snapshot.clusters.iter();
+        let cluster = clusters.find(|known| known.name == *cluster);
+        let detail = cluster.and_then(|cluster| cluster.kafka());
+        let topics = detail.iter().flat_map(|detail| &detail.topics);
+        topics
+            .filter(|topic| {
+                let name = topic.topic.as_str();
+                let is_none = self.ignored.matches(name) || self.dlqs.matches(name);
+                !topic.internal && self.wanted.matches(name) && !is_none
+            })
+            .map(|topic| topic.topic.clone())
+            .collect()
+    }
+}

@@ -1,0 +1,170 @@
+use axum::Json;
+use axum::extract::{Path, State};
+use serde::Serialize;
+
+use super::list::time;
+use crate::domain::{EventIdentity, RecordPlace, TimeBasis};
+use crate::store::TraceSummary;
+use crate::traces::{Cause, Node, Repeat, Step};
+use crate::web::AppState;
+use crate::web::problem::Problem;
+use crate::web::views;
+use crate::web::visit::Visit;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Traces {
+    items: Vec<Summary>,
+}
+
+#[derive(Debug, Serialize)]
+struct Summary {
+    correlation_id: String,
+    first_at: String,
+    last_at: String,
+    events: u64,
+    dead_letters: u64,
+}
+
+pub(super) async fn list(
+    State(state): State<AppState>,
+    visit: Visit,
+) -> Result<Json<Traces>, Problem> {
+    let found = state.store.traces(&views::wanted(&visit.query)).await?;
+    let summary = |found: TraceSummary| Summary {
+        correlation_id: found.correlation_id,
+        first_at: time(found.first),
+        last_at: time(found.last),
+        events: found.events,
+        dead_letters: found.dead_letters,
+    };
+    Ok(Json(Traces {
+        items: found.into_iter().map(summary).collect(),
+    }))
+}
+
+/// A trace: each step stands behind the one that caused it.
+#[derive(Debug, Serialize)]
+pub(super) struct Trace {
+    correlation_id: String,
+    left_out: u64,
+    steps: Vec<TraceStep>,
+}
+
+#[derive(Debug, Serialize)]
+struct TraceStep {
+    kind: &'static str,
+    at: Option<String>,
+    /// Its index in the list.
+    parent: Option<usize>,
+    evidence: Option<&'static str>,
+    repeat: Option<&'static str>,
+    after_ms: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<EventIdentity>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record: Option<Record>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dead_letter: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replay: Option<String>,
+    /// Of a dead letter or of a replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Record {
+    cluster: String,
+    topic: String,
+    partition: i32,
+    offset: i64,
+    time_basis: &'static str,
+    application_trace: Option<String>,
+}
+
+pub(super) async fn detail(
+    State(state): State<AppState>,
+    Path(correlation_id): Path<String>,
+) -> Result<Json<Trace>, Problem> {
+    let trace = views::known_trace(&state, &correlation_id).await?;
+    Ok(Json(Trace {
+        correlation_id,
+        left_out: trace.left_out,
+        steps: trace.nodes.iter().map(TraceStep::of).collect(),
+    }))
+}
+
+impl TraceStep {
+    fn of(node: &Node) -> Self {
+        let base = Self {
+            kind: "missing",
+            at: node.step.at().map(time),
+            parent: node.parent,
+            evidence: evidence(node.cause),
+            repeat: node.repeat.map(|repeat| match repeat {
+                Repeat::Replay => "replay",
+                Repeat::Again => "again",
+            }),
+            after_ms: node.after_ms,
+            event: None,
+            record: None,
+            dead_letter: None,
+            replay: None,
+            state: None,
+        };
+        match &node.step {
+            Step::Event(event) => Self {
+                kind: "event",
+                event: Some(event.event.clone()),
+                record: Some(record(&event.place, event.basis, &event.application_trace)),
+                replay: event.replay.map(|id| id.to_string()),
+                ..base
+            },
+            Step::Letter(letter) => Self {
+                kind: "dead_letter",
+                event: Some(letter.event.clone()),
+                dead_letter: Some(letter.id.0),
+                state: Some(letter.status.as_str()),
+                ..base
+            },
+            Step::Replay(replay) => Self {
+                kind: "replay",
+                dead_letter: Some(replay.letter.0),
+                replay: Some(replay.id.to_string()),
+                state: Some(replay.state.as_str()),
+                ..base
+            },
+            Step::Missing(id) => Self {
+                event: Some(EventIdentity {
+                    event_id: Some(id.clone()),
+                    ..EventIdentity::default()
+                }),
+                ..base
+            },
+        }
+    }
+}
+
+fn record(place: &RecordPlace, basis: TimeBasis, application_trace: &Option<String>) -> Record {
+    Record {
+        cluster: place.cluster.to_string(),
+        topic: place.topic.to_string(),
+        partition: place.partition.0,
+        offset: place.offset.0,
+        time_basis: match basis {
+            TimeBasis::Record => "record",
+            TimeBasis::Observed => "observed",
+        },
+        application_trace: application_trace.clone(),
+    }
+}
+
+const fn evidence(cause: Cause) -> Option<&'static str> {
+    match cause {
+        Cause::Unknown => None,
+        Cause::CausationId => Some("causation_id"),
+        Cause::Provenance => Some("provenance"),
+        Cause::ReplayOf => Some("replay_of"),
+        Cause::SameEvent => Some("same_event"),
+    }
+}

@@ -1,0 +1,278 @@
+//! The rows of a trace: a causal tree whose every line says what happened, when, by which evidence it stands
+//! there, and, as a drawing, where it lies between the first and the last step.
+
+use std::fmt::Write as _;
+
+use askama::Template;
+use askama::filters::Safe;
+
+use super::replays::state_status;
+use crate::domain::{
+    DeadLetterStatus, TimeBasis, Timestamp, TracedEvent, TracedLetter, TracedReplay,
+};
+use crate::traces::{Cause, Node, Repeat, Step, Trace};
+use crate::web::escape::Markup;
+use crate::web::markup::{self, Status};
+use crate::web::parameters::path;
+
+/// Deeper lines are drawn as deep as this.
+const DEEPEST: usize = 12;
+
+/// Width and height of the drawing of a line.
+const TRACK: (f64, f64) = (240.0, 20.0);
+const MARGIN: f64 = 6.0;
+
+/// One line of a trace.
+struct TraceRow {
+    /// Names the class of its indentation.
+    depth: usize,
+    /// For those who do not see the indentation.
+    level: usize,
+    what: Markup,
+    href: String,
+    title: String,
+    place: String,
+    badges: Vec<Markup>,
+    evidence: &'static str,
+    at: Markup,
+    after: Markup,
+    track: Markup,
+    /// Names and values; empty ones are left out.
+    details: Vec<(&'static str, String)>,
+}
+
+/// The time that a trace spans.
+#[derive(Clone, Copy)]
+struct Span {
+    first: Timestamp,
+    last: Timestamp,
+}
+
+/// A trace as a table.
+#[derive(Template)]
+#[template(path = "parts/trace.html")]
+pub(super) struct TraceTable {
+    rows: Vec<TraceRow>,
+    left_out: u64,
+}
+
+impl TraceTable {
+    pub(super) fn of(trace: &Trace) -> Self {
+        Self {
+            rows: trace_rows(trace),
+            left_out: trace.left_out,
+        }
+    }
+}
+
+fn trace_rows(trace: &Trace) -> Vec<TraceRow> {
+    let times = || trace.nodes.iter().filter_map(|node| node.step.at());
+    let span = Span {
+        first: times().min().unwrap_or_default(),
+        last: times().max().unwrap_or_default(),
+    };
+    let row = |node: &Node| {
+        let above = node.parent.map(|parent| &trace.nodes[parent]);
+        row(node, above, span)
+    };
+    trace.nodes.iter().map(row).collect()
+}
+
+fn row(node: &Node, above: Option<&Node>, span: Span) -> TraceRow {
+    let (status, word) = kind(&node.step);
+    let shown = match &node.step {
+        Step::Event(event) => event_line(event),
+        Step::Letter(letter) => letter_line(letter),
+        Step::Replay(replay) => replay_line(replay),
+        Step::Missing(id) => Line {
+            title: "An event that was not seen".to_owned(),
+            details: vec![("Event ID", id.clone())],
+            ..Line::default()
+        },
+    };
+    TraceRow {
+        depth: node.depth.min(DEEPEST),
+        level: node.depth + 1,
+        what: markup::status(status, word),
+        href: shown.href,
+        title: shown.title,
+        place: shown.place,
+        badges: badges(node),
+        evidence: evidence(node),
+        at: node
+            .step
+            .at()
+            .map_or_else(|| markup::absent("not known"), markup::clock),
+        after: after(node.after_ms),
+        track: track(node, above, span, status),
+        details: shown.details,
+    }
+}
+
+#[derive(Default)]
+struct Line {
+    href: String,
+    title: String,
+    place: String,
+    details: Vec<(&'static str, String)>,
+}
+
+fn event_line(event: &TracedEvent) -> Line {
+    let place = &event.place;
+    let known = |text: &Option<String>| text.clone().unwrap_or_default();
+    let basis = match event.basis {
+        TimeBasis::Record => "the record's own",
+        TimeBasis::Observed => "when Redrive saw it: the record has none",
+    };
+    Line {
+        href: String::new(),
+        title: event
+            .event
+            .event_type
+            .clone()
+            .unwrap_or_else(|| "Event".to_owned()),
+        place: format!("{} {}:{}", place.topic, place.partition, place.offset),
+        details: with_text(vec![
+            ("Event ID", known(&event.event.event_id)),
+            ("Causation ID", known(&event.event.causation_id)),
+            ("Aggregate ID", known(&event.event.aggregate_id)),
+            ("Cluster", place.cluster.to_string()),
+            ("Time", basis.to_owned()),
+            ("Application's trace", known(&event.application_trace)),
+        ]),
+    }
+}
+
+fn letter_line(letter: &TracedLetter) -> Line {
+    Line {
+        href: format!("/dead-letters/{}", letter.id),
+        title: format!("Died: {}", markup::cut_end(&letter.failure, 160)),
+        place: letter.dlq.clone(),
+        details: with_text(vec![
+            (
+                "Event ID",
+                letter.event.event_id.clone().unwrap_or_default(),
+            ),
+            ("Consumer", letter.consumer.clone().unwrap_or_default()),
+            ("Cluster", letter.cluster.to_string()),
+            ("Broker", letter.system.as_str().to_owned()),
+        ]),
+    }
+}
+
+fn replay_line(replay: &TracedReplay) -> Line {
+    Line {
+        href: format!("/replays/{}", replay.job),
+        title: format!("Replay {}", replay.attempt),
+        place: replay.destination.clone(),
+        details: vec![("Replay ID", replay.id.to_string())],
+    }
+}
+
+fn with_text(details: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+    let given = details.into_iter().filter(|(_, value)| !value.is_empty());
+    given.collect()
+}
+
+const fn kind(step: &Step) -> (Status, &'static str) {
+    match step {
+        Step::Event(_) => (Status::Ok, "event"),
+        Step::Letter(letter) => match letter.status {
+            DeadLetterStatus::Open => (Status::Critical, "dead letter"),
+            DeadLetterStatus::Replaying | DeadLetterStatus::Replayed => {
+                (Status::Warning, "dead letter")
+            }
+            DeadLetterStatus::Discarded | DeadLetterStatus::Gone => (Status::Idle, "dead letter"),
+        },
+        Step::Replay(_) => (Status::Warning, "replay"),
+        Step::Missing(_) => (Status::Unknown, "not seen"),
+    }
+}
+
+fn badges(node: &Node) -> Vec<Markup> {
+    let mut badges = Vec::new();
+    match node.repeat {
+        Some(Repeat::Again) => badges.push(markup::badge(Status::Warning, "same event ID again")),
+        Some(Repeat::Replay) => badges.push(markup::badge(Status::Idle, "replayed")),
+        None => {}
+    }
+    match &node.step {
+        Step::Letter(letter) => badges.push(markup::badge(Status::Idle, letter.status.as_str())),
+        Step::Replay(replay) => {
+            let (status, word) = state_status(replay.state);
+            badges.push(markup::badge(status, word));
+        }
+        Step::Event(_) | Step::Missing(_) => {}
+    }
+    badges
+}
+
+/// Why the line stands where it does.
+const fn evidence(node: &Node) -> &'static str {
+    match (node.cause, &node.step) {
+        (Cause::Unknown, Step::Missing(_)) => "named as a cause by what is below",
+        (Cause::Unknown, _) => "no header names a cause",
+        (Cause::CausationId, _) => "by its causation ID",
+        (Cause::Provenance, Step::Letter(_)) => "by the headers of the dead letter",
+        (Cause::Provenance, _) => "by the replay ID",
+        (Cause::ReplayOf, _) => "by Redrive's own record",
+        (Cause::SameEvent, _) => "by the same event ID",
+    }
+}
+
+fn after(after_ms: Option<i64>) -> Markup {
+    let Some(millis) = after_ms else {
+        return Safe(String::new());
+    };
+    let duration = markup::duration(std::time::Duration::from_millis(millis.unsigned_abs()));
+    if millis < 0 {
+        let title = "it has an earlier time than what caused it: the clocks disagree";
+        return Safe(format!("<span title=\"{title}\">−{duration}</span>"));
+    }
+    Safe(format!("+{duration}"))
+}
+
+/// A line from the time of the step above to its own, and a mark for itself.
+fn track(node: &Node, above: Option<&Node>, span: Span, status: Status) -> Markup {
+    let Some(at) = node.step.at() else {
+        return Safe(String::new());
+    };
+    let (width, height) = TRACK;
+    let middle = height / 2.0;
+    let x = position(at, span);
+    let mut svg = format!(
+        "<svg class=\"track {}\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         height=\"{height}\" aria-hidden=\"true\">",
+        status.class()
+    );
+    if let Some(from) = above.and_then(|above| above.step.at()) {
+        let from = position(from, span);
+        let _ = write!(svg, "<path d=\"M{from:.1} {middle}H{x:.1}\"/>");
+    }
+    let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{middle}\" r=\"4\"/></svg>");
+    Safe(svg)
+}
+
+fn position(at: Timestamp, span: Span) -> f64 {
+    let whole = span.last.since(span.first).as_secs_f64();
+    let share = if whole > 0.0 {
+        at.since(span.first).as_secs_f64() / whole
+    } else {
+        0.0
+    };
+    MARGIN + share * (TRACK.0 - 2.0 * MARGIN)
+}
+
+/// The page of a trace.
+pub(super) fn trace_url(correlation_id: &str) -> String {
+    path(["traces", correlation_id])
+}
+
+/// What the drawing spans, in words.
+pub(super) fn spanned(trace: &Trace) -> String {
+    let times = || trace.nodes.iter().filter_map(|node| node.step.at());
+    match times().min().zip(times().max()) {
+        Some((first, last)) => markup::duration(last.since(first)),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,96 @@
+//! What the tap saw of the order whose events the sample dead letters are.
+
+use std::time::Duration;
+
+use redrive::domain::{
+    EventIdentity, Offset, Partition, RecordPlace, TimeBasis, Timestamp, TracedEvent,
+};
+use redrive::store::Store;
+
+const ORDER: &str = "9f0c2a41-55aa-4c1e-8f00-1234567890ab";
+
+struct Seen {
+    topic: &'static str,
+    offset: i64,
+    kind: &'static str,
+    id: &'static str,
+    cause: &'static str,
+    /// Seconds before now.
+    age: u64,
+}
+
+const STORY: [Seen; 6] = [
+    Seen {
+        topic: "orders",
+        offset: 4_711,
+        kind: "OrderCreated",
+        id: "0197f3a2-1111-7abc-8def-000000000000",
+        cause: "",
+        age: 80,
+    },
+    Seen {
+        topic: "payments",
+        offset: 17,
+        kind: "PaymentAuthorised",
+        id: "0197f3a2-2222-7abc-8def-000000000001",
+        cause: "0197f3a2-1111-7abc-8def-000000000000",
+        age: 78,
+    },
+    Seen {
+        topic: "payments",
+        offset: 18,
+        kind: "PaymentAuthorised",
+        id: "0197f3a2-2222-7abc-8def-000000000001",
+        cause: "0197f3a2-1111-7abc-8def-000000000000",
+        age: 71,
+    },
+    Seen {
+        topic: "shipping",
+        offset: 3,
+        kind: "ParcelSent",
+        id: "0197f3a2-3333-7abc-8def-000000000002",
+        cause: "0197f3a2-2222-7abc-8def-000000000001",
+        age: 79,
+    },
+    Seen {
+        topic: "mails",
+        offset: 8,
+        kind: "MailQueued",
+        id: "0197f3a2-4444-7abc-8def-000000000003",
+        cause: "0197f3a2-9999-7abc-8def-000000000009",
+        age: 30,
+    },
+    Seen {
+        topic: "mails",
+        offset: 9,
+        kind: "",
+        id: "",
+        cause: "",
+        age: 20,
+    },
+];
+
+pub(crate) async fn fill(store: &Store, now: Timestamp) {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let event = |seen: &Seen| TracedEvent {
+        place: RecordPlace {
+            cluster: "kafka".into(),
+            topic: seen.topic.into(),
+            partition: Partition(1),
+            offset: Offset(seen.offset),
+        },
+        at: now.minus(Duration::from_secs(seen.age)),
+        basis: TimeBasis::Record,
+        event: EventIdentity {
+            event_id: given(seen.id),
+            event_type: given(seen.kind),
+            correlation_id: Some(ORDER.to_owned()),
+            causation_id: given(seen.cause),
+            aggregate_id: Some("order-1042".to_owned()),
+        },
+        replay: None,
+        application_trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+    };
+    let events: Vec<TracedEvent> = STORY.iter().map(event).collect();
+    store.put_traced_events(&events).await.unwrap();
+}

@@ -1,0 +1,188 @@
+//! The story of one order, from the headers of real records to the stitched trace.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
+use redrive::config::Config;
+use redrive::domain::conventions::{
+    CAUSATION_ID, CORRELATION_ID, ERROR_CLASS, EVENT_ID, EVENT_TYPE, ORIGINAL_OFFSET,
+    ORIGINAL_PARTITION, ORIGINAL_TOPIC,
+};
+use redrive::domain::{Header, Message, Partition, TopicName};
+use redrive::traces::{self, Cause, Repeat, Step};
+use tempfile::TempDir;
+
+use crate::intake::{Redrive, config};
+use crate::support::{eventually, kafka, unique};
+
+struct Site {
+    producer: ReplayProducer,
+    orders: TopicName,
+    payments: TopicName,
+    dlq: TopicName,
+    folder: TempDir,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let name = |what: &str| TopicName::new(unique(what));
+        let site = Self {
+            producer: ReplayProducer::new(&kafka(), Duration::from_secs(10)).unwrap(),
+            orders: name("traced.orders"),
+            payments: name("traced.payments"),
+            dlq: name("traced.orders.dlq"),
+            folder: TempDir::new().unwrap(),
+        };
+        let admin = KafkaAdmin::new(&kafka()).unwrap();
+        for topic in [&site.orders, &site.payments, &site.dlq] {
+            admin.create_topic(topic, 1, &[]).await.unwrap();
+        }
+        site
+    }
+
+    fn config(&self) -> Config {
+        let mut config = Config {
+            kafka: vec![kafka()],
+            ..config()
+        };
+        config.dead_letters.kafka_topics = vec![self.dlq.to_string()];
+        // The DLQ matches too, and is read by intake alone.
+        config.traces.kafka_topics = [&self.orders, &self.payments, &self.dlq]
+            .map(TopicName::to_string)
+            .to_vec();
+        config.traces.consumer_group = unique("tap");
+        config
+    }
+
+    async fn send(&self, topic: &TopicName, headers: &[(&str, &str)], body: &str) -> i64 {
+        let message = Message {
+            headers: headers
+                .iter()
+                .map(|(name, value)| Header::text(name, *value))
+                .collect(),
+            body: Some(Bytes::from(body.to_owned())),
+            ..Message::default()
+        };
+        let sent = self.producer.enqueue(topic, Partition(0), &message);
+        sent.unwrap().wait().await.unwrap().offset.0
+    }
+
+    /// The tap begins at the end of what it never read, so that something has to be seen first.
+    async fn until_it_is_followed(&self, redrive: &Redrive) {
+        for topic in [&self.orders, &self.payments] {
+            let warm = unique("warm");
+            eventually("the topic is followed", async || {
+                self.send(topic, &[(CORRELATION_ID, &warm)], "").await;
+                let parts = redrive.store.trace_parts(&warm, 1).await.unwrap();
+                (parts.all_events > 0).then_some(())
+            })
+            .await;
+        }
+    }
+}
+
+/// A line a node: depth, what, evidence.
+async fn story(redrive: &Redrive, order: &str) -> Vec<String> {
+    let trace = traces::load(&redrive.store, order).await.unwrap();
+    let line = |node: &traces::Node| {
+        let what = match &node.step {
+            Step::Event(event) => event.event.event_type.clone().unwrap_or_default(),
+            Step::Letter(_) => "dead letter".to_owned(),
+            Step::Replay(_) => "replay".to_owned(),
+            Step::Missing(id) => format!("missing {id}"),
+        };
+        let repeat = match node.repeat {
+            Some(Repeat::Again) => " again",
+            Some(Repeat::Replay) => " replayed",
+            None => "",
+        };
+        let evidence = match node.cause {
+            Cause::Unknown => "",
+            Cause::CausationId => " by causation ID",
+            Cause::Provenance => " by provenance",
+            Cause::ReplayOf => " by record",
+            Cause::SameEvent => " by event ID",
+        };
+        format!("{}{what}{repeat}{evidence}", "  ".repeat(node.depth))
+    };
+    trace.nodes.iter().map(line).collect()
+}
+
+async fn eventually_told(redrive: &Redrive, order: &str, expected: &[&str]) {
+    let mut seen = Vec::new();
+    let told = eventually("the story is told", async || {
+        seen = story(redrive, order).await;
+        (seen.len() >= expected.len()).then_some(())
+    });
+    told.await;
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn the_story_of_an_order_is_told_from_headers_and_bodies() {
+    let site = Site::new().await;
+    let redrive = Redrive::start(site.config(), &site.folder).await;
+    site.until_it_is_followed(&redrive).await;
+    let order = unique("order");
+    let event = |id: &'static str, kind: &'static str| {
+        [
+            (CORRELATION_ID, order.as_str()),
+            (EVENT_ID, id),
+            (EVENT_TYPE, kind),
+        ]
+    };
+    let created = site
+        .send(&site.orders, &event("e1", "OrderCreated"), "{}")
+        .await;
+    let mut paid = event("e2", "PaymentTaken").to_vec();
+    paid.push((CAUSATION_ID, "e1"));
+    site.send(&site.payments, &paid, "{}").await;
+    site.send(&site.payments, &paid, "{}").await;
+    let body = format!(
+        r#"{{"eventId":"e4","eventType":"OrderMailed","correlationId":"{order}","causationId":"e9"}}"#
+    );
+    site.send(&site.orders, &[], &body).await;
+    site.send(&site.orders, &[(EVENT_ID, "e5")], "no correlation")
+        .await;
+    let (partition, offset) = ("0".to_owned(), created.to_string());
+    let mut death = event("e1", "OrderCreated").to_vec();
+    death.extend([
+        (ERROR_CLASS, "Timeout"),
+        (ORIGINAL_TOPIC, site.orders.as_str()),
+        (ORIGINAL_PARTITION, &partition),
+        (ORIGINAL_OFFSET, &offset),
+    ]);
+    site.send(&site.dlq, &death, "{}").await;
+    let told = [
+        "OrderCreated",
+        "  PaymentTaken by causation ID",
+        "  PaymentTaken again by causation ID",
+        "  dead letter by provenance",
+        "missing e9",
+        "  OrderMailed by causation ID",
+    ];
+    eventually_told(&redrive, &order, &told).await;
+    let counted = "redrive_trace_events_total{cluster=\"kafka\",outcome=\"no_correlation_id\"} 1\n";
+    assert!(redrive.exposition().contains(counted), "{counted}");
+    redrive.stop().await;
+}
+
+#[tokio::test]
+async fn a_restarted_tap_goes_on_where_it_was() {
+    let site = Site::new().await;
+    let config = site.config();
+    let redrive = Redrive::start(config.clone(), &site.folder).await;
+    site.until_it_is_followed(&redrive).await;
+    let order = unique("order");
+    let event = |kind: &'static str| [(CORRELATION_ID, order.as_str()), (EVENT_TYPE, kind)];
+    site.send(&site.orders, &event("First"), "").await;
+    eventually_told(&redrive, &order, &["First"]).await;
+    redrive.stop().await;
+    site.send(&site.orders, &event("WhileItWasDown"), "").await;
+    let redrive = Redrive::start(config, &site.folder).await;
+    eventually_told(&redrive, &order, &["First", "WhileItWasDown"]).await;
+    site.send(&site.orders, &event("Last"), "").await;
+    eventually_told(&redrive, &order, &["First", "WhileItWasDown", "Last"]).await;
+    redrive.stop().await;
+}
