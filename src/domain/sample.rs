@@ -190,6 +190,8 @@ pub struct QueueCounters {
     /// Acknowledgements and deliveries that need none.
     pub settled: u64,
     pub redelivered: u64,
+    /// Deliveries of all kinds: the first of a message and every later one.
+    pub delivered: u64,
 }
 
 #[derive(Clone, Debug)]

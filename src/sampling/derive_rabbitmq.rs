@@ -2,18 +2,19 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::circling::{Reading, Rounds, Way};
 use super::derive_kafka::FORGOTTEN_AFTER_SAMPLES;
 use crate::domain::{
-    DeadLetteredCounter, QueueCounters, QueueName, QueueRates, QueueSample, QueueStatus,
-    QueueTopology, RabbitMqDetail, RabbitMqSample, Timestamp, TopologyOverrides, VhostName,
-    classify_queues,
+    Circling, DeadLetteredCounter, QueueCounters, QueueKey, QueueName, QueueRates, QueueRole,
+    QueueSample, QueueStatus, QueueTopology, RabbitMqDetail, RabbitMqSample, Timestamp,
+    TopologyOverrides, classify_queues,
 };
 
 /// What is remembered from one sample to the next.
 #[derive(Debug, Default)]
 pub(super) struct RabbitMqState {
     samples: u64,
-    queues: HashMap<(VhostName, QueueName), QueueState>,
+    queues: HashMap<QueueKey, QueueState>,
     dead_lettered: HashMap<(String, String, String), CounterState>,
 }
 
@@ -24,6 +25,7 @@ struct QueueState {
     at: Timestamp,
     rates: QueueRates,
     totals: QueueCounters,
+    rounds: Rounds,
 }
 
 #[derive(Debug)]
@@ -48,12 +50,14 @@ impl RabbitMqState {
         );
         let counters_at = sample.counters_at;
         let queues = std::mem::take(&mut sample.queues);
+        let ways = ways_back(&queues, &topology);
         let mut seen = HashSet::new();
         let queues: Vec<QueueStatus> = queues
             .into_iter()
             .zip(topology)
-            .filter(|(queue, _)| seen.insert((queue.vhost.clone(), queue.queue.clone())))
-            .map(|(queue, topology)| self.queue(queue, topology, counters_at))
+            .zip(ways)
+            .filter(|((queue, _), _)| seen.insert((queue.vhost.clone(), queue.queue.clone())))
+            .map(|((queue, topology), way)| self.queue(queue, topology, way, counters_at))
             .collect();
         let dead_lettered = self.dead_lettered(sample.dead_lettered);
         self.forget_what_is_gone();
@@ -80,34 +84,36 @@ impl RabbitMqState {
         &mut self,
         sample: QueueSample,
         topology: QueueTopology,
+        way: Option<Way>,
         at: Timestamp,
     ) -> QueueStatus {
         let key = (sample.vhost.clone(), sample.queue.clone());
-        let (rates, totals) = if let Some(counters) = sample.counters {
-            let state = self.queues.entry(key).or_insert(QueueState {
-                last_seen: self.samples,
-                last: counters,
-                at,
-                rates: QueueRates::default(),
-                totals: QueueCounters::default(),
-            });
-            state.last_seen = self.samples;
-            state.advance(counters, at)
-        } else {
-            let totals = self.queues.get_mut(&key).map(|state| {
-                state.last_seen = self.samples;
-                state.totals
-            });
-            (QueueRates::default(), totals.unwrap_or_default())
-        };
-        QueueStatus {
+        let mut status = QueueStatus {
             sample,
             role: topology.role,
             dead_letters_to: topology.dead_letters_to,
             dead_letters_unroutable: topology.unroutable,
-            rates,
-            totals,
+            circling: None,
+            rates: QueueRates::default(),
+            totals: QueueCounters::default(),
+        };
+        if let Some(counters) = status.sample.counters {
+            let state = self
+                .queues
+                .entry(key)
+                .or_insert_with(|| QueueState::begin(counters, at));
+            state.last_seen = self.samples;
+            state.advance(counters, at, status.sample.unacked.unwrap_or(0), way);
+            status.rates = state.rates;
+            status.totals = state.totals;
+            if status.role == QueueRole::Work {
+                status.circling = state.circling(topology.returns_through);
+            }
+        } else if let Some(state) = self.queues.get_mut(&key) {
+            state.last_seen = self.samples;
+            status.totals = state.totals;
         }
+        status
     }
 
     /// The counters since Redrive started. A series that was not there before begins at 0, as all do.
@@ -139,27 +145,58 @@ impl RabbitMqState {
 }
 
 impl QueueState {
-    fn advance(&mut self, now: QueueCounters, at: Timestamp) -> (QueueRates, QueueCounters) {
+    fn begin(counters: QueueCounters, at: Timestamp) -> Self {
+        Self {
+            last_seen: 0,
+            last: counters,
+            at,
+            rates: QueueRates::default(),
+            totals: QueueCounters::default(),
+            rounds: Rounds::default(),
+        }
+    }
+
+    fn advance(&mut self, now: QueueCounters, at: Timestamp, unacked: u64, way: Option<Way>) {
         if at <= self.at {
             // The same listing as before: its rates still are what is known.
-            return (self.rates, self.totals);
+            return;
         }
         let seconds = at.since(self.at).as_secs_f64();
         let progress = |last: u64, now: u64, total: &mut u64| {
             let delta = since_reset(last, now)?;
             *total = total.saturating_add(delta);
-            Some(delta as f64 / seconds)
+            Some(delta)
         };
         let totals = &mut self.totals;
         let last = self.last;
+        let published = progress(last.published, now.published, &mut totals.published);
+        let settled = progress(last.settled, now.settled, &mut totals.settled);
+        let redelivered = progress(last.redelivered, now.redelivered, &mut totals.redelivered);
+        let delivered = progress(last.delivered, now.delivered, &mut totals.delivered);
+        let rate = |delta: Option<u64>| delta.map(|delta| delta as f64 / seconds);
         self.rates = QueueRates {
-            publish: progress(last.published, now.published, &mut totals.published),
-            settle: progress(last.settled, now.settled, &mut totals.settled),
-            redeliver: progress(last.redelivered, now.redelivered, &mut totals.redelivered),
+            publish: rate(published),
+            settle: rate(settled),
+            redeliver: rate(redelivered),
         };
+        let reading = Reading {
+            at,
+            delivered,
+            settled,
+            unacked,
+        };
+        self.rounds.observe(reading, way);
         self.last = now;
         self.at = at;
-        (self.rates, self.totals)
+    }
+
+    fn circling(&self, through: Vec<QueueName>) -> Option<Circling> {
+        let (since, delivered) = self.rounds.proven()?;
+        Some(Circling {
+            since,
+            delivered,
+            through,
+        })
     }
 }
 
@@ -170,6 +207,25 @@ impl CounterState {
         self.total = self.total.saturating_add(delta);
         self.total
     }
+}
+
+/// For each queue the way on which its dead letters come back to it, if there is one.
+fn ways_back(queues: &[QueueSample], topology: &[QueueTopology]) -> Vec<Option<Way>> {
+    let with_ttl = queues.iter().filter_map(|queue| {
+        let waiting = queue.messages.unwrap_or(0);
+        let round = queue.message_ttl?;
+        Some(((&queue.vhost, &queue.queue), Way { round, waiting }))
+    });
+    let with_ttl: HashMap<_, Way> = with_ttl.collect();
+    let way = |topology: &QueueTopology| {
+        let queues = topology.returns_through.iter();
+        let steps = queues.filter_map(|queue| with_ttl.get(&(&topology.vhost, queue)));
+        steps.copied().reduce(|way, step| Way {
+            round: way.round.saturating_add(step.round),
+            waiting: way.waiting.saturating_add(step.waiting),
+        })
+    };
+    topology.iter().map(way).collect()
 }
 
 /// How much a counter grew; nothing if it fell. It may be a sum over nodes or channels of which one
@@ -213,6 +269,7 @@ mod tests {
             published,
             settled,
             redelivered,
+            delivered: settled,
         }
     }
 

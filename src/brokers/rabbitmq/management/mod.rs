@@ -27,7 +27,7 @@ const MAX_OBJECT_BYTES: usize = 1024 * 1024;
 const QUEUE_COLUMNS: &str = "columns=vhost,name,type,durable,exclusive,auto_delete,arguments,policy,\
     effective_policy_definition,delivery_limit,messages,messages_ready,messages_unacknowledged,\
     message_bytes,consumers,message_stats.publish,message_stats.ack,message_stats.deliver_no_ack,\
-    message_stats.get_no_ack,message_stats.redeliver";
+    message_stats.get_no_ack,message_stats.redeliver,message_stats.deliver_get";
 /// What the broker knows of a queue before it has statistics.
 const IDENTITY: &str = "disable_stats=true&columns=vhost,name,policy";
 const EXCHANGE_COLUMNS: &str = "columns=vhost,name,type,arguments,policy";

@@ -149,6 +149,7 @@ impl QueueRow {
                 .saturating_add(total("deliver_no_ack"))
                 .saturating_add(total("get_no_ack")),
             redelivered: total("redeliver"),
+            delivered: total("deliver_get"),
         })
     }
 }
