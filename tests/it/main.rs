@@ -37,6 +37,7 @@ mod rabbitmq_never_loses;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
 mod rabbitmq_streams;
+mod rabbitmq_troubles;
 mod redrive_policies;
 mod repairs;
 mod replay_brake;
