@@ -1,5 +1,6 @@
 //! What one look at a broker returns, before anything is derived from it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -112,7 +113,10 @@ pub struct RabbitMqSample {
     pub queues: Vec<QueueSample>,
     pub exchanges: Vec<ExchangeSample>,
     pub bindings: Vec<BindingSample>,
-    pub dead_lettered: Vec<DeadLetteredCounter>,
+    /// By node: each counts for itself and begins anew by itself. A node that did not answer is absent.
+    pub dead_lettered: BTreeMap<String, Vec<DeadLetteredCounter>>,
+    /// Virtual hosts whose queues the broker does not show, and why; for the status page.
+    pub hidden_vhosts: Option<String>,
     pub cost: SampleCost,
     pub problems: Vec<String>,
 }

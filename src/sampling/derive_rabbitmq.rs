@@ -1,6 +1,6 @@
 //! From two looks at a RabbitMQ cluster to rates and totals. Pure: the time is that of the sample.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::circling::{Reading, Rounds, Way};
 use super::derive_kafka::FORGOTTEN_AFTER_SAMPLES;
@@ -15,8 +15,13 @@ use crate::domain::{
 pub(super) struct RabbitMqState {
     samples: u64,
     queues: HashMap<QueueKey, QueueState>,
-    dead_lettered: HashMap<(String, String, String), CounterState>,
+    /// The last count of each node.
+    node_counters: HashMap<(String, DeadLetterSeries), LastCount>,
+    dead_lettered: BTreeMap<DeadLetterSeries, Total>,
 }
+
+/// Queue type, strategy and reason.
+type DeadLetterSeries = (String, String, String);
 
 #[derive(Debug)]
 struct QueueState {
@@ -29,10 +34,16 @@ struct QueueState {
 }
 
 #[derive(Debug)]
-struct CounterState {
+struct LastCount {
     last_seen: u64,
-    last: u64,
-    total: u64,
+    count: u64,
+}
+
+/// What was counted since Redrive started, on all nodes together. It never falls, whatever node goes.
+#[derive(Debug, Default)]
+struct Total {
+    last_seen: u64,
+    count: u64,
 }
 
 impl RabbitMqState {
@@ -76,8 +87,9 @@ impl RabbitMqState {
         let samples = self.samples;
         let lives = |last_seen: u64| samples - last_seen < FORGOTTEN_AFTER_SAMPLES;
         self.queues.retain(|_, queue| lives(queue.last_seen));
-        self.dead_lettered
+        self.node_counters
             .retain(|_, counter| lives(counter.last_seen));
+        self.dead_lettered.retain(|_, total| lives(total.last_seen));
     }
 
     fn queue(
@@ -116,31 +128,44 @@ impl RabbitMqState {
         status
     }
 
-    /// The counters since Redrive started. A series that was not there before begins at 0, as all do.
-    fn dead_lettered(&mut self, counters: Vec<DeadLetteredCounter>) -> Vec<DeadLetteredCounter> {
-        let key = |counter: &DeadLetteredCounter| {
-            (
-                counter.queue_type.clone(),
-                counter.strategy.clone(),
-                counter.reason.clone(),
-            )
+    /// The counters since Redrive started. One that was not there before begins at 0, as all do.
+    fn dead_lettered(
+        &mut self,
+        nodes: BTreeMap<String, Vec<DeadLetteredCounter>>,
+    ) -> Vec<DeadLetteredCounter> {
+        let is_told = !nodes.is_empty();
+        for (node, counters) in nodes {
+            let mut seen = HashSet::new();
+            for counter in counters {
+                let series = (counter.queue_type, counter.strategy, counter.reason);
+                if seen.insert(series.clone()) {
+                    self.count_dead_letters(&node, series, counter.count);
+                }
+            }
+        }
+        let counter = |((queue_type, strategy, reason), total): (&DeadLetterSeries, &Total)| {
+            DeadLetteredCounter {
+                queue_type: queue_type.clone(),
+                strategy: strategy.clone(),
+                reason: reason.clone(),
+                count: total.count,
+            }
         };
-        let mut seen = HashSet::new();
-        counters
-            .into_iter()
-            .filter(|counter| seen.insert(key(counter)))
-            .map(|counter| {
-                let state = self.dead_lettered.entry(key(&counter));
-                let state = state.or_insert(CounterState {
-                    last_seen: self.samples,
-                    last: counter.count,
-                    total: 0,
-                });
-                state.last_seen = self.samples;
-                let count = state.advance(counter.count);
-                DeadLetteredCounter { count, ..counter }
-            })
-            .collect()
+        let told = self.dead_lettered.iter().filter(|_| is_told);
+        told.map(counter).collect()
+    }
+
+    fn count_dead_letters(&mut self, node: &str, series: DeadLetterSeries, count: u64) {
+        let key = (node.to_owned(), series.clone());
+        let now = LastCount {
+            last_seen: self.samples,
+            count,
+        };
+        let before = self.node_counters.insert(key, now);
+        let delta = before.and_then(|before| since_reset(before.count, count));
+        let total = self.dead_lettered.entry(series).or_default();
+        total.last_seen = self.samples;
+        total.count = total.count.saturating_add(delta.unwrap_or(0));
     }
 }
 
@@ -200,15 +225,6 @@ impl QueueState {
     }
 }
 
-impl CounterState {
-    fn advance(&mut self, now: u64) -> u64 {
-        let delta = since_reset(self.last, now).unwrap_or(0);
-        self.last = now;
-        self.total = self.total.saturating_add(delta);
-        self.total
-    }
-}
-
 /// For each queue the way on which its dead letters come back to it, if there is one.
 fn ways_back(queues: &[QueueSample], topology: &[QueueTopology]) -> Vec<Option<Way>> {
     let with_ttl = queues.iter().filter_map(|queue| {
@@ -235,163 +251,4 @@ fn since_reset(last: u64, now: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::QueueType;
-
-    fn queue(name: &str, counters: Option<QueueCounters>) -> QueueSample {
-        QueueSample {
-            vhost: "/".into(),
-            queue: name.into(),
-            queue_type: QueueType::Classic,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
-            dead_letter: None,
-            message_ttl: None,
-            expires: None,
-            max_length: None,
-            max_length_bytes: None,
-            overflow: None,
-            single_active_consumer: false,
-            delivery_limit: None,
-            messages: Some(1),
-            ready: Some(1),
-            unacked: Some(0),
-            bytes: None,
-            consumers: Some(1),
-            counters,
-        }
-    }
-
-    fn counters(published: u64, settled: u64, redelivered: u64) -> QueueCounters {
-        QueueCounters {
-            published,
-            settled,
-            redelivered,
-            delivered: settled,
-        }
-    }
-
-    fn derive(
-        state: &mut RabbitMqState,
-        seconds: i64,
-        queues: Vec<QueueSample>,
-        dead_lettered: &[(&str, u64)],
-    ) -> RabbitMqDetail {
-        let counter = |(reason, count): &(&str, u64)| DeadLetteredCounter {
-            queue_type: "classic".to_owned(),
-            strategy: "disabled".to_owned(),
-            reason: (*reason).to_owned(),
-            count: *count,
-        };
-        let sample = RabbitMqSample {
-            counters_at: Timestamp::from_seconds(seconds),
-            queues,
-            dead_lettered: dead_lettered.iter().map(counter).collect(),
-            ..RabbitMqSample::default()
-        };
-        state.derive(sample, &TopologyOverrides::default())
-    }
-
-    #[test]
-    fn rates_come_from_counters_and_totals_begin_at_zero() {
-        let mut state = RabbitMqState::default();
-        let mut look = |seconds, now| {
-            let detail = derive(&mut state, seconds, vec![queue("q", now)], &[]);
-            (detail.queues[0].rates, detail.queues[0].totals)
-        };
-        let rates = |publish, settle, redeliver| QueueRates {
-            publish: Some(publish),
-            settle: Some(settle),
-            redeliver: Some(redeliver),
-        };
-        let first = look(0, Some(counters(1000, 900, 3)));
-        assert_eq!(first, (QueueRates::default(), counters(0, 0, 0)));
-        let second = look(10, Some(counters(1050, 940, 4)));
-        assert_eq!(second, (rates(5.0, 4.0, 0.1), counters(50, 40, 1)));
-        let same_listing = look(10, Some(counters(1050, 940, 4)));
-        assert_eq!(
-            same_listing, second,
-            "a listing that is used again is no pause"
-        );
-        let without_counters = look(20, None);
-        assert_eq!(
-            without_counters,
-            (QueueRates::default(), counters(50, 40, 1))
-        );
-        let third = look(30, Some(counters(1070, 940, 4)));
-        assert_eq!(third, (rates(1.0, 0.0, 0.0), counters(70, 40, 1)));
-    }
-
-    #[test]
-    fn totals_do_not_fall_when_a_broker_restarts() {
-        let mut state = RabbitMqState::default();
-        let mut look = |seconds, now| {
-            let detail = derive(&mut state, seconds, vec![queue("q", Some(now))], &[]);
-            (
-                detail.queues[0].rates.publish,
-                detail.queues[0].totals.published,
-            )
-        };
-        look(0, counters(1000, 0, 0));
-        assert_eq!(look(10, counters(1100, 0, 0)), (Some(10.0), 100));
-        assert_eq!(look(20, counters(30, 0, 0)), (None, 100));
-        assert_eq!(look(30, counters(50, 0, 0)), (Some(2.0), 120));
-    }
-
-    #[test]
-    fn discarded_messages_are_counted_since_redrive_started() {
-        let mut state = RabbitMqState::default();
-        let mut look = |seconds, counters: &[(&str, u64)]| -> Vec<u64> {
-            let detail = derive(&mut state, seconds, Vec::new(), counters);
-            detail
-                .dead_lettered
-                .iter()
-                .map(|counter| counter.count)
-                .collect()
-        };
-        assert_eq!(look(0, &[("rejected", 70)]), [0]);
-        assert_eq!(look(10, &[("rejected", 75), ("expired", 9)]), [5, 0]);
-        assert_eq!(look(20, &[("rejected", 2), ("expired", 10)]), [5, 1]);
-        assert_eq!(look(30, &[("rejected", 3), ("rejected", 90)]), [6]);
-    }
-
-    #[test]
-    fn a_queue_that_is_gone_is_forgotten_and_a_doubled_one_counts_once() {
-        let mut state = RabbitMqState::default();
-        let some = Some(counters(1, 1, 1));
-        let doubled = vec![queue("q", some), queue("q", some)];
-        assert_eq!(derive(&mut state, 0, doubled, &[]).queues.len(), 1);
-        for look in 1..=10 {
-            assert_eq!(state.queues.len(), 1, "after {look} looks");
-            assert!(
-                derive(&mut state, look * 10, Vec::new(), &[])
-                    .queues
-                    .is_empty()
-            );
-        }
-        assert!(state.queues.is_empty());
-    }
-
-    #[test]
-    fn what_is_missing_while_a_node_restarts_goes_on_where_it_was() {
-        let mut state = RabbitMqState::default();
-        let mut look = |seconds, published: Option<u64>, rejected: &[(&str, u64)]| {
-            let queues = published.map(|published| queue("q", Some(counters(published, 0, 0))));
-            let detail = derive(&mut state, seconds, queues.into_iter().collect(), rejected);
-            (
-                detail.queues.first().map(|queue| queue.totals.published),
-                detail.dead_lettered.first().map(|counter| counter.count),
-            )
-        };
-        look(0, Some(1000), &[("rejected", 70)]);
-        let before = look(10, Some(1100), &[("rejected", 75)]);
-        assert_eq!(before, (Some(100), Some(5)));
-        assert_eq!(look(20, None, &[]), (None, None));
-        let counters_began_anew = look(30, Some(3), &[("rejected", 1)]);
-        assert_eq!(counters_began_anew, (Some(100), Some(5)));
-        let after = look(40, Some(13), &[("rejected", 2)]);
-        assert_eq!(after, (Some(110), Some(6)));
-    }
-}
+mod tests;

@@ -77,6 +77,11 @@ impl HttpApi {
         })
     }
 
+    /// What it is called in messages.
+    pub(super) fn address(&self) -> &str {
+        &self.api
+    }
+
     /// Requests since the last call, by name.
     pub(super) fn take_requests(&self) -> BTreeMap<&'static str, u64> {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);

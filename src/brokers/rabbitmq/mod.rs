@@ -9,11 +9,13 @@
 //! What a broker says is hostile: answers are bounded in size and time, and what cannot be understood
 //! costs only itself.
 
+mod access;
 pub mod amqp;
 mod effective;
 mod error;
 mod http;
 mod management;
+mod node_plugins;
 mod plugin;
 mod sampler;
 
@@ -25,3 +27,14 @@ pub use sampler::RabbitMqSampler;
 
 const MANAGEMENT_KEY: &str = "rabbitmq.management_url";
 const PROMETHEUS_KEY: &str = "rabbitmq.prometheus_url";
+
+/// So many names are listed in a message; the rest are counted.
+const NAMES: usize = 5;
+
+fn listed(names: &[&str]) -> String {
+    let named = names[..names.len().min(NAMES)].join(", ");
+    match names.len().saturating_sub(NAMES) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}

@@ -3,14 +3,15 @@
 mod policies;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 pub(super) use self::policies::Policies;
 pub use self::rows::read_as_every_list;
-use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, QueueRow};
+use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, QueueRow, WhoamiRow};
+use super::access::Access;
 use super::effective::BrokerVersion;
 use super::http::{HttpApi, Request};
 use super::{MANAGEMENT_KEY, RabbitMqError};
@@ -43,6 +44,8 @@ pub struct Overview {
     pub version: BrokerVersion,
     /// The broker was told to collect no statistics: no counts and no rates by this API.
     pub statistics_are_off: bool,
+    /// The nodes that run; empty if the user may not know.
+    pub nodes: BTreeSet<String>,
 }
 
 /// One queue as it is now, read before it is touched.
@@ -74,8 +77,22 @@ impl ManagementClient {
             .required("overview", &["overview"], None, MAX_OBJECT_BYTES)
             .await?;
         Ok(Overview {
-            version: BrokerVersion::new(row.version),
+            nodes: row.nodes(),
             statistics_are_off: row.disable_stats.is_true(),
+            version: BrokerVersion::new(row.version),
+        })
+    }
+
+    /// Who asks, and the virtual hosts that this user is told of.
+    pub(super) async fn access(&self) -> Result<Access, RabbitMqError> {
+        let row: WhoamiRow = self
+            .required("whoami", &["whoami"], None, MAX_OBJECT_BYTES)
+            .await?;
+        let (user, tags) = row.into_user();
+        Ok(Access {
+            user,
+            tags,
+            vhosts: self.vhosts().await?,
         })
     }
 

@@ -1,6 +1,8 @@
 //! What the management API sends. Fields are read leniently: versions differ, statistics come late, and
 //! one odd field must not cost the rest.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -20,6 +22,39 @@ pub(super) struct OverviewRow {
     pub(super) version: String,
     #[serde(default)]
     pub(super) disable_stats: Flag,
+    /// Only for a user with the tag `monitoring`.
+    #[serde(default)]
+    listeners: Value,
+}
+
+impl OverviewRow {
+    /// The nodes that listen somewhere.
+    pub(super) fn nodes(&self) -> BTreeSet<String> {
+        let listeners = self.listeners.as_array().into_iter().flatten();
+        let nodes = listeners.filter_map(|listener| listener.get("node")?.as_str());
+        nodes.map(str::to_owned).collect()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WhoamiRow {
+    name: String,
+    #[serde(default)]
+    tags: Value,
+}
+
+impl WhoamiRow {
+    /// A list, or in one text before 3.9.
+    pub(super) fn into_user(self) -> (String, Vec<String>) {
+        let tags: Vec<&str> = match &self.tags {
+            Value::Array(tags) => tags.iter().filter_map(Value::as_str).collect(),
+            Value::String(tags) => tags.split(',').map(str::trim).collect(),
+            _ => Vec::new(),
+        };
+        let tags = tags.into_iter().filter(|tag| !tag.is_empty());
+        let tags = tags.map(str::to_owned).collect();
+        (self.name, tags)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -269,4 +304,48 @@ pub fn read_as_every_list(answer: &[u8]) -> usize {
         usize::from(serde_json::from_slice::<OverviewRow>(answer).is_ok()),
     ];
     counts.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tags_of_a_user_are_a_list_or_one_text() {
+        let check = |tags: &str, expected: &[&str]| {
+            let row = format!(r#"{{"name": "redrive", "tags": {tags}}}"#);
+            let row: WhoamiRow = serde_json::from_str(&row).unwrap();
+            let (user, tags) = row.into_user();
+            assert_eq!(user, "redrive");
+            assert_eq!(tags, expected);
+        };
+        check(
+            r#"["policymaker", "monitoring"]"#,
+            &["policymaker", "monitoring"],
+        );
+        check(
+            r#""policymaker, monitoring""#,
+            &["policymaker", "monitoring"],
+        );
+        check("[]", &[]);
+        check("\"\"", &[]);
+        check("{}", &[]);
+    }
+
+    #[test]
+    fn a_node_runs_if_it_listens_somewhere() {
+        let check = |listeners: &str, expected: &[&str]| {
+            let row = format!(r#"{{"rabbitmq_version": "4.0.5"{listeners}}}"#);
+            let row: OverviewRow = serde_json::from_str(&row).unwrap();
+            let nodes = row.nodes();
+            let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+            assert_eq!(nodes, expected);
+        };
+        check(
+            r#", "listeners": [{"node": "b"}, {"node": "a", "port": 1}, {"node": "b"}, {}, 7]"#,
+            &["a", "b"],
+        );
+        check(r#", "listeners": {}"#, &[]);
+        check("", &[]);
+    }
 }
