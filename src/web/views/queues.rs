@@ -24,7 +24,7 @@ const ROWS: usize = 500;
 /// So many circling queues get a sentence; all have the word in their row.
 const CIRCLING: usize = 5;
 
-const COLUMNS: [Column; 12] = [
+const COLUMNS: [Column; 11] = [
     Column::text("role", "Role"),
     Column::text("queue", "Queue"),
     Column::text("type", "Type"),
@@ -36,7 +36,6 @@ const COLUMNS: [Column; 12] = [
     Column::number("redeliver", "Redelivered"),
     Column::text("", "Dead letters go to"),
     Column::text("", "Depth, lately"),
-    Column::text("", ""),
 ];
 
 pub(super) const NOT_GIVEN: &str = "the broker's statistics do not give it";

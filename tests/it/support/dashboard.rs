@@ -344,7 +344,7 @@ fn queue(name: &str, role: QueueRole, ready: u64, dead_letters_to: &[&str]) -> Q
         }),
         rates: QueueRates {
             publish: Some(4.2),
-            settle: Some(4.1),
+            settle: Some(if name == "payments.queue" { 0.0 } else { 4.1 }),
             redeliver: Some(0.0),
         },
         totals: QueueCounters::default(),
