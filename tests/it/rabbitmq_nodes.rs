@@ -59,9 +59,8 @@ impl Pages {
     /// Adds so many messages that the broker does not have, by which the page is known.
     fn with_messages(mut self, vhost: &Vhost, queue: &str, messages: u64) -> Self {
         let (name, vhost) = ("rabbitmq_detailed_queue_messages", vhost.name.as_str());
-        self.detailed.push_str(&format!(
-            "{name}{{vhost=\"{vhost}\",queue=\"{queue}\"}} {messages}\n"
-        ));
+        let series = format!("{name}{{vhost=\"{vhost}\",queue=\"{queue}\"}} {messages}");
+        self.detailed = [self.detailed, series, "\n".to_owned()].concat();
         self
     }
 

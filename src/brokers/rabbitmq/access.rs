@@ -50,14 +50,17 @@ impl Access {
         }
         // The command replaces all tags; monitoring includes management.
         let others = self.tags.iter().filter(|tag| *tag != "management");
-        let tags: Vec<String> = others.map(|tag| quoted(tag)).collect();
-        let tags: String = tags.iter().map(|tag| format!(" {tag}")).collect();
+        let tags: Vec<String> = others
+            .map(|tag| quoted(tag))
+            .chain(["monitoring".to_owned()])
+            .collect();
         Some(format!(
             "the user {} of {MANAGEMENT_KEY} has not the tag monitoring: RabbitMQ shows it only the virtual hosts in \
              which it has permissions ({seen}), and tells neither whether there are others nor which nodes run; give \
-             it the tag with `rabbitmqctl set_user_tags {}{tags} monitoring`",
+             it the tag with `rabbitmqctl set_user_tags {} {}`",
             self.user,
-            quoted(&self.user)
+            quoted(&self.user),
+            tags.join(" ")
         ))
     }
 

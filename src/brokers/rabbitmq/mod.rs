@@ -32,9 +32,9 @@ const PROMETHEUS_KEY: &str = "rabbitmq.prometheus_url";
 const NAMES: usize = 5;
 
 fn listed(names: &[&str]) -> String {
-    let named = names[..names.len().min(NAMES)].join(", ");
+    let first = names[..names.len().min(NAMES)].join(", ");
     match names.len().saturating_sub(NAMES) {
-        0 => named,
-        more => format!("{named} and {more} more"),
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }

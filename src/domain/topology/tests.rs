@@ -495,9 +495,9 @@ fn a_retry_cycle_is_the_way_back_through_queues_with_a_time_to_live() {
     broker.queues[1].message_ttl = None;
     check(&broker, "orders", &[]);
 
-    let mut own = Broker::default();
-    own.queues = vec![waiting(5, dying_to("", Some("own"), queue("own")))];
-    check(&own, "own", &[]);
+    let own = waiting(5, dying_to("", Some("own"), queue("own")));
+    broker.queues = vec![own];
+    check(&broker, "own", &[]);
 }
 
 #[test]

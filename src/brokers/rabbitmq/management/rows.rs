@@ -301,7 +301,8 @@ pub fn read_as_every_list(answer: &[u8]) -> usize {
         exchanges.len(),
         bindings.len(),
         rows::<NameRow>(answer).len(),
-        usize::from(serde_json::from_slice::<OverviewRow>(answer).is_ok()),
+        serde_json::from_slice::<OverviewRow>(answer).map_or(0, |row| 1 + row.nodes().len()),
+        serde_json::from_slice::<WhoamiRow>(answer).map_or(0, |row| 1 + row.into_user().1.len()),
     ];
     counts.iter().sum()
 }
