@@ -37,7 +37,7 @@ use site::{Addresses, Site};
 /// Episodes of RabbitMQ at a time; on Kafka as many as its broker has lanes, which wait most of the time.
 const RABBITMQ_LANES: usize = 4;
 /// Passes over what is still wanted: some kills find nothing to interrupt.
-const MOST_PASSES: u32 = 4;
+const MOST_PASSES: u32 = 8;
 /// No episode begins later; the rest is for another run.
 const TIME_LIMIT: Duration = Duration::from_mins(42);
 

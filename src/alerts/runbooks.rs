@@ -99,6 +99,7 @@ texts! {
     "DLQGrowing"
     "DLQRatioHigh"
     "DLQNotDrained"
+    "DeadLetterBodyExpiring"
     "ReplayedEventsDieAgain"
     "RedriveSampleStale"
     "RedriveDown"

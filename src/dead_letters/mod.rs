@@ -13,6 +13,7 @@ mod bulk_actions;
 mod classify;
 mod depth;
 mod discovery;
+mod expiring_bodies;
 mod give_back;
 mod identity;
 mod import;
@@ -100,6 +101,8 @@ pub fn tasks(context: &IntakeContext) -> Vec<(&'static str, BoxFuture<'static, (
     for kafka in &context.config.kafka {
         let task = kafka_intake::run(context.clone(), kafka.clone());
         tasks.push(("kafka dead letter intake", Box::pin(task)));
+        let task = expiring_bodies::publish_expiring(context.clone(), kafka.clone());
+        tasks.push(("bodies that expire", Box::pin(task)));
     }
     for rabbitmq in &context.config.rabbitmq {
         let task = rabbitmq_intakes::run(context.clone(), rabbitmq.clone());

@@ -70,7 +70,9 @@ pub enum GroupKind {
     Consumer,
     /// KIP-932.
     Share,
-    /// Kafka Connect workers, Kafka Streams' own protocol and others.
+    /// KIP-1071, the own protocol of Kafka Streams.
+    Streams,
+    /// Kafka Connect workers and others.
     Other,
 }
 
@@ -80,6 +82,7 @@ impl GroupKind {
             Self::Classic => "classic",
             Self::Consumer => "consumer",
             Self::Share => "share",
+            Self::Streams => "streams",
             Self::Other => "other",
         }
     }
@@ -93,6 +96,14 @@ pub struct GroupMember {
     pub assignment: Vec<(TopicName, Vec<Partition>)>,
 }
 
+/// How many members a group has by its description and its state. `None`: some, which the broker does not
+/// describe to Redrive.
+pub(crate) fn member_count(state: &str, members: &[GroupMember]) -> Option<usize> {
+    let has_none = matches!(state, "" | "Empty" | "Dead");
+    (has_none || !members.is_empty()).then_some(members.len())
+}
+
+/// For a share group, where its first record stands that is not done with: later ones may be.
 #[derive(Clone, Debug)]
 pub struct CommittedOffset {
     pub topic: TopicName,

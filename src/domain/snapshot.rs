@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{BindingSample, ExchangeSample, QueueRole};
+use super::{BindingSample, ExchangeSample, QueueRole, member_count};
 use super::{
     ClusterName, ConsumerGroup, DeadLetteredCounter, GroupKind, GroupMember, Offset, Partition,
     PartitionSample, QueueName, QueueSample, SampleCost, System, Timestamp, TopicName,
@@ -135,6 +135,13 @@ pub struct GroupStatus {
     pub produce_rate: Option<f64>,
     /// Messages that retention removed before this group read them, since Redrive started watching.
     pub lost_total: u64,
+}
+
+impl GroupStatus {
+    /// `None`: there are some, which the broker does not describe to Redrive.
+    pub fn member_count(&self) -> Option<usize> {
+        member_count(&self.state, &self.members)
+    }
 }
 
 #[derive(Clone, Debug)]

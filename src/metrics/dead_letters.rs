@@ -86,6 +86,20 @@ impl Metrics {
         }
     }
 
+    /// How many dead letters of this DLQ wait whose body only the broker has, and which it removes within a day.
+    pub fn set_expiring_bodies(
+        &self,
+        cluster: &ClusterName,
+        system: System,
+        dlq: &str,
+        number: u64,
+    ) {
+        let dlq = bounded(dlq);
+        let labels = [cluster.as_str(), system.as_str(), &dlq];
+        let gauge = &self.live.dlq.expiring_bodies;
+        gauge.with_label_values(&labels).set(number as f64);
+    }
+
     /// Removes the series of a DLQ that no longer exists.
     pub fn forget_dlq(&self, cluster: &ClusterName, system: System, dlq: &str) {
         lock(&self.dead_letters).forget(&dlq_key(cluster, system, dlq));
@@ -93,6 +107,8 @@ impl Metrics {
         let labels = [cluster.as_str(), system.as_str(), &dlq];
         drop(self.live.dlq.depth.remove_label_values(&labels));
         drop(self.live.dlq.oldest_age.remove_label_values(&labels));
+        let expiring = &self.live.dlq.expiring_bodies;
+        drop(expiring.remove_label_values(&labels));
         for outcome in ReplayStateName::ALL {
             let labels = [labels[0], labels[1], labels[2], outcome.as_str()];
             drop(self.live.dlq.replayed.remove_label_values(&labels));

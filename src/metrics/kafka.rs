@@ -106,8 +106,9 @@ impl KafkaFamilies {
         budget: &mut SeriesBudget,
     ) {
         let labels = labels.with("group", group.group.as_str());
-        self.members
-            .set(budget, &labels, group.members.len() as f64);
+        if let Some(members) = group.member_count() {
+            self.members.set(budget, &labels, members as f64);
+        }
         let state = GROUP_STATES
             .into_iter()
             .find(|known| *known == group.state)

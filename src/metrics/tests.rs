@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::Config;
 use crate::domain::{
-    BrokerHealth, DeathReason, GroupKind, GroupPartitionStatus, GroupStatus, GroupTopicStatus,
-    GroupVerdict, KafkaDetail, Offset, Partition, ReplayStateName, TimeLag,
+    BrokerHealth, DeathReason, GroupKind, GroupMember, GroupPartitionStatus, GroupStatus,
+    GroupTopicStatus, GroupVerdict, KafkaDetail, Offset, Partition, ReplayStateName, TimeLag,
 };
 
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -23,7 +23,12 @@ fn group(name: &str, topics: &[&str]) -> GroupStatus {
         group: name.into(),
         kind: GroupKind::Classic,
         state: "A state of the future".to_owned(),
-        members: Vec::new(),
+        members: vec![GroupMember {
+            member_id: "m".to_owned(),
+            client_id: "c".to_owned(),
+            host: "/127.0.0.1".to_owned(),
+            assignment: Vec::new(),
+        }],
         verdict: GroupVerdict::Stalled,
         topics: topics.iter().map(topic).collect(),
         lag: 7,

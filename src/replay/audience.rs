@@ -111,7 +111,7 @@ fn groups_of(
         .filter(|group| reads(group, topic))
         .map(|status| Recipient::Group {
             group: status.group.clone(),
-            members: status.members.len(),
+            members: status.member_count(),
             failed: failed.contains(&status.group),
         })
         .collect()

@@ -186,7 +186,8 @@ pub struct Audience {
 pub enum Recipient {
     Group {
         group: ConsumerGroup,
-        members: usize,
+        /// Absent if the broker does not describe them.
+        members: Option<usize>,
         /// Some of these events failed in this group.
         failed: bool,
     },

@@ -8,7 +8,7 @@ use super::partition_view::{KnownTopics, TopicView, distance, progress_since};
 use super::progress::{Membership, Progress, ProgressWindow, Retention};
 use crate::domain::{
     CommittedOffset, GroupPartitionStatus, GroupSample, GroupStatus, GroupTopicStatus,
-    GroupVerdict, Offset, Partition, TimeLag, Timestamp, TopicName,
+    GroupVerdict, Offset, Partition, TimeLag, Timestamp, TopicName, member_count,
 };
 
 #[derive(Debug, Default)]
@@ -49,10 +49,9 @@ impl GroupState {
         publish_to_commit: &mut Vec<CommittedDurations>,
     ) -> GroupStatus {
         self.last_seen = times.number;
-        let membership = if group.members.is_empty() {
-            Membership::Empty
-        } else {
-            Membership::Members
+        let membership = match member_count(&group.state, &group.members) {
+            Some(0) => Membership::Empty,
+            _ => Membership::Members,
         };
         let mut sum = GroupSum::default();
         let mut topics = Vec::new();

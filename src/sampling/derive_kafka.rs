@@ -7,9 +7,10 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::derive_group::GroupState;
+use super::log_ends::LogEnd;
 use super::offset_times::OffsetTimes;
 use super::partition_view::{KnownTopics, progress_since};
-use crate::brokers::kafka::wire::FirstOffsets;
+use crate::brokers::kafka::wire::{FirstOffsets, LogTail, TailContent};
 use crate::domain::{
     CommittedOffset, ConsumerGroup, KafkaDetail, KafkaSample, Offset, Partition, PartitionSample,
     Timestamp, TopicName, TopicSample, TopicStatus,
@@ -18,6 +19,9 @@ use crate::domain::{
 /// What a sample did not mention for so many samples is gone. A coordinator that moves hides its
 /// groups for a moment, and forgetting them at once would restart their counters.
 pub(super) const FORGOTTEN_AFTER_SAMPLES: u64 = 10;
+
+/// The answers take a KiB each.
+const TAILS_AT_ONCE: usize = 4_000;
 
 /// What is remembered from one sample to the next.
 #[derive(Debug, Default)]
@@ -39,8 +43,7 @@ pub(super) struct TopicState {
 pub(super) struct PartitionState {
     /// The high watermark and when it was read.
     last_end: Option<(Offset, Timestamp)>,
-    /// A transaction was seen open: the last record before the end is then a control record.
-    pub(super) transactional: bool,
+    pub(super) log_end: LogEnd,
     pub(super) times: OffsetTimes,
 }
 
@@ -98,6 +101,45 @@ impl KafkaState {
             let partition = topic.and_then(|topic| topic.partitions.get_mut(&answer.partition));
             if let Some(partition) = partition {
                 partition.times.prove(&answer.since);
+            }
+        }
+    }
+
+    /// What to ask the leaders, because a group stands just before an end and may have nothing to read there.
+    pub(super) fn tails_in_doubt(&mut self, detail: &KafkaDetail, now: Timestamp) -> Vec<LogTail> {
+        let topics = detail.groups.iter().flat_map(|group| &group.topics);
+        let late = topics.flat_map(|topic| {
+            let late = topic
+                .partitions
+                .iter()
+                .filter(|status| status.lag > Some(0));
+            late.map(|status| (&topic.topic, status))
+        });
+        let mut tails = Vec::new();
+        for (topic, status) in late {
+            let known = self.topics.get_mut(topic);
+            let partition = known.and_then(|known| known.partitions.get_mut(&status.partition));
+            let start = status.log_start;
+            let from = start.map_or(status.committed, |start| start.max(status.committed));
+            let end = partition.and_then(|state| state.log_end.question(from, now));
+            tails.extend(end.map(|end| LogTail {
+                topic: topic.clone(),
+                partition: status.partition,
+                from,
+                end,
+            }));
+        }
+        tails.truncate(TAILS_AT_ONCE);
+        tails
+    }
+
+    /// Takes up what leaders answer to [`Self::tails_in_doubt`].
+    pub(super) fn learn_tails(&mut self, answers: Vec<(LogTail, TailContent)>) {
+        for (tail, content) in answers {
+            let topic = self.topics.get_mut(&tail.topic);
+            let partition = topic.and_then(|topic| topic.partitions.get_mut(&tail.partition));
+            if let Some(partition) = partition {
+                partition.log_end.answer((tail.from, tail.end), content);
             }
         }
     }
@@ -192,8 +234,7 @@ impl PartitionState {
     /// Records since the look before, and per second.
     fn observe(&mut self, partition: &PartitionSample, at: Timestamp) -> Option<(u64, f64)> {
         let end = partition.high_watermark?;
-        let open_transaction = partition.last_stable.is_some_and(|stable| stable < end);
-        self.transactional |= open_transaction;
+        self.log_end.observe(end, partition.last_stable);
         self.times.observe(end, at);
         let before = self.last_end.replace((end, at));
         progress_since(before?, (end, at))

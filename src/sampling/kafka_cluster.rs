@@ -67,6 +67,24 @@ impl KafkaCluster {
             Err(_) => tracing::debug!("how late groups are is not known: no answer in time"),
         }
     }
+
+    /// Asks what the last records are where a group may have read all that it is ever shown; the next look
+    /// uses it. Without an answer they count as records.
+    async fn read_tails(&mut self, observation: &Observation) {
+        let ClusterDetail::Kafka(detail) = &observation.detail else {
+            return;
+        };
+        let tails = self.state.tails_in_doubt(detail, observation.taken_at);
+        if tails.is_empty() {
+            return;
+        }
+        let asking = self.sampler.tail_contents(tails);
+        match tokio::time::timeout(self.request_timeout, asking).await {
+            Ok(Ok(answers)) => self.state.learn_tails(answers),
+            Ok(Err(error)) => tracing::debug!(%error, "the last records are not known"),
+            Err(_) => tracing::debug!("the last records are not known: no answer in time"),
+        }
+    }
 }
 
 impl ClusterSampler for KafkaCluster {
@@ -75,6 +93,7 @@ impl ClusterSampler for KafkaCluster {
         let sample = sample.map_err(|error| error_chain(&error))?;
         let observation = self.derive(sample);
         self.prove(&observation).await;
+        self.read_tails(&observation).await;
         Ok(observation)
     }
 

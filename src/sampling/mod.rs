@@ -14,6 +14,7 @@ mod derive_rabbitmq;
 mod dlq_depths;
 mod history;
 mod kafka_cluster;
+mod log_ends;
 mod offset_times;
 mod partition_view;
 mod progress;

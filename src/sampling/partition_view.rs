@@ -72,17 +72,15 @@ impl PartitionView<'_> {
         }
     }
 
-    /// Without the log start, retention would make a phantom lag. A transaction ends with a control
-    /// record that no consumer ever sees, so one such record at the end is no lag.
+    /// Without the log start, retention would make a phantom lag. What no consumer is shown is no lag.
     fn lag(&self, committed: Offset, log_start: Option<Offset>, end: Offset) -> u64 {
         let unread_from = log_start.map_or(committed, |start| start.max(committed));
-        let unread = distance(unread_from, end).unwrap_or(0);
         let nothing_open = self.sample.and_then(|sample| sample.high_watermark) == Some(end);
-        let ends_with_control_record = self.state.is_some_and(|state| state.transactional);
-        if unread == 1 && nothing_open && ends_with_control_record {
+        let log_end = self.state.map(|state| &state.log_end);
+        if nothing_open && log_end.is_some_and(|log_end| log_end.is_read_up_to(unread_from)) {
             return 0;
         }
-        unread
+        distance(unread_from, end).unwrap_or(0)
     }
 
     fn time_lag(

@@ -38,6 +38,7 @@ pub(super) async fn insert_all(
         insert_rows(transaction, chunk, now).await?;
         insert_bodies(transaction, chunk).await?;
     }
+    super::unkept_bodies::add(transaction, &rows).await?;
     let documents = rows
         .iter()
         .map(|row| (row.id, row.entry.document.as_deref()));
@@ -58,9 +59,9 @@ pub(super) async fn insert_all(
 }
 
 /// One dead letter with the ID that it gets.
-struct Row<'a> {
-    id: DeadLetterId,
-    entry: &'a PreparedLetter,
+pub(super) struct Row<'a> {
+    pub(super) id: DeadLetterId,
+    pub(super) entry: &'a PreparedLetter,
 }
 
 /// The ID after the last one that was ever given.

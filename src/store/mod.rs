@@ -52,6 +52,7 @@ mod search_terms;
 mod streams;
 mod suggestions;
 mod transfer;
+mod unkept_bodies;
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -92,6 +93,7 @@ pub use retention::{Removal, Removed, RetentionRun, StoreSpace};
 pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
 pub use transfer::ImportedDeadLetter;
+pub use unkept_bodies::UnkeptBody;
 
 /// Readers at once: more than the dashboard's parallel requests need, few enough to stay small.
 const READ_CONNECTIONS: u32 = 4;

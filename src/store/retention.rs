@@ -17,8 +17,9 @@ const VACUUMED_PAGES: u32 = 1_000;
 const RUNS_KEPT: i64 = 50;
 
 /// Tables whose rows are parts of a dead letter, by their column for it.
-const PARTS: [(&str, &str); 6] = [
+const PARTS: [(&str, &str); 7] = [
     ("bodies", "dead_letter"),
+    ("unkept_bodies", "dead_letter"),
     ("revisions", "dead_letter"),
     ("drafts", "dead_letter"),
     ("replays", "dead_letter"),

@@ -66,6 +66,10 @@ impl Redrive {
         }
     }
 
+    pub(crate) fn exposition(&self) -> String {
+        String::from_utf8(self.metrics.render(Format::Text).to_vec()).unwrap()
+    }
+
     pub(crate) async fn stop(self) {
         self.lifecycle.stop_token().cancel();
         self.lifecycle.run_until_stopped().await.unwrap();
@@ -179,7 +183,7 @@ async fn what_lay_in_a_dlq_at_its_discovery_is_in_the_first_value_of_its_counter
     let folder = tempfile::tempdir().unwrap();
     let redrive = Redrive::start(kafka_config(&topic), &folder).await;
     let line = eventually("the counter is exposed", async || {
-        let text = String::from_utf8(redrive.metrics.render(Format::Text).to_vec()).unwrap();
+        let text = redrive.exposition();
         let mut lines = text
             .lines()
             .filter(|line| line.starts_with("dlq_messages_total{"));

@@ -55,7 +55,7 @@ async fn send(topic: &TopicName, partition: i32, messages: &[Message]) {
     }
 }
 
-async fn delete_before(topic: &TopicName, partition: i32, offset: i64) {
+pub(crate) async fn delete_before(topic: &TopicName, partition: i32, offset: i64) {
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(topic.as_str(), partition, LogOffset::Offset(offset))
         .unwrap();
@@ -85,7 +85,10 @@ async fn scan(
 }
 
 /// One record and the marker that ends its transaction.
-fn write_transaction(topic: &TopicName, end: fn(&BaseProducer) -> rdkafka::error::KafkaResult<()>) {
+pub(crate) fn write_transaction(
+    topic: &TopicName,
+    end: fn(&BaseProducer) -> rdkafka::error::KafkaResult<()>,
+) {
     let producer: BaseProducer = client()
         .set("transactional.id", unique("edges"))
         .create()

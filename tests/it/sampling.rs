@@ -27,7 +27,7 @@ pub(crate) struct Sampling {
 }
 
 impl Sampling {
-    fn start(kafka: KafkaConfig) -> Self {
+    pub(crate) fn start(kafka: KafkaConfig) -> Self {
         Self::of(Config {
             kafka: vec![kafka],
             ..Config::default()
@@ -51,19 +51,28 @@ impl Sampling {
         }
     }
 
-    fn group(&self, name: &str) -> Option<GroupStatus> {
+    pub(crate) fn group(&self, name: &str) -> Option<GroupStatus> {
         let snapshot = self.handle.snapshot();
         let mut groups = snapshot.groups().map(|(_cluster, group)| group);
         groups.find(|group| group.group.as_str() == name).cloned()
     }
 
-    async fn eventually_group(
+    pub(crate) async fn eventually_group(
         &self,
         name: &str,
         what: &str,
         condition: impl Fn(&GroupStatus) -> bool,
     ) -> GroupStatus {
         eventually(what, || async { self.group(name).filter(&condition) }).await
+    }
+
+    /// Waits for so many more looks at the brokers.
+    pub(crate) async fn samples(&self, number: usize) {
+        let mut snapshots = self.handle.subscribe();
+        snapshots.mark_unchanged();
+        for _ in 0..number {
+            snapshots.changed().await.expect("sampling runs");
+        }
     }
 
     pub(crate) fn text(&self) -> String {
@@ -77,13 +86,13 @@ impl Sampling {
     }
 }
 
-fn client() -> ClientConfig {
+pub(crate) fn client() -> ClientConfig {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", required("REDRIVE_TEST_KAFKA"));
     config
 }
 
-async fn create_topic(topic: &str) {
+pub(crate) async fn create_topic(topic: &str) {
     let admin: AdminClient<DefaultClientContext> = client().create().expect("a client");
     let topic = NewTopic::new(topic, 2, TopicReplication::Fixed(1));
     let created = admin.create_topics([&topic], &AdminOptions::new()).await;
@@ -92,7 +101,7 @@ async fn create_topic(topic: &str) {
         .expect("a new topic");
 }
 
-async fn produce(topic: &str, records: usize) {
+pub(crate) async fn produce(topic: &str, records: usize) {
     let producer: FutureProducer = client().create().expect("a producer");
     for _ in 0..records {
         let record = FutureRecord::<(), [u8]>::to(topic)
@@ -107,7 +116,7 @@ async fn produce(topic: &str, records: usize) {
 
 /// Commits without being a member, as readers outside the group protocol do. A young broker may say
 /// for a moment that it is not the coordinator.
-async fn commit(group: &str, topic: &str, offset: i64) {
+pub(crate) async fn commit(group: &str, topic: &str, offset: i64) {
     let consumer: BaseConsumer = client()
         .set("group.id", group)
         .create()

@@ -10,6 +10,7 @@ pub(super) const FILE: RuleFile = RuleFile {
         GROWING,
         RATIO_HIGH,
         NOT_DRAINED,
+        BODY_EXPIRING,
         REPLAYED_EVENTS_DIE_AGAIN,
     ],
 };
@@ -72,6 +73,18 @@ const NOT_DRAINED: AlertRule = AlertRule {
     description: "The oldest open dead letter of {{ $labels.dlq }} ({{ $labels.system }} cluster \
         {{ $labels.cluster }}) is older than <dlq-age>. Replay it or decide that it is not needed, before \
         retention decides.",
+};
+
+const BODY_EXPIRING: AlertRule = AlertRule {
+    name: "DeadLetterBodyExpiring",
+    severity: Severity::Critical,
+    hold: Hold::AtOnce,
+    why: "A hole in the series, for example a restart of Redrive, saves no body.",
+    expression: r#"last_over_time(dlq_expiring_bodies{cluster!=""}[10m]) > 0"#,
+    summary: "{{ $value }} dead letters of {{ $labels.dlq }} are about to lose their body",
+    description: "They wait in {{ $labels.dlq }} ({{ $labels.system }} cluster {{ $labels.cluster }}), are too large \
+        for Redrive's store, and the retention of the topic removes them within 24 hours. Replay or discard them \
+        before, or raise retention.ms of the topic.",
 };
 
 const REPLAYED_EVENTS_DIE_AGAIN: AlertRule = AlertRule {

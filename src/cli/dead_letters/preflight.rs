@@ -61,8 +61,11 @@ fn receivers(audience: &Value) -> String {
 fn reader(recipient: &Value) -> String {
     let name = text_of(&recipient["name"]);
     if recipient["kind"] == "group" {
-        let members = recipient["members"].as_u64().unwrap_or(0);
-        let members = counted(members, "member", "members");
+        let members = recipient["members"].as_u64();
+        let members = members.map_or_else(
+            || "has members".to_owned(),
+            |members| counted(members, "member", "members"),
+        );
         let failed = recipient["failed"].as_bool().unwrap_or(false);
         let failed = if failed { ", failed on them" } else { "" };
         return format!("group {name}, {members}{failed}");

@@ -59,8 +59,9 @@ impl KafkaExporterFamilies {
         budget: &mut SeriesBudget,
     ) {
         let labels = labels.with("consumergroup", group.group.as_str());
-        self.members
-            .set(budget, &labels, group.members.len() as f64);
+        if let Some(members) = group.member_count() {
+            self.members.set(budget, &labels, members as f64);
+        }
         for topic in &group.topics {
             let labels = labels.with("topic", topic.topic.as_str());
             let committed = topic.partitions.iter();

@@ -123,7 +123,7 @@ fn is_newer(before: &Arc<ClusterSnapshot>, after: &Arc<ClusterSnapshot>) -> bool
 /// Kafka lets nobody reset the offsets of a group that has members, so a group that has none at either
 /// look did not consume: somebody moved it.
 fn can_consume(before: &GroupStatus, after: &GroupStatus) -> bool {
-    !before.members.is_empty() || !after.members.is_empty()
+    before.member_count() != Some(0) || after.member_count() != Some(0)
 }
 
 fn committed(group: &GroupStatus, place: &LogPlace) -> Option<Offset> {
@@ -173,7 +173,7 @@ mod tests {
         let group = GroupStatus {
             group: group.into(),
             kind: GroupKind::Classic,
-            state: "Stable".to_owned(),
+            state: if members > 0 { "Stable" } else { "Empty" }.to_owned(),
             members: vec![member(); members],
             verdict: GroupVerdict::Ok,
             topics: vec![topic],

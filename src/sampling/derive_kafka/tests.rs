@@ -110,6 +110,26 @@ fn a_partition_without_a_commit_has_no_lag() {
     assert_eq!(only_group(&derivation).time_lag, None);
 }
 
+/// Kafka Streams' own protocol, whose members Redrive does not read.
+#[test]
+fn members_that_are_not_described_are_members() {
+    let look = |state: &str| {
+        let mut group = group(vec![commit("orders", 0, 4)]);
+        group.kind = GroupKind::Streams;
+        group.state = state.to_owned();
+        group.members.clear();
+        let sample = KafkaSample {
+            topics: vec![topic(Log::plain(0, 9))],
+            groups: vec![group],
+            ..KafkaSample::default()
+        };
+        let status = KafkaState::default().derive(sample).detail.groups.remove(0);
+        (status.member_count(), status.verdict)
+    };
+    assert_eq!(look("Stable"), (None, GroupVerdict::Ok));
+    assert_eq!(look("Empty"), (Some(0), GroupVerdict::NoMembers));
+}
+
 #[test]
 fn the_end_of_a_transaction_is_no_lag() {
     let open = Log {

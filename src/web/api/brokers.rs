@@ -16,7 +16,8 @@ pub(super) struct Group {
     kind: &'static str,
     state: String,
     status: &'static str,
-    members: usize,
+    /// Null: there are some, which the broker does not describe.
+    members: Option<usize>,
     lag: u64,
     lag_seconds: Option<f64>,
     consume_rate: Option<f64>,
@@ -73,7 +74,7 @@ fn group(cluster: &ClusterSnapshot, group: &GroupStatus) -> Group {
         kind: group.kind.as_str(),
         state: group.state.clone(),
         status: group.verdict.as_str(),
-        members: group.members.len(),
+        members: group.member_count(),
         lag: group.lag,
         lag_seconds: group.time_lag.map(|lag| lag.duration().as_secs_f64()),
         consume_rate: group.consume_rate,

@@ -40,7 +40,8 @@ struct AudienceView {
 enum RecipientView {
     Group {
         name: String,
-        members: usize,
+        /// Null: there are some, which the broker does not describe.
+        members: Option<usize>,
         /// Some of these events failed in this group.
         failed: bool,
     },

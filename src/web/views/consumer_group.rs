@@ -2,12 +2,12 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
-use super::consumers::{drain, verdict};
+use super::consumers::{drain, member_count, verdict};
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use crate::domain::{
-    ClusterName, ClusterSnapshot, ConsumerGroup, FilterField, GroupMember, GroupPartitionStatus,
-    GroupStatus, GroupTopicStatus, GroupVerdict,
+    ClusterName, ClusterSnapshot, ConsumerGroup, FilterField, GroupKind, GroupMember,
+    GroupPartitionStatus, GroupStatus, GroupTopicStatus, GroupVerdict,
 };
 use crate::sampling::Series;
 use crate::web::AppState;
@@ -62,6 +62,7 @@ pub(crate) struct ConsumerGroupPage {
     cluster: String,
     group: String,
     kind: &'static str,
+    is_share_group: bool,
     state: String,
     status: Markup,
     advice: &'static str,
@@ -77,7 +78,9 @@ pub(crate) struct ConsumerGroupPage {
     rate_chart: Markup,
     samples: Vec<SampleRow>,
     topics: Vec<TopicPanel>,
-    members: Vec<MemberRow>,
+    member_count: Markup,
+    /// Absent if the broker does not describe them.
+    members: Option<Vec<MemberRow>>,
 }
 
 pub(crate) async fn consumer_group(
@@ -109,6 +112,7 @@ impl ConsumerGroupPage {
             cluster: cluster.name.to_string(),
             group: group.group.to_string(),
             kind: group.kind.as_str(),
+            is_share_group: group.kind == GroupKind::Share,
             state: group.state.clone(),
             status: verdict(group),
             advice: advice(group.verdict),
@@ -128,7 +132,9 @@ impl ConsumerGroupPage {
                 .iter()
                 .map(|topic| topic_panel(topic, &group.members))
                 .collect(),
-            members: group.members.iter().map(member_row).collect(),
+            member_count: member_count(group),
+            members: (group.member_count().is_some())
+                .then(|| group.members.iter().map(member_row).collect()),
         }
     }
 }

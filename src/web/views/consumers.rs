@@ -124,7 +124,7 @@ impl GroupRow {
             cluster: cluster.name.to_string(),
             group: name.to_owned(),
             state: group.state.clone(),
-            members: markup::count(group.members.len() as u64),
+            members: member_count(group),
             lag: markup::count(group.lag),
             time_lag: markup::time_lag(group.time_lag),
             consume_rate: markup::rate(group.consume_rate),
@@ -132,6 +132,13 @@ impl GroupRow {
             drain: drain(group),
             spark: chart::sparkline("Lag", Unit::Count, &points),
         }
+    }
+}
+
+pub(super) fn member_count(group: &GroupStatus) -> Markup {
+    match group.member_count() {
+        Some(members) => markup::count(members as u64),
+        None => markup::absent("the broker does not describe them to Redrive"),
     }
 }
 
@@ -143,7 +150,7 @@ pub(crate) fn verdict(group: &GroupStatus) -> Markup {
 
 pub(crate) fn verdict_words(group: &GroupStatus) -> (Status, &'static str) {
     match group.verdict {
-        GroupVerdict::Ok if group.members.is_empty() => (Status::Idle, "idle"),
+        GroupVerdict::Ok if group.member_count() == Some(0) => (Status::Idle, "idle"),
         GroupVerdict::Ok => (Status::Ok, "ok"),
         GroupVerdict::Slow => (Status::Warning, "slow"),
         GroupVerdict::Rewound => (Status::Warning, "rewound"),
@@ -198,7 +205,7 @@ fn compare(
     match key {
         "group" => a.group.cmp(&b.group),
         "state" => a.state.cmp(&b.state),
-        "members" => a.members.len().cmp(&b.members.len()),
+        "members" => a.member_count().cmp(&b.member_count()),
         "lag" => a.lag.cmp(&b.lag),
         "time" => by_number(seconds(a), seconds(b)),
         "read" => by_number(a.consume_rate, b.consume_rate),

@@ -281,8 +281,9 @@ fn recipient_row(recipient: &Recipient) -> RecipientRow {
         } => RecipientRow {
             name: format!("group {group}"),
             note: match members {
-                0 => "has no members now".to_owned(),
-                members => markup::counted(*members as u64, "member", "members"),
+                None => "has members".to_owned(),
+                Some(0) => "has no members now".to_owned(),
+                Some(members) => markup::counted(*members as u64, "member", "members"),
             },
             failed: *failed,
         },

@@ -77,6 +77,7 @@ impl MovingMetrics {
         let age = Some(Duration::from_hours(25));
         metrics.set_dlq_depth(&kafka, System::Kafka, "orders.dlq", tick, age);
         metrics.set_dlq_depth(&rabbitmq, System::RabbitMq, "orders.dead", tick, age);
+        metrics.set_expiring_bodies(&kafka, System::Kafka, "orders.dlq", tick);
         let died = DeathReason::Exception;
         metrics.dead_letter_seen(&kafka, System::Kafka, "orders", "orders.dlq", died);
         metrics.failure_group_new(&kafka, System::Kafka, "orders.dlq");
@@ -210,7 +211,7 @@ fn group(name: &str, tick: u64, lagging: GroupPartitionStatus) -> GroupStatus {
     GroupStatus {
         group: name.into(),
         kind: GroupKind::Classic,
-        state: "Stable".to_owned(),
+        state: "Empty".to_owned(),
         members: Vec::new(),
         verdict: GroupVerdict::Ok,
         topics: vec![GroupTopicStatus {

@@ -8,7 +8,7 @@ use kafka_protocol::messages::{
     ApiKey, GroupId, OffsetCommitRequest, OffsetCommitResponse, RequestHeader, ResponseHeader,
     TopicName,
 };
-use kafka_protocol::protocol::{Decodable as _, Encodable as _, StrBytes};
+use kafka_protocol::protocol::{Decodable as _, Encodable, StrBytes};
 use redrive::domain::Offset;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -69,18 +69,29 @@ async fn commit(
     let topic = OffsetCommitRequestTopic::default()
         .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
         .with_partitions((0..partitions).map(partition).collect());
+    let request = OffsetCommitRequest::default()
+        .with_group_id(GroupId(StrBytes::from_string(group.to_owned())))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic]);
+    let mut answer = exchange(stream, (key, VERSION), &request).await;
+    let answer = OffsetCommitResponse::decode(&mut answer, VERSION).unwrap();
+    answer.topics[0].partitions[0].error_code
+}
+
+/// Sends one request and answers the body of its answer.
+pub(crate) async fn exchange(
+    stream: &mut TcpStream,
+    (key, version): (ApiKey, i16),
+    request: &impl Encodable,
+) -> Bytes {
     let mut frame = BytesMut::new();
     RequestHeader::default()
         .with_request_api_key(key as i16)
-        .with_request_api_version(VERSION)
-        .encode(&mut frame, key.request_header_version(VERSION))
+        .with_request_api_version(version)
+        .with_client_id(Some(StrBytes::from_static_str("redrive-tests")))
+        .encode(&mut frame, key.request_header_version(version))
         .unwrap();
-    OffsetCommitRequest::default()
-        .with_group_id(GroupId(StrBytes::from_string(group.to_owned())))
-        .with_generation_id_or_member_epoch(-1)
-        .with_topics(vec![topic])
-        .encode(&mut frame, VERSION)
-        .unwrap();
+    request.encode(&mut frame, version).unwrap();
     let size = i32::try_from(frame.len()).unwrap();
     stream.write_i32(size).await.unwrap();
     stream.write_all(&frame).await.unwrap();
@@ -88,7 +99,6 @@ async fn commit(
     let mut answer = vec![0; usize::try_from(size).unwrap()];
     stream.read_exact(&mut answer).await.unwrap();
     let mut answer = Bytes::from(answer);
-    ResponseHeader::decode(&mut answer, key.response_header_version(VERSION)).unwrap();
-    let answer = OffsetCommitResponse::decode(&mut answer, VERSION).unwrap();
-    answer.topics[0].partitions[0].error_code
+    ResponseHeader::decode(&mut answer, key.response_header_version(version)).unwrap();
+    answer
 }

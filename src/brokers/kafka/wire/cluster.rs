@@ -79,7 +79,8 @@ impl Cluster {
         })
     }
 
-    /// Runs one exchange on the connection to a broker; a connection that failed is dropped.
+    /// Runs one exchange on the connection to a broker; a connection that failed is dropped, one on which the
+    /// broker refused something is not.
     async fn on<T>(
         &mut self,
         broker: String,
@@ -95,12 +96,12 @@ impl Cluster {
             }
         };
         let result = exchange(&mut connection).await;
-        self.keep(broker, connection, result.is_ok());
+        self.keep(broker, connection, is_in_step(&result));
         result
     }
 
-    fn keep(&mut self, broker: String, mut connection: Connection, healthy: bool) {
-        if healthy {
+    fn keep(&mut self, broker: String, mut connection: Connection, is_in_step: bool) {
+        if is_in_step {
             self.connections.insert(broker, connection);
         } else {
             self.is_access_stale = true;
@@ -145,7 +146,7 @@ impl Cluster {
         while let Some((broker, done)) = done.next().await {
             let result = match done {
                 Ok((connection, result)) => {
-                    self.keep(broker, connection, result.is_ok());
+                    self.keep(broker, connection, is_in_step(&result));
                     result
                 }
                 Err(error) => {
@@ -177,6 +178,11 @@ impl Cluster {
                 .collect(),
         )
     }
+}
+
+/// Whether the next answer on the connection belongs to the next request.
+const fn is_in_step<T>(result: &Result<T, WireError>) -> bool {
+    matches!(result, Ok(_) | Err(WireError::Refused { .. }))
 }
 
 /// The connection if it can still be used, else a new one.

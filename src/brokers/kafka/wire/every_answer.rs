@@ -1,7 +1,7 @@
 //! Bytes read as every answer that a sample asks for. Fuzz targets come in here, since nothing else
 //! outside needs to know the single answers.
 
-use super::answers;
+use super::{answers, log_tails};
 
 /// Reads bytes as each answer in each of its versions; says as how many they make sense.
 pub fn read_as_every_answer(bytes: &[u8]) -> usize {
@@ -16,10 +16,13 @@ pub fn read_as_every_answer(bytes: &[u8]) -> usize {
         answers::consumer_assignment(bytes).is_ok(),
         answers::consumer_group_describe(bytes, 0).is_ok(),
         answers::consumer_group_describe(bytes, 1).is_ok(),
+        answers::share_group_describe(bytes).is_ok(),
+        answers::share_group_offsets(bytes).is_ok(),
         answers::offset_fetch(bytes).is_ok(),
         answers::offset_fetch_single(bytes, "group").is_ok(),
         answers::list_offsets(bytes).is_ok(),
         answers::describe_configs(bytes).is_ok(),
+        log_tails::fetched(bytes).is_ok(),
     ];
     metadata.chain(others).filter(|is_read| *is_read).count()
 }

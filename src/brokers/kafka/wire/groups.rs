@@ -13,12 +13,13 @@ use super::answers::{self, DescribedGroup, DescribedMember, GroupOffsets, Listed
 use super::connection::Connection;
 use super::error::WireError;
 use super::problems::Problems;
+use super::share_groups;
 use super::versions;
 use crate::domain::{CommittedOffset, GroupKind, GroupMember, GroupSample, Offset, Partition};
 
 /// Groups a request, so that an answer stays below the limit unless each group has thousands of
 /// partitions.
-const GROUPS_PER_REQUEST: usize = 1_000;
+pub(super) const GROUPS_PER_REQUEST: usize = 1_000;
 
 const GROUP_ID_NOT_FOUND: i16 = 69;
 
@@ -39,8 +40,14 @@ pub(super) async fn read(connection: &mut Connection) -> Result<BrokerGroups, Wi
     for group in describe_consumer(connection, &listed).await? {
         described.insert(group.group.clone(), group);
     }
+    let share_groups = names_of(&listed, |group| kind_of(group) == GroupKind::Share);
+    for group in share_groups::describe(connection, &share_groups).await? {
+        described.insert(group.group.clone(), group);
+    }
     let mut offsets: HashMap<String, GroupOffsets> = HashMap::new();
-    for group in fetch_offsets(connection, &listed).await? {
+    let committed = fetch_offsets(connection, &listed).await?;
+    let first_open = share_groups::first_open_offsets(connection, &share_groups).await?;
+    for group in committed.into_iter().chain(first_open) {
         offsets.insert(group.group.clone(), group);
     }
     for group in listed {
@@ -190,6 +197,7 @@ fn kind_of(group: &ListedGroup) -> GroupKind {
     match group.group_type.to_ascii_lowercase().as_str() {
         "consumer" => GroupKind::Consumer,
         "share" => GroupKind::Share,
+        "streams" => GroupKind::Streams,
         "classic" | "" if matches!(group.protocol_type.as_str(), "consumer" | "") => {
             GroupKind::Classic
         }

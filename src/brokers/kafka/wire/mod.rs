@@ -16,18 +16,23 @@ mod connection;
 mod error;
 mod every_answer;
 mod groups;
+mod log_tails;
 mod offsets;
 mod problems;
+mod questions;
 mod reader;
 mod sampler;
 mod scram;
 mod settings;
+mod share_groups;
 mod tls;
 
 pub use error::WireError;
 pub use every_answer::read_as_every_answer;
+pub use log_tails::{LogTail, TailContent};
+pub use questions::FirstOffsets;
 pub use reader::DecodeError;
-pub use sampler::{FirstOffsets, KafkaSampler};
+pub use sampler::KafkaSampler;
 pub(super) use settings::{broker_settings, topic_settings};
 pub use tls::TlsFileError;
 
@@ -39,10 +44,14 @@ mod versions {
     pub(super) const LIST_GROUPS: (i16, i16) = (4, 5);
     pub(super) const DESCRIBE_GROUPS: (i16, i16) = (5, 5);
     pub(super) const CONSUMER_GROUP_DESCRIBE: (i16, i16) = (0, 1);
+    pub(super) const SHARE_GROUP_DESCRIBE: (i16, i16) = (1, 1);
+    pub(super) const DESCRIBE_SHARE_GROUP_OFFSETS: (i16, i16) = (0, 0);
     /// Many groups a request.
     pub(super) const OFFSET_FETCH_BATCHED: (i16, i16) = (8, 8);
     /// One group a request, for brokers before 3.0.
     pub(super) const OFFSET_FETCH_SINGLE: (i16, i16) = (7, 7);
+    /// From 0.11 on, and without a session.
+    pub(super) const FETCH: (i16, i16) = (4, 4);
     pub(super) const LIST_OFFSETS: (i16, i16) = (6, 7);
     pub(super) const DESCRIBE_CONFIGS: (i16, i16) = (4, 4);
 }

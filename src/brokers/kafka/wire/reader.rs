@@ -123,6 +123,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Bytes with a 32-bit length; null is empty.
+    pub(super) fn plain_bytes(&mut self) -> Result<&'a [u8]> {
+        let length = usize::try_from(self.i32()?).unwrap_or(0);
+        self.bytes(length)
+    }
+
     /// A string with a 16-bit length, as in the consumer protocol; null is empty.
     pub(super) fn short_string(&mut self) -> Result<&'a str> {
         let length = usize::try_from(self.i16()?).unwrap_or(0);

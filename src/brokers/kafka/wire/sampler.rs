@@ -1,15 +1,15 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::answers::{BrokerAddress, Metadata, TopicMetadata};
 use super::cluster::{Cluster, address};
 use super::error::WireError;
 use super::groups::{self, BrokerGroups};
-use super::offsets::{self, FirstSince, LogOffsets, PartitionKey};
+use super::offsets::{self, LogOffsets, PartitionKey};
 use super::problems::Problems;
 use crate::config::KafkaConfig;
 use crate::domain::{
-    GroupSample, KafkaSample, Offset, Partition, PartitionSample, SampleCost, Timestamp, TopicName,
+    GroupSample, KafkaSample, Offset, Partition, PartitionSample, SampleCost, Timestamp,
     TopicSample,
 };
 
@@ -21,26 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
-/// Where the records of a partition begin that are not older than some times.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FirstOffsets {
-    pub topic: TopicName,
-    pub partition: Partition,
-    /// `None`: all records are older.
-    pub since: Vec<(Timestamp, Option<Offset>)>,
-}
-
-impl From<(PartitionKey, FirstSince)> for FirstOffsets {
-    fn from(((topic, partition), since): (PartitionKey, FirstSince)) -> Self {
-        let since = since.into_iter();
-        Self {
-            topic: topic.into(),
-            partition: Partition(partition),
-            since: since.map(|(at, first)| (at, first.map(Offset))).collect(),
-        }
-    }
-}
-
 /// What was read, and what could not be.
 struct Reading {
     sample: KafkaSample,
@@ -50,7 +30,7 @@ struct Reading {
 /// Samples one cluster. Keeps its connections between samples.
 #[derive(Debug)]
 pub struct KafkaSampler {
-    cluster: Cluster,
+    pub(super) cluster: Cluster,
     /// The last sample looked again in vain. What does not pass is no movement, for example a broker that
     /// advertises an address which refuses connections: its cluster is not asked five times each time.
     looked_again_in_vain: bool,
@@ -117,45 +97,6 @@ impl KafkaSampler {
         Ok(Reading { sample, problems })
     }
 
-    /// For each of the partitions that a leader answers for, and each of the times, the first offset of a
-    /// record that is not older; `None` if all are. By the records' own timestamps, which the producer
-    /// sets unless the topic says `LogAppendTime`.
-    pub async fn first_offsets_since(
-        &mut self,
-        partitions: &HashSet<(TopicName, Partition)>,
-        times: &[Timestamp],
-    ) -> Result<Vec<FirstOffsets>, WireError> {
-        let metadata = self.cluster.metadata().await?;
-        let mut led = partitions_by_leader(&metadata.topics);
-        led.retain(|_, of_leader| {
-            for (topic, numbers) in &mut *of_leader {
-                let topic = TopicName::new(topic.as_str());
-                numbers.retain(|number| partitions.contains(&(topic.clone(), Partition(*number))));
-            }
-            of_leader.retain(|(_, numbers)| !numbers.is_empty());
-            !of_leader.is_empty()
-        });
-        let work = metadata.brokers.iter().filter_map(|broker| {
-            let of_leader = led.remove(&broker.id)?;
-            Some((address(broker), (of_leader, times.to_vec())))
-        });
-        let results = self
-            .cluster
-            .on_all(
-                work.collect(),
-                |connection, (led, times): &(Vec<_>, Vec<_>)| {
-                    Box::pin(offsets::first_since(connection, led, times))
-                },
-            )
-            .await;
-        let answers = answered(results, &mut Problems::default())?;
-        Ok(answers
-            .into_iter()
-            .flatten()
-            .map(FirstOffsets::from)
-            .collect())
-    }
-
     async fn groups(
         &mut self,
         brokers: &[BrokerAddress],
@@ -209,7 +150,7 @@ impl KafkaSampler {
 }
 
 /// The answers; an error only if nobody answered.
-fn answered<T>(
+pub(super) fn answered<T>(
     results: Vec<Result<T, WireError>>,
     problems: &mut Problems,
 ) -> Result<Vec<T>, WireError> {
@@ -230,7 +171,9 @@ fn answered<T>(
     }
 }
 
-fn partitions_by_leader(topics: &[TopicMetadata]) -> HashMap<i32, Vec<(String, Vec<i32>)>> {
+pub(super) fn partitions_by_leader(
+    topics: &[TopicMetadata],
+) -> HashMap<i32, Vec<(String, Vec<i32>)>> {
     let mut led: HashMap<i32, Vec<(String, Vec<i32>)>> = HashMap::new();
     for topic in topics.iter().filter(|topic| topic.error == 0) {
         for partition in topic
