@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use super::{MANAGEMENT_KEY, listed};
+use super::{MANAGEMENT_KEY, listed, shortened};
 use crate::domain::{ExchangeSample, VhostName};
 
 /// The user of the management API.
@@ -82,8 +82,9 @@ impl Access {
 fn quoted(word: &str) -> String {
     let is_plain =
         |character: char| character.is_ascii_alphanumeric() || "-_.@/".contains(character);
+    let word = shortened(word);
     if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
+        return word;
     }
     format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -229,7 +229,8 @@ fn reason_of(body: &[u8]) -> String {
     shortened(reason.unwrap_or("no reason given"))
 }
 
-fn shortened(text: &str) -> String {
+/// For messages and names: a broker's may be endless, and hold what moves a terminal's cursor.
+pub(super) fn shortened(text: &str) -> String {
     let mut end = text.len().min(MAX_REASON_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

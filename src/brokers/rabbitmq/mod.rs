@@ -19,6 +19,8 @@ mod node_plugins;
 mod plugin;
 mod sampler;
 
+use http::shortened;
+
 pub use effective::BrokerVersion;
 pub use error::RabbitMqError;
 pub use management::{ManagementClient, Overview, QueueDetails, read_as_every_list};
@@ -32,7 +34,8 @@ const PROMETHEUS_KEY: &str = "rabbitmq.prometheus_url";
 const NAMES: usize = 5;
 
 fn listed(names: &[&str]) -> String {
-    let first = names[..names.len().min(NAMES)].join(", ");
+    let first = names.iter().take(NAMES).map(|name| shortened(name));
+    let first = first.collect::<Vec<_>>().join(", ");
     match names.len().saturating_sub(NAMES) {
         0 => first,
         more => format!("{first} and {more} more"),

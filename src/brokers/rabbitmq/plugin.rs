@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::try_join;
 
-use super::http::{HttpApi, Request};
+use super::http::{HttpApi, Request, shortened};
 use super::{PROMETHEUS_KEY, RabbitMqError};
 use crate::config::Secret;
 use crate::domain::{DeadLetteredCounter, QueueKey, QueueName, VhostName};
@@ -104,7 +104,7 @@ pub fn read_as_metrics(text: &str) -> usize {
 fn read_node(text: &str) -> Option<String> {
     let mut lines = text.lines().filter_map(MetricLine::parse);
     let identity = lines.find(|line| line.name == "rabbitmq_identity_info")?;
-    identity.label("rabbitmq_node")
+    identity.label("rabbitmq_node").map(|node| shortened(&node))
 }
 
 fn read_queue_counts(text: &str) -> HashMap<QueueKey, QueueCounts> {

@@ -9,6 +9,9 @@ use crate::web::markup;
 /// So many bindings are named; the rest are counted.
 const BINDINGS: usize = 5;
 
+/// So many queues of a way are named.
+const STEPS: usize = 5;
+
 /// The sentences for one queue; empty if nothing is known to be wrong.
 pub(super) fn troubles(
     cluster: &ClusterSnapshot,
@@ -25,7 +28,11 @@ pub(super) fn troubles(
 
 pub(super) fn circles(queue: &QueueStatus, circling: &Circling, now: Timestamp) -> String {
     let queue = queue.sample.queue.as_str();
-    let through: Vec<&str> = circling.through.iter().map(QueueName::as_str).collect();
+    let through = circling.through.iter().map(QueueName::as_str);
+    let mut through: Vec<&str> = through.take(STEPS + 1).collect();
+    if let Some(left_out) = through.get_mut(STEPS) {
+        *left_out = "…";
+    }
     format!(
         "{queue} circles: its consumers reject what they get, and it comes back by {} → {queue}. None of {} in \
          {} was settled. The consumers' log says why they reject; let them put a message aside after some \

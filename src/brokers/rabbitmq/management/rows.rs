@@ -10,11 +10,15 @@ use serde_json::Value;
 use super::super::effective::{
     BrokerVersion, Settings, Sources, delivery_limit_from, integer, queue_type_from,
 };
+use super::super::http::shortened;
 use super::policies::{Applied, Policies, PolicyRow};
 use crate::domain::{
     BindingDestination, BindingSample, ExchangeName, ExchangeSample, QueueCounters, QueueName,
     QueueSample, QueueType, VhostName,
 };
+
+/// RabbitMQ knows five; plugins may bring others.
+const MAX_TAGS: usize = 20;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct OverviewRow {
@@ -32,7 +36,7 @@ impl OverviewRow {
     pub(super) fn nodes(&self) -> BTreeSet<String> {
         let listeners = self.listeners.as_array().into_iter().flatten();
         let nodes = listeners.filter_map(|listener| listener.get("node")?.as_str());
-        nodes.map(str::to_owned).collect()
+        nodes.map(shortened).collect()
     }
 }
 
@@ -52,8 +56,8 @@ impl WhoamiRow {
             _ => Vec::new(),
         };
         let tags = tags.into_iter().filter(|tag| !tag.is_empty());
-        let tags = tags.map(str::to_owned).collect();
-        (self.name, tags)
+        let tags = tags.take(MAX_TAGS).map(shortened).collect();
+        (shortened(&self.name), tags)
     }
 }
 
@@ -331,6 +335,18 @@ mod tests {
         check("[]", &[]);
         check("\"\"", &[]);
         check("{}", &[]);
+    }
+
+    #[test]
+    fn a_user_as_long_as_the_answer_is_cut() {
+        let row = serde_json::json!({"name": "x\u{1b}".repeat(9_000), "tags": vec!["tag"; 9_000]});
+        let row: WhoamiRow = serde_json::from_value(row).unwrap();
+        let (user, tags) = row.into_user();
+        assert!(
+            user.len() <= 300 && user.chars().all(|c| c == 'x'),
+            "{user}"
+        );
+        assert_eq!(tags.len(), MAX_TAGS);
     }
 
     #[test]
