@@ -92,6 +92,7 @@ texts! {
     "RabbitMQDeadLetterUnroutable"
     "RabbitMQQueueNoConsumers"
     "RabbitMQQueueStalled"
+    "RabbitMQQueueCircling"
     "HighEventLatency"
     "EventsConsumedLate"
     "DLQReceiving"

@@ -63,6 +63,7 @@ settings! {
     "min-traffic" Rate "0.1" "LowProcessingRate, HighEventLatency, EventsConsumedLate: quieter is ignored";
     "no-consumers-for" Hold "5m" "RabbitMQQueueNoConsumers: how long nobody may consume";
     "unroutable-for" Hold "5m" "RabbitMQDeadLetterUnroutable: how long dead letters may route nowhere";
+    "circling-for" Hold "5m" "RabbitMQQueueCircling: how long messages may only go round";
     "dlq-growing" Count "100" "DLQGrowing: dead letters within an hour";
     "dlq-ratio" Share "1%" "DLQRatioHigh: dead letters as a share of the events handled";
     "dlq-ratio-for" Hold "10m" "DLQRatioHigh: how long the share must be that high";

@@ -1,4 +1,8 @@
-use serde::Deserialize;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, KafkaSaslConfig, KafkaTlsConfig, Secret};
 use crate::domain::{ClusterName, QueueName, QueueRole, VhostName};
@@ -74,9 +78,11 @@ pub struct RabbitMqConfig {
     pub amqp_url: Secret,
     /// `http://user:password@host:15672`, the management plugin's API.
     pub management_url: Secret,
-    /// `http://host:15692`, the prometheus plugin; without it the counts come from the management
-    /// API, which costs the broker more.
-    pub prometheus_url: Option<Secret>,
+    /// `http://host:15692`, the prometheus plugin, or a list with one URL for each node of a cluster: a node's
+    /// plugin tells of the queues that it leads. Without it the counts come from the management API, which
+    /// costs the broker more.
+    #[serde(deserialize_with = "one_or_several")]
+    pub prometheus_url: Vec<Secret>,
     /// Forbid every write and every lease on this cluster: no replays, no custody.
     pub read_only: bool,
     /// What is to be done with single queues: `[[rabbitmq.queues]]`.
@@ -89,7 +95,7 @@ impl Default for RabbitMqConfig {
             name: ClusterName::new("rabbitmq"),
             amqp_url: Secret::new("amqp://guest:guest@127.0.0.1:5672/%2f"),
             management_url: Secret::new("http://guest:guest@127.0.0.1:15672"),
-            prometheus_url: None,
+            prometheus_url: Vec::new(),
             read_only: false,
             queues: Vec::new(),
         }
@@ -105,10 +111,21 @@ impl RabbitMqConfig {
             &self.management_url,
             &["http", "https"],
         )?;
-        match &self.prometheus_url {
-            Some(url) => has_scheme("rabbitmq.prometheus_url", url, &["http", "https"]),
-            None => Ok(()),
+        self.prometheus_urls_are_usable()
+    }
+
+    fn prometheus_urls_are_usable(&self) -> Result<(), ConfigError> {
+        let key = "rabbitmq.prometheus_url";
+        let mut known = HashSet::new();
+        for url in &self.prometheus_url {
+            has_scheme(key, url, &["http", "https"])?;
+            if !known.insert(url) {
+                let problem = "names a URL twice; a node's plugin tells of the queues of this node only, so each \
+                               node needs its own";
+                return Err(ConfigError::invalid(key, problem));
+            }
         }
+        Ok(())
     }
 
     /// The user name in `amqp_url`, under which Redrive publishes; `guest` where it names none.
@@ -159,6 +176,33 @@ fn default_vhost() -> VhostName {
 pub enum QueueCustody {
     Observe,
     Managed,
+}
+
+/// A URL, or a list of URLs.
+fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
+    struct OneOrSeveral;
+
+    impl<'de> Visitor<'de> for OneOrSeveral {
+        type Value = Vec<Secret>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a URL or a list of URLs")
+        }
+
+        fn visit_str<E: de::Error>(self, url: &str) -> Result<Self::Value, E> {
+            Ok(vec![Secret::new(url)])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut urls: A) -> Result<Self::Value, A::Error> {
+            let mut several = Vec::new();
+            while let Some(url) = urls.next_element()? {
+                several.push(url);
+            }
+            Ok(several)
+        }
+    }
+
+    deserializer.deserialize_any(OneOrSeveral)
 }
 
 fn name_is_usable(key: &'static str, name: &ClusterName) -> Result<(), ConfigError> {

@@ -203,6 +203,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_of_rabbitmq_has_one_plugin_or_several() {
+        let check = |urls: &str, expected: &[&str]| {
+            let config = parse(&format!("[[rabbitmq]]\nname = 'r'\n{urls}")).unwrap();
+            let urls = config.rabbitmq[0].prometheus_url.iter();
+            assert_eq!(urls.map(Secret::expose).collect::<Vec<_>>(), expected);
+        };
+        check("", &[]);
+        check("prometheus_url = 'http://a:1'", &["http://a:1"]);
+        check(
+            "prometheus_url = ['http://a:1', 'http://b:1']",
+            &["http://a:1", "http://b:1"],
+        );
+    }
+
+    #[test]
     fn mistakes_name_the_key_and_the_remedy() {
         let check = |text: &str, expected: &str| {
             let error = parse(text).expect_err(text).to_string();
@@ -231,6 +246,15 @@ mod tests {
             "[[rabbitmq]]\nname = 'r'\namqp_url = 'http://x'",
             "rabbitmq.amqp_url",
         );
+        let prometheus = |urls: &str| format!("[[rabbitmq]]\nname = 'r'\nprometheus_url = {urls}");
+        let key = "rabbitmq.prometheus_url";
+        check(&prometheus("'rabbit-1:15692'"), key);
+        check(&prometheus("['http://a:15692', 'amqp://b']"), key);
+        check(
+            &prometheus("['http://a:1', 'http://a:1']"),
+            "names a URL twice",
+        );
+        check(&prometheus("15692"), "a URL or a list of URLs");
         check("[dead_letters]\nkafka_topics = ['a[']", "a[");
         check("[schemas]\ngate_replays = true", "schemas.folder");
         let types = "[[schemas.types]]\nevent_type = 'A'\nfile = 'a.json'\n".repeat(2);

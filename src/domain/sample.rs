@@ -1,5 +1,6 @@
 //! What one look at a broker returns, before anything is derived from it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -123,7 +124,10 @@ pub struct RabbitMqSample {
     pub queues: Vec<QueueSample>,
     pub exchanges: Vec<ExchangeSample>,
     pub bindings: Vec<BindingSample>,
-    pub dead_lettered: Vec<DeadLetteredCounter>,
+    /// By node: each counts for itself and begins anew by itself. A node that did not answer is absent.
+    pub dead_lettered: BTreeMap<String, Vec<DeadLetteredCounter>>,
+    /// Virtual hosts whose queues the broker does not show, and why; for the status page.
+    pub hidden_vhosts: Option<String>,
     pub cost: SampleCost,
     pub problems: Vec<String>,
 }
@@ -201,6 +205,8 @@ pub struct QueueCounters {
     /// Acknowledgements and deliveries that need none.
     pub settled: u64,
     pub redelivered: u64,
+    /// Deliveries of all kinds: the first of a message and every later one.
+    pub delivered: u64,
 }
 
 #[derive(Clone, Debug)]

@@ -243,6 +243,8 @@ pub struct QueueStatus {
     pub dead_letters_to: Vec<QueueName>,
     /// It has a dead-letter exchange, and what is sent there vanishes.
     pub dead_letters_unroutable: bool,
+    /// Messages go round between it and its retry queues, and none is settled.
+    pub circling: Option<Circling>,
     pub rates: QueueRates,
     /// Totals since Redrive started watching; they do not fall when a broker restarts.
     pub totals: super::QueueCounters,
@@ -254,4 +256,15 @@ pub struct QueueRates {
     pub publish: Option<f64>,
     pub settle: Option<f64>,
     pub redeliver: Option<f64>,
+}
+
+/// Messages that a work queue delivers, that its consumers reject, and that come back from its retry queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circling {
+    /// Since then no message of the queue was settled.
+    pub since: Timestamp,
+    /// Deliveries since then.
+    pub delivered: u64,
+    /// The retry queues on the way back, in the order in which messages pass them.
+    pub through: Vec<QueueName>,
 }

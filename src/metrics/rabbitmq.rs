@@ -29,6 +29,9 @@ families! {
         /// 1 for a queue whose dead letters vanish: its dead-letter exchange is missing, or their key
         /// routes nowhere.
         unroutable: Gauge = "redrive_rabbitmq_queue_dead_letter_unroutable",
+        /// 1 for a work queue whose messages only go round through its retry queues: for ten samples and three
+        /// rounds messages were delivered and came back, and none was settled.
+        circling: Gauge = "redrive_rabbitmq_queue_circling",
         /// Messages that RabbitMQ dead-lettered since Redrive started; with strategy disabled they were
         /// discarded.
         dead_lettered: Counter = "redrive_rabbitmq_dead_lettered_total",
@@ -86,6 +89,9 @@ impl RabbitMqFamilies {
         }
         if queue.dead_letters_unroutable {
             self.unroutable.set(budget, &labels, 1.0);
+        }
+        if queue.circling.is_some() {
+            self.circling.set(budget, &labels, 1.0);
         }
         let labels = labels
             .with("type", sample.queue_type.as_str())

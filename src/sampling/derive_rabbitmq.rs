@@ -1,21 +1,27 @@
 //! From two looks at a RabbitMQ cluster to rates and totals. Pure: the time is that of the sample.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::circling::{Reading, Rounds, Way};
 use super::derive_kafka::FORGOTTEN_AFTER_SAMPLES;
 use crate::domain::{
-    DeadLetteredCounter, QueueCounters, QueueName, QueueRates, QueueSample, QueueStatus,
-    QueueTopology, RabbitMqDetail, RabbitMqSample, Timestamp, TopologyOverrides, VhostName,
-    classify_queues,
+    Circling, DeadLetteredCounter, QueueCounters, QueueKey, QueueName, QueueRates, QueueRole,
+    QueueSample, QueueStatus, QueueTopology, RabbitMqDetail, RabbitMqSample, Timestamp,
+    TopologyOverrides, classify_queues,
 };
 
 /// What is remembered from one sample to the next.
 #[derive(Debug, Default)]
 pub(super) struct RabbitMqState {
     samples: u64,
-    queues: HashMap<(VhostName, QueueName), QueueState>,
-    dead_lettered: HashMap<(String, String, String), CounterState>,
+    queues: HashMap<QueueKey, QueueState>,
+    /// The last count of each node.
+    node_counters: HashMap<(String, DeadLetterSeries), LastCount>,
+    dead_lettered: BTreeMap<DeadLetterSeries, Total>,
 }
+
+/// Queue type, strategy and reason.
+type DeadLetterSeries = (String, String, String);
 
 #[derive(Debug)]
 struct QueueState {
@@ -24,13 +30,20 @@ struct QueueState {
     at: Timestamp,
     rates: QueueRates,
     totals: QueueCounters,
+    rounds: Rounds,
 }
 
 #[derive(Debug)]
-struct CounterState {
+struct LastCount {
     last_seen: u64,
-    last: u64,
-    total: u64,
+    count: u64,
+}
+
+/// What was counted since Redrive started, on all nodes together. It never falls, whatever node goes.
+#[derive(Debug, Default)]
+struct Total {
+    last_seen: u64,
+    count: u64,
 }
 
 impl RabbitMqState {
@@ -48,12 +61,14 @@ impl RabbitMqState {
         );
         let counters_at = sample.counters_at;
         let queues = std::mem::take(&mut sample.queues);
+        let ways = ways_back(&queues, &topology);
         let mut seen = HashSet::new();
         let queues: Vec<QueueStatus> = queues
             .into_iter()
             .zip(topology)
-            .filter(|(queue, _)| seen.insert((queue.vhost.clone(), queue.queue.clone())))
-            .map(|(queue, topology)| self.queue(queue, topology, counters_at))
+            .zip(ways)
+            .filter(|((queue, _), _)| seen.insert((queue.vhost.clone(), queue.queue.clone())))
+            .map(|((queue, topology), way)| self.queue(queue, topology, way, counters_at))
             .collect();
         let dead_lettered = self.dead_lettered(sample.dead_lettered);
         self.forget_what_is_gone();
@@ -72,104 +87,161 @@ impl RabbitMqState {
         let samples = self.samples;
         let lives = |last_seen: u64| samples - last_seen < FORGOTTEN_AFTER_SAMPLES;
         self.queues.retain(|_, queue| lives(queue.last_seen));
-        self.dead_lettered
+        self.node_counters
             .retain(|_, counter| lives(counter.last_seen));
+        self.dead_lettered.retain(|_, total| lives(total.last_seen));
     }
 
     fn queue(
         &mut self,
         sample: QueueSample,
         topology: QueueTopology,
+        way: Option<Way>,
         at: Timestamp,
     ) -> QueueStatus {
         let key = (sample.vhost.clone(), sample.queue.clone());
-        let (rates, totals) = if let Some(counters) = sample.counters {
-            let state = self.queues.entry(key).or_insert(QueueState {
-                last_seen: self.samples,
-                last: counters,
-                at,
-                rates: QueueRates::default(),
-                totals: QueueCounters::default(),
-            });
-            state.last_seen = self.samples;
-            state.advance(counters, at)
-        } else {
-            let totals = self.queues.get_mut(&key).map(|state| {
-                state.last_seen = self.samples;
-                state.totals
-            });
-            (QueueRates::default(), totals.unwrap_or_default())
-        };
-        QueueStatus {
+        let mut status = QueueStatus {
             sample,
             role: topology.role,
             dead_letters_to: topology.dead_letters_to,
             dead_letters_unroutable: topology.unroutable,
-            rates,
-            totals,
+            circling: None,
+            rates: QueueRates::default(),
+            totals: QueueCounters::default(),
+        };
+        if let Some(counters) = status.sample.counters {
+            let state = self
+                .queues
+                .entry(key)
+                .or_insert_with(|| QueueState::begin(counters, at));
+            state.last_seen = self.samples;
+            state.advance(counters, at, status.sample.unacked.unwrap_or(0), way);
+            status.rates = state.rates;
+            status.totals = state.totals;
+            if status.role == QueueRole::Work {
+                status.circling = state.circling(topology.returns_through);
+            }
+        } else if let Some(state) = self.queues.get_mut(&key) {
+            state.last_seen = self.samples;
+            status.totals = state.totals;
         }
+        status
     }
 
-    /// The counters since Redrive started. A series that was not there before begins at 0, as all do.
-    fn dead_lettered(&mut self, counters: Vec<DeadLetteredCounter>) -> Vec<DeadLetteredCounter> {
-        let key = |counter: &DeadLetteredCounter| {
-            (
-                counter.queue_type.clone(),
-                counter.strategy.clone(),
-                counter.reason.clone(),
-            )
+    /// The counters since Redrive started. One that was not there before begins at 0, as all do.
+    fn dead_lettered(
+        &mut self,
+        nodes: BTreeMap<String, Vec<DeadLetteredCounter>>,
+    ) -> Vec<DeadLetteredCounter> {
+        let is_told = !nodes.is_empty();
+        for (node, counters) in nodes {
+            let mut seen = HashSet::new();
+            for counter in counters {
+                let series = (counter.queue_type, counter.strategy, counter.reason);
+                if seen.insert(series.clone()) {
+                    self.count_dead_letters(&node, series, counter.count);
+                }
+            }
+        }
+        let counter = |((queue_type, strategy, reason), total): (&DeadLetterSeries, &Total)| {
+            DeadLetteredCounter {
+                queue_type: queue_type.clone(),
+                strategy: strategy.clone(),
+                reason: reason.clone(),
+                count: total.count,
+            }
         };
-        let mut seen = HashSet::new();
-        counters
-            .into_iter()
-            .filter(|counter| seen.insert(key(counter)))
-            .map(|counter| {
-                let state = self.dead_lettered.entry(key(&counter));
-                let state = state.or_insert(CounterState {
-                    last_seen: self.samples,
-                    last: counter.count,
-                    total: 0,
-                });
-                state.last_seen = self.samples;
-                let count = state.advance(counter.count);
-                DeadLetteredCounter { count, ..counter }
-            })
-            .collect()
+        let told = self.dead_lettered.iter().filter(|_| is_told);
+        told.map(counter).collect()
+    }
+
+    fn count_dead_letters(&mut self, node: &str, series: DeadLetterSeries, count: u64) {
+        let key = (node.to_owned(), series.clone());
+        let now = LastCount {
+            last_seen: self.samples,
+            count,
+        };
+        let before = self.node_counters.insert(key, now);
+        let delta = before.and_then(|before| since_reset(before.count, count));
+        let total = self.dead_lettered.entry(series).or_default();
+        total.last_seen = self.samples;
+        total.count = total.count.saturating_add(delta.unwrap_or(0));
     }
 }
 
 impl QueueState {
-    fn advance(&mut self, now: QueueCounters, at: Timestamp) -> (QueueRates, QueueCounters) {
+    fn begin(counters: QueueCounters, at: Timestamp) -> Self {
+        Self {
+            last_seen: 0,
+            last: counters,
+            at,
+            rates: QueueRates::default(),
+            totals: QueueCounters::default(),
+            rounds: Rounds::default(),
+        }
+    }
+
+    fn advance(&mut self, now: QueueCounters, at: Timestamp, unacked: u64, way: Option<Way>) {
         if at <= self.at {
             // The same listing as before: its rates still are what is known.
-            return (self.rates, self.totals);
+            return;
         }
         let seconds = at.since(self.at).as_secs_f64();
         let progress = |last: u64, now: u64, total: &mut u64| {
             let delta = since_reset(last, now)?;
             *total = total.saturating_add(delta);
-            Some(delta as f64 / seconds)
+            Some(delta)
         };
         let totals = &mut self.totals;
         let last = self.last;
+        let published = progress(last.published, now.published, &mut totals.published);
+        let settled = progress(last.settled, now.settled, &mut totals.settled);
+        let redelivered = progress(last.redelivered, now.redelivered, &mut totals.redelivered);
+        let delivered = progress(last.delivered, now.delivered, &mut totals.delivered);
+        let rate = |delta: Option<u64>| delta.map(|delta| delta as f64 / seconds);
         self.rates = QueueRates {
-            publish: progress(last.published, now.published, &mut totals.published),
-            settle: progress(last.settled, now.settled, &mut totals.settled),
-            redeliver: progress(last.redelivered, now.redelivered, &mut totals.redelivered),
+            publish: rate(published),
+            settle: rate(settled),
+            redeliver: rate(redelivered),
         };
+        let reading = Reading {
+            at,
+            delivered,
+            settled,
+            unacked,
+        };
+        self.rounds.observe(reading, way);
         self.last = now;
         self.at = at;
-        (self.rates, self.totals)
+    }
+
+    fn circling(&self, through: Vec<QueueName>) -> Option<Circling> {
+        let (since, delivered) = self.rounds.proven()?;
+        Some(Circling {
+            since,
+            delivered,
+            through,
+        })
     }
 }
 
-impl CounterState {
-    fn advance(&mut self, now: u64) -> u64 {
-        let delta = since_reset(self.last, now).unwrap_or(0);
-        self.last = now;
-        self.total = self.total.saturating_add(delta);
-        self.total
-    }
+/// For each queue the way on which its dead letters come back to it, if there is one.
+fn ways_back(queues: &[QueueSample], topology: &[QueueTopology]) -> Vec<Option<Way>> {
+    let with_ttl = queues.iter().filter_map(|queue| {
+        let waiting = queue.messages.unwrap_or(0);
+        let round = queue.message_ttl?;
+        Some(((&queue.vhost, &queue.queue), Way { round, waiting }))
+    });
+    let with_ttl: HashMap<_, Way> = with_ttl.collect();
+    let way = |topology: &QueueTopology| {
+        let queues = topology.returns_through.iter();
+        let steps = queues.filter_map(|queue| with_ttl.get(&(&topology.vhost, queue)));
+        steps.copied().reduce(|way, step| Way {
+            round: way.round.saturating_add(step.round),
+            waiting: way.waiting.saturating_add(step.waiting),
+        })
+    };
+    topology.iter().map(way).collect()
 }
 
 /// How much a counter grew; nothing if it fell. It may be a sum over nodes or channels of which one
@@ -179,162 +251,4 @@ fn since_reset(last: u64, now: u64) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::QueueType;
-
-    fn queue(name: &str, counters: Option<QueueCounters>) -> QueueSample {
-        QueueSample {
-            vhost: "/".into(),
-            queue: name.into(),
-            queue_type: QueueType::Classic,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
-            dead_letter: None,
-            message_ttl: None,
-            expires: None,
-            max_length: None,
-            max_length_bytes: None,
-            overflow: None,
-            single_active_consumer: false,
-            delivery_limit: None,
-            messages: Some(1),
-            ready: Some(1),
-            unacked: Some(0),
-            bytes: None,
-            consumers: Some(1),
-            counters,
-        }
-    }
-
-    fn counters(published: u64, settled: u64, redelivered: u64) -> QueueCounters {
-        QueueCounters {
-            published,
-            settled,
-            redelivered,
-        }
-    }
-
-    fn derive(
-        state: &mut RabbitMqState,
-        seconds: i64,
-        queues: Vec<QueueSample>,
-        dead_lettered: &[(&str, u64)],
-    ) -> RabbitMqDetail {
-        let counter = |(reason, count): &(&str, u64)| DeadLetteredCounter {
-            queue_type: "classic".to_owned(),
-            strategy: "disabled".to_owned(),
-            reason: (*reason).to_owned(),
-            count: *count,
-        };
-        let sample = RabbitMqSample {
-            counters_at: Timestamp::from_seconds(seconds),
-            queues,
-            dead_lettered: dead_lettered.iter().map(counter).collect(),
-            ..RabbitMqSample::default()
-        };
-        state.derive(sample, &TopologyOverrides::default())
-    }
-
-    #[test]
-    fn rates_come_from_counters_and_totals_begin_at_zero() {
-        let mut state = RabbitMqState::default();
-        let mut look = |seconds, now| {
-            let detail = derive(&mut state, seconds, vec![queue("q", now)], &[]);
-            (detail.queues[0].rates, detail.queues[0].totals)
-        };
-        let rates = |publish, settle, redeliver| QueueRates {
-            publish: Some(publish),
-            settle: Some(settle),
-            redeliver: Some(redeliver),
-        };
-        let first = look(0, Some(counters(1000, 900, 3)));
-        assert_eq!(first, (QueueRates::default(), counters(0, 0, 0)));
-        let second = look(10, Some(counters(1050, 940, 4)));
-        assert_eq!(second, (rates(5.0, 4.0, 0.1), counters(50, 40, 1)));
-        let same_listing = look(10, Some(counters(1050, 940, 4)));
-        assert_eq!(
-            same_listing, second,
-            "a listing that is used again is no pause"
-        );
-        let without_counters = look(20, None);
-        assert_eq!(
-            without_counters,
-            (QueueRates::default(), counters(50, 40, 1))
-        );
-        let third = look(30, Some(counters(1070, 940, 4)));
-        assert_eq!(third, (rates(1.0, 0.0, 0.0), counters(70, 40, 1)));
-    }
-
-    #[test]
-    fn totals_do_not_fall_when_a_broker_restarts() {
-        let mut state = RabbitMqState::default();
-        let mut look = |seconds, now| {
-            let detail = derive(&mut state, seconds, vec![queue("q", Some(now))], &[]);
-            (
-                detail.queues[0].rates.publish,
-                detail.queues[0].totals.published,
-            )
-        };
-        look(0, counters(1000, 0, 0));
-        assert_eq!(look(10, counters(1100, 0, 0)), (Some(10.0), 100));
-        assert_eq!(look(20, counters(30, 0, 0)), (None, 100));
-        assert_eq!(look(30, counters(50, 0, 0)), (Some(2.0), 120));
-    }
-
-    #[test]
-    fn discarded_messages_are_counted_since_redrive_started() {
-        let mut state = RabbitMqState::default();
-        let mut look = |seconds, counters: &[(&str, u64)]| -> Vec<u64> {
-            let detail = derive(&mut state, seconds, Vec::new(), counters);
-            detail
-                .dead_lettered
-                .iter()
-                .map(|counter| counter.count)
-                .collect()
-        };
-        assert_eq!(look(0, &[("rejected", 70)]), [0]);
-        assert_eq!(look(10, &[("rejected", 75), ("expired", 9)]), [5, 0]);
-        assert_eq!(look(20, &[("rejected", 2), ("expired", 10)]), [5, 1]);
-        assert_eq!(look(30, &[("rejected", 3), ("rejected", 90)]), [6]);
-    }
-
-    #[test]
-    fn a_queue_that_is_gone_is_forgotten_and_a_doubled_one_counts_once() {
-        let mut state = RabbitMqState::default();
-        let some = Some(counters(1, 1, 1));
-        let doubled = vec![queue("q", some), queue("q", some)];
-        assert_eq!(derive(&mut state, 0, doubled, &[]).queues.len(), 1);
-        for look in 1..=10 {
-            assert_eq!(state.queues.len(), 1, "after {look} looks");
-            assert!(
-                derive(&mut state, look * 10, Vec::new(), &[])
-                    .queues
-                    .is_empty()
-            );
-        }
-        assert!(state.queues.is_empty());
-    }
-
-    #[test]
-    fn what_is_missing_while_a_node_restarts_goes_on_where_it_was() {
-        let mut state = RabbitMqState::default();
-        let mut look = |seconds, published: Option<u64>, rejected: &[(&str, u64)]| {
-            let queues = published.map(|published| queue("q", Some(counters(published, 0, 0))));
-            let detail = derive(&mut state, seconds, queues.into_iter().collect(), rejected);
-            (
-                detail.queues.first().map(|queue| queue.totals.published),
-                detail.dead_lettered.first().map(|counter| counter.count),
-            )
-        };
-        look(0, Some(1000), &[("rejected", 70)]);
-        let before = look(10, Some(1100), &[("rejected", 75)]);
-        assert_eq!(before, (Some(100), Some(5)));
-        assert_eq!(look(20, None, &[]), (None, None));
-        let counters_began_anew = look(30, Some(3), &[("rejected", 1)]);
-        assert_eq!(counters_began_anew, (Some(100), Some(5)));
-        let after = look(40, Some(13), &[("rejected", 2)]);
-        assert_eq!(after, (Some(110), Some(6)));
-    }
-}
+mod tests;

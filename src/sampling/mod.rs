@@ -6,6 +6,7 @@
 //! numbers. To add a number, derive it into `domain::snapshot`; pages and metrics find it there.
 
 mod board;
+mod circling;
 mod cost_log;
 mod derive_group;
 mod derive_kafka;

@@ -77,11 +77,14 @@ fn overrides(config: &RabbitMqConfig) -> TopologyOverrides {
 
 fn facts(sample: &RabbitMqSample) -> Vec<(String, String)> {
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    vec![
+    let mut facts = vec![
         fact("version", sample.version.clone()),
         fact("counts from", sample.counts_from.clone()),
         fact("queues", sample.queues.len().to_string()),
-    ]
+    ];
+    let hidden = sample.hidden_vhosts.clone();
+    facts.extend(hidden.map(|hidden| fact("virtual hosts not seen", hidden)));
+    facts
 }
 
 #[cfg(test)]

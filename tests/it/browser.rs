@@ -15,12 +15,14 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 33] = [
+const PAGES: [(&str, &str); 35] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
     ("queues", "/queues"),
     ("queue", "/queues/rabbitmq/%2F/orders.dlq"),
+    ("queue-circling", "/queues/rabbitmq/%2F/payments.queue"),
+    ("queue-unroutable", "/queues/rabbitmq/%2F/audit.fanout"),
     ("queue-custody", "/queues/rabbitmq/%2F/orders.dlq/custody"),
     ("failures", "/dead-letters"),
     ("failure-group", "/failure-groups/v1%3A00000000000002db"),

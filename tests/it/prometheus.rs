@@ -24,7 +24,7 @@ const NOT_MEASURED: LegitimatelyEmpty = LegitimatelyEmpty {
 };
 
 /// What has no series while the sample workload runs as it should.
-pub(crate) const EMPTY_ON_THE_DEMO: [LegitimatelyEmpty; 4] = [
+pub(crate) const EMPTY_ON_THE_DEMO: [LegitimatelyEmpty; 5] = [
     NOT_MEASURED,
     LegitimatelyEmpty {
         part: "dlq_expiring_bodies",
@@ -35,6 +35,11 @@ pub(crate) const EMPTY_ON_THE_DEMO: [LegitimatelyEmpty; 4] = [
         part: "redrive_rabbitmq_queue_dead_letter_unroutable",
         because: "every dead-letter key of the sample workload routes somewhere",
         proof: "redrive_rabbitmq_queue_info{role=\"dlq\"}",
+    },
+    LegitimatelyEmpty {
+        part: "redrive_rabbitmq_queue_circling",
+        because: "the consumers of the sample workload settle what they get",
+        proof: "redrive_rabbitmq_queue_info{role=\"retry\"}",
     },
     LegitimatelyEmpty {
         part: "redrive_rabbitmq_dead_lettered_total",

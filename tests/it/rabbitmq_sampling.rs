@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, fill, number, text};
 use crate::support::{eventually, rabbitmq};
 
-fn of(vhost: &Vhost, sample: &RabbitMqSample) -> HashMap<String, QueueSample> {
+pub(crate) fn of(vhost: &Vhost, sample: &RabbitMqSample) -> HashMap<String, QueueSample> {
     let queues = sample
         .queues
         .iter()
@@ -28,7 +28,7 @@ fn of(vhost: &Vhost, sample: &RabbitMqSample) -> HashMap<String, QueueSample> {
 }
 
 /// Samples until `condition` holds for the queues of the virtual host.
-async fn sample_once(
+pub(crate) async fn sample_once(
     vhost: &Vhost,
     config: &RabbitMqConfig,
     condition: impl Fn(&HashMap<String, QueueSample>) -> bool,
@@ -41,7 +41,7 @@ async fn sample_once(
     .await
 }
 
-async fn declare(channel: &AmqpChannel, queue: &str) -> QueueName {
+pub(crate) async fn declare(channel: &AmqpChannel, queue: &str) -> QueueName {
     let queue = QueueName::new(queue);
     channel.declare_queue(&queue, &[]).await.unwrap();
     queue
@@ -109,7 +109,7 @@ async fn without_the_plugin_the_management_api_counts() {
     let vhost = Vhost::create().await;
     let _consuming = five_published_two_taken_one_settled(&vhost, "orders").await;
     let config = RabbitMqConfig {
-        prometheus_url: None,
+        prometheus_url: Vec::new(),
         ..rabbitmq()
     };
     let settled = |queues: &HashMap<String, QueueSample>| {
@@ -125,7 +125,7 @@ async fn a_plugin_that_does_not_answer_costs_only_its_own_numbers() {
     let vhost = Vhost::create().await;
     declare(&vhost.channel().await, "orders").await;
     let config = RabbitMqConfig {
-        prometheus_url: Some(Secret::new("http://127.0.0.1:9")),
+        prometheus_url: vec![Secret::new("http://127.0.0.1:9")],
         ..rabbitmq()
     };
     let sample = sample_once(&vhost, &config, |queues| queues.contains_key("orders")).await;
@@ -357,7 +357,7 @@ async fn the_preflight_says_which_queues_a_replay_would_reach() {
 }
 
 /// The error of a sample from a management API that is not as it should be.
-async fn failure(management_url: &str, timeout: Duration) -> RabbitMqError {
+pub(crate) async fn failure(management_url: &str, timeout: Duration) -> RabbitMqError {
     let config = RabbitMqConfig {
         management_url: Secret::new(management_url),
         ..rabbitmq()
@@ -432,53 +432,5 @@ async fn a_broker_that_is_down_slow_or_no_broker_is_an_error_that_helps() {
     check(
         &failure(&server(elsewhere, b"").await, short).await,
         &["HTTP status 302"],
-    );
-}
-
-#[tokio::test]
-async fn a_user_without_the_tag_is_told_which_one_it_needs() {
-    let vhost = Vhost::create().await;
-    let user = vhost.name.as_str().replace('/', "-");
-    vhost
-        .put(
-            &["users", &user],
-            &json!({"password": "geheim", "tags": ""}),
-        )
-        .await;
-    let mut url = url::Url::parse(rabbitmq().management_url.expose()).unwrap();
-    url.set_username(&user).unwrap();
-    url.set_password(Some("geheim")).unwrap();
-    let untagged = failure(url.as_str(), REQUEST_TIMEOUT).await;
-    url.set_password(Some("falsch")).unwrap();
-    let wrong_password = failure(url.as_str(), REQUEST_TIMEOUT).await;
-    vhost
-        .put(
-            &["users", &user],
-            &json!({"password": "geheim", "tags": "management"}),
-        )
-        .await;
-    let permissions = json!({"configure": "", "write": "", "read": ".*"});
-    vhost
-        .put(&["permissions", vhost.name.as_str(), &user], &permissions)
-        .await;
-    declare(&vhost.channel().await, "orders").await;
-    url.set_password(Some("geheim")).unwrap();
-    let config = RabbitMqConfig {
-        management_url: Secret::new(url.as_str()),
-        ..rabbitmq()
-    };
-    let sample = sample_once(&vhost, &config, |queues| queues.contains_key("orders")).await;
-    vhost.delete_user(&user).await;
-    assert!(untagged.to_string().contains("set_user_tags"), "{untagged}");
-    assert!(
-        wrong_password
-            .to_string()
-            .contains("check user and password"),
-        "{wrong_password}"
-    );
-    let foreign = sample.queues.iter().find(|queue| queue.vhost != vhost.name);
-    assert!(
-        foreign.is_none(),
-        "a queue of a virtual host that the user may not enter"
     );
 }

@@ -11,13 +11,15 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 28] = [
+const PAGES: [&str; 30] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
     "/consumers/kafka/payment-consumers",
     "/queues",
     "/queues/rabbitmq/%2F/orders.dlq",
+    "/queues/rabbitmq/%2F/payments.queue",
+    "/queues/rabbitmq/%2F/audit.fanout",
     "/queues/rabbitmq/%2F/orders.dlq/custody",
     "/dead-letters",
     "/dead-letters?state=open&order=total",

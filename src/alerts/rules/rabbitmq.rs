@@ -9,6 +9,7 @@ pub(super) const FILE: RuleFile = RuleFile {
         DEAD_LETTER_UNROUTABLE,
         NO_CONSUMERS,
         STALLED,
+        CIRCLING,
         LOW_PROCESSING_RATE,
     ],
 };
@@ -81,6 +82,19 @@ const STALLED: AlertRule = AlertRule {
         has had messages and consumers for <stalled>, and not one message was acknowledged. The consumers hang, \
         crash, or hold their prefetch without acknowledging: look at unacked on the Queues page, then at the \
         consumers' logs.",
+};
+
+const CIRCLING: AlertRule = AlertRule {
+    name: "RabbitMQQueueCircling",
+    severity: Severity::Critical,
+    hold: Hold::For("circling-for"),
+    why: "Redrive has compared ten samples or more before it says so. Its series ends with the first settled message.",
+    expression: r#"redrive_rabbitmq_queue_circling{cluster!=""} == 1"#,
+    summary: "Messages of {{ $labels.queue }} go round and none is settled",
+    description: "The consumers of the queue {{ $labels.queue }} in virtual host {{ $labels.vhost }} (cluster \
+        {{ $labels.cluster }}) reject every message, and it comes back through a retry queue. Deliveries go on, so \
+        nothing looks wrong, but no message has been settled for ten samples and three rounds. Find out in the \
+        consumers' log why they reject, and let them put a message aside after some rounds.",
 };
 
 const LOW_PROCESSING_RATE: AlertRule = AlertRule {

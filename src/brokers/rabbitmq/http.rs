@@ -77,6 +77,11 @@ impl HttpApi {
         })
     }
 
+    /// What it is called in messages.
+    pub(super) fn address(&self) -> &str {
+        &self.api
+    }
+
     /// Requests since the last call, by name.
     pub(super) fn take_requests(&self) -> BTreeMap<&'static str, u64> {
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -224,7 +229,8 @@ fn reason_of(body: &[u8]) -> String {
     shortened(reason.unwrap_or("no reason given"))
 }
 
-fn shortened(text: &str) -> String {
+/// For messages and names: a broker's may be endless, and hold what moves a terminal's cursor.
+pub(super) fn shortened(text: &str) -> String {
     let mut end = text.len().min(MAX_REASON_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

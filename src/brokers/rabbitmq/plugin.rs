@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::http::{HttpApi, Request};
+use futures_util::future::try_join;
+
+use super::http::{HttpApi, Request, shortened};
 use super::{PROMETHEUS_KEY, RabbitMqError};
 use crate::config::Secret;
 use crate::domain::{DeadLetteredCounter, QueueKey, QueueName, VhostName};
@@ -26,6 +28,17 @@ pub(super) struct QueueCounts {
     pub(super) consumers: Option<u64>,
 }
 
+/// What the plugin of one node says.
+#[derive(Debug)]
+pub(super) struct PluginPages {
+    /// As the node with these queues calls itself.
+    pub(super) node: Option<String>,
+    pub(super) counts: HashMap<QueueKey, QueueCounts>,
+    /// The same node, but behind a load balancer.
+    pub(super) counting_node: Option<String>,
+    pub(super) dead_lettered: Vec<DeadLetteredCounter>,
+}
+
 pub(super) struct PrometheusPlugin {
     http: HttpApi,
 }
@@ -36,30 +49,32 @@ impl PrometheusPlugin {
         Ok(Self { http })
     }
 
-    pub(super) async fn queue_counts(
-        &self,
-    ) -> Result<HashMap<QueueKey, QueueCounts>, RabbitMqError> {
-        let text = self
-            .text(Request {
-                name: "metrics/detailed",
-                segments: &["metrics", "detailed"],
-                query: Some("family=queue_coarse_metrics&family=queue_consumer_count"),
-                limit: MAX_DETAILED_BYTES,
-            })
-            .await?;
-        Ok(read_queue_counts(&text))
+    /// What it is called in messages.
+    pub(super) fn address(&self) -> &str {
+        self.http.address()
     }
 
-    pub(super) async fn dead_lettered(&self) -> Result<Vec<DeadLetteredCounter>, RabbitMqError> {
-        let text = self
-            .text(Request {
-                name: "metrics",
-                segments: &["metrics"],
-                query: None,
-                limit: MAX_AGGREGATED_BYTES,
-            })
-            .await?;
-        Ok(read_dead_lettered(&text))
+    /// Asks for both pages at once.
+    pub(super) async fn pages(&self) -> Result<PluginPages, RabbitMqError> {
+        let detailed = self.text(Request {
+            name: "metrics/detailed",
+            segments: &["metrics", "detailed"],
+            query: Some("family=queue_coarse_metrics&family=queue_consumer_count"),
+            limit: MAX_DETAILED_BYTES,
+        });
+        let aggregated = self.text(Request {
+            name: "metrics",
+            segments: &["metrics"],
+            query: None,
+            limit: MAX_AGGREGATED_BYTES,
+        });
+        let (detailed, aggregated) = try_join(detailed, aggregated).await?;
+        Ok(PluginPages {
+            node: read_node(&detailed),
+            counting_node: read_node(&aggregated),
+            counts: read_queue_counts(&detailed),
+            dead_lettered: read_dead_lettered(&aggregated),
+        })
     }
 
     pub(super) fn take_requests(&self) -> BTreeMap<&'static str, u64> {
@@ -82,7 +97,14 @@ impl PrometheusPlugin {
 
 /// Reads a text as either page of the plugin; how many rows that gives. Fuzz targets come in here.
 pub fn read_as_metrics(text: &str) -> usize {
-    read_queue_counts(text).len() + read_dead_lettered(text).len()
+    let node = usize::from(read_node(text).is_some());
+    node + read_queue_counts(text).len() + read_dead_lettered(text).len()
+}
+
+fn read_node(text: &str) -> Option<String> {
+    let mut lines = text.lines().filter_map(MetricLine::parse);
+    let identity = lines.find(|line| line.name == "rabbitmq_identity_info")?;
+    identity.label("rabbitmq_node").map(|node| shortened(&node))
 }
 
 fn read_queue_counts(text: &str) -> HashMap<QueueKey, QueueCounts> {
@@ -265,6 +287,17 @@ rabbitmq_detailed_queue_process_reductions_total{vhost="/",queue="orders"} 9
             "rabbitmq_detailed_queue_messages{{{many_labels}}} 1"
         ));
         check("}{}{\"\"\\");
+    }
+
+    #[test]
+    fn a_page_names_its_node() {
+        let text = r#"# TYPE rabbitmq_identity_info untyped
+rabbitmq_detailed_queue_messages{vhost="/",queue="orders"} 3
+rabbitmq_identity_info{rabbitmq_node="rabbit@a",rabbitmq_cluster="shop",rabbitmq_cluster_permanent_id="x"} 1
+"#;
+        assert_eq!(read_node(text).as_deref(), Some("rabbit@a"));
+        assert_eq!(read_node("rabbitmq_identity_info{} 1"), None);
+        assert_eq!(read_node(""), None);
     }
 
     #[test]

@@ -4,22 +4,24 @@
 //! queues; depths and consumers come from the prometheus plugin where it is configured, which is not.
 //! Each listing is asked for at most a tenth of the time that it takes, and reused in between.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::RabbitMqError;
+use super::access::Access;
 use super::management::{ManagementClient, Overview, Policies, Routing};
-use super::plugin::{PrometheusPlugin, QueueCounts};
+use super::node_plugins::{ClusterPages, NodePlugins};
 use crate::config::RabbitMqConfig;
-use crate::domain::{
-    DeadLetteredCounter, QueueKey, QueueSample, RabbitMqSample, SampleCost, Timestamp,
-};
+use crate::domain::{QueueSample, RabbitMqSample, SampleCost, Timestamp};
 
 /// The broker works for a listing at most one part in so many of the time.
 const REST_AFTER_LISTING: u32 = 9;
 
 /// A refused or slow listing of an age beyond this is worth a word on the status page.
 const STALE_AFTER: Duration = Duration::from_secs(30);
+
+/// Who asks is asked so often, so that a tag that was given soon counts.
+const ACCESS_ASKED_EVERY: Duration = Duration::from_mins(1);
 
 /// Samples one cluster. Keeps HTTP connections and the last listings; failures need no repair.
 pub struct RabbitMqSampler {
@@ -29,11 +31,12 @@ pub struct RabbitMqSampler {
     queues: Paced<Vec<QueueSample>>,
     queues_listed_at: Timestamp,
     routing: Paced<(Policies, Routing)>,
+    access: Option<(Instant, Result<Access, RabbitMqError>)>,
 }
 
 struct Clients {
     management: ManagementClient,
-    plugin: Option<PrometheusPlugin>,
+    plugins: NodePlugins,
 }
 
 impl RabbitMqSampler {
@@ -45,11 +48,12 @@ impl RabbitMqSampler {
             queues: Paced::default(),
             queues_listed_at: Timestamp::default(),
             routing: Paced::default(),
+            access: None,
         }
     }
 
-    /// Takes one sample. Fails if the management API does not answer sensibly; without the plugin the
-    /// sample names that as a problem and counts by the management API.
+    /// Takes one sample. Fails if the management API does not answer sensibly; what a prometheus plugin does
+    /// not tell is counted by the management API, and named as a problem.
     pub async fn sample(&mut self) -> Result<RabbitMqSample, RabbitMqError> {
         let started = Instant::now();
         let clients = match self.clients.take() {
@@ -58,14 +62,12 @@ impl RabbitMqSampler {
         };
         let overview = self.refresh(&clients.management).await;
         let mut sample = self.assemble();
-        if let (Ok(_), Some(plugin)) = (&overview, &clients.plugin) {
-            match counts_of(plugin).await {
-                Ok((counts, dead_lettered)) => {
-                    apply_counts(&mut sample, &counts);
-                    sample.dead_lettered = dead_lettered;
-                }
-                Err(error) => sample.problems.push(error.to_string()),
-            }
+        if let Ok(overview) = &overview
+            && clients.plugins.is_configured()
+        {
+            let pages = clients.plugins.ask().await;
+            sample.problems.extend(pages.uncovered(&overview.nodes));
+            apply_pages(&mut sample, pages);
         }
         sample.cost = clients.cost(started.elapsed());
         self.clients = Some(clients);
@@ -74,6 +76,7 @@ impl RabbitMqSampler {
         sample
             .problems
             .extend(problems(&overview, &self.queues, Instant::now()));
+        self.tell_what_is_hidden(&mut sample);
         Ok(sample)
     }
 
@@ -94,7 +97,23 @@ impl RabbitMqSampler {
             self.queues.keep(queues, asked, Instant::now());
             self.queues_listed_at = Timestamp::now();
         }
+        let is_due = |(asked, _): &(Instant, _)| asked.elapsed() >= ACCESS_ASKED_EVERY;
+        if self.access.as_ref().is_none_or(is_due) {
+            self.access = Some((Instant::now(), management.access().await));
+        }
         Ok(overview)
+    }
+
+    fn tell_what_is_hidden(&self, sample: &mut RabbitMqSample) {
+        match &self.access {
+            Some((_, Ok(access))) => {
+                let blindness = access.blindness(&sample.exchanges);
+                sample.problems.extend(blindness.problems);
+                sample.hidden_vhosts = blindness.hidden;
+            }
+            Some((_, Err(error))) => sample.problems.push(error.to_string()),
+            None => {}
+        }
     }
 
     fn assemble(&self) -> RabbitMqSample {
@@ -113,21 +132,15 @@ impl RabbitMqSampler {
 
 impl Clients {
     fn new(config: &RabbitMqConfig, timeout: Duration) -> Result<Self, RabbitMqError> {
-        let plugin = match &config.prometheus_url {
-            Some(url) => Some(PrometheusPlugin::new(url, timeout)?),
-            None => None,
-        };
         Ok(Self {
             management: ManagementClient::new(&config.management_url, timeout)?,
-            plugin,
+            plugins: NodePlugins::new(&config.prometheus_url, timeout)?,
         })
     }
 
     fn cost(&self, duration: Duration) -> SampleCost {
         let mut requests: BTreeMap<&str, u64> = self.management.take_requests();
-        if let Some(plugin) = &self.plugin {
-            requests.extend(plugin.take_requests());
-        }
+        requests.extend(self.plugins.take_requests());
         SampleCost {
             requests: requests.values().sum(),
             requests_by_api: requests
@@ -139,29 +152,35 @@ impl Clients {
     }
 }
 
-async fn counts_of(
-    plugin: &PrometheusPlugin,
-) -> Result<(HashMap<QueueKey, QueueCounts>, Vec<DeadLetteredCounter>), RabbitMqError> {
-    Ok((plugin.queue_counts().await?, plugin.dead_lettered().await?))
+/// The plugins' numbers are the younger ones; the queues of nodes that did not tell keep the management API's.
+fn apply_pages(sample: &mut RabbitMqSample, pages: ClusterPages) {
+    if !pages.nodes.is_empty() {
+        let mut elsewhere = 0_usize;
+        for queue in &mut sample.queues {
+            let Some(counts) = pages.counts(&(queue.vhost.clone(), queue.queue.clone())) else {
+                elsewhere += 1;
+                continue;
+            };
+            queue.messages = counts.messages.or(queue.messages);
+            queue.ready = counts.ready.or(queue.ready);
+            queue.unacked = counts.unacked.or(queue.unacked);
+            queue.consumers = counts.consumers.or(queue.consumers);
+        }
+        sample.counts_from = counts_from(pages.nodes.len(), elsewhere);
+    }
+    sample.dead_lettered = pages.dead_lettered;
+    sample.problems.extend(pages.problems);
 }
 
-/// The plugin's numbers are the younger ones; the queues of other nodes it does not know.
-fn apply_counts(sample: &mut RabbitMqSample, counts: &HashMap<QueueKey, QueueCounts>) {
-    let mut elsewhere = 0_usize;
-    for queue in &mut sample.queues {
-        let Some(counts) = counts.get(&(queue.vhost.clone(), queue.queue.clone())) else {
-            elsewhere += 1;
-            continue;
-        };
-        queue.messages = counts.messages.or(queue.messages);
-        queue.ready = counts.ready.or(queue.ready);
-        queue.unacked = counts.unacked.or(queue.unacked);
-        queue.consumers = counts.consumers.or(queue.consumers);
-    }
-    sample.counts_from = match elsewhere {
-        0 => "prometheus plugin".to_owned(),
-        _ => format!("prometheus plugin, and the management API for {elsewhere} queues elsewhere"),
+fn counts_from(nodes: usize, elsewhere: usize) -> String {
+    let plugins = match nodes {
+        1 => "prometheus plugin".to_owned(),
+        _ => format!("prometheus plugins of {nodes} nodes"),
     };
+    match elsewhere {
+        0 => plugins,
+        _ => format!("{plugins}, and the management API for {elsewhere} queues elsewhere"),
+    }
 }
 
 fn problems(overview: &Overview, queues: &Paced<Vec<QueueSample>>, now: Instant) -> Vec<String> {

@@ -6,6 +6,7 @@
 //! In doubt a queue is work, because a work queue is never read without configuration. Doubt is: an
 //! unknown number of consumers, a route that depends on what a message carries, a dead-letter loop.
 
+mod retry_cycles;
 mod routes;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::{BindingSample, ExchangeSample, QueueName, QueueSample, VhostName};
+use retry_cycles::way_back;
 use routes::{DeadLetterRoutes, RoutingTable};
 pub use routes::{MoreQueues, reachable_queues};
 
@@ -76,6 +78,9 @@ pub struct QueueTopology {
     /// It has a dead-letter exchange, and no dead letter can arrive anywhere: the exchange is missing
     /// or its key matches no binding.
     pub unroutable: bool,
+    /// The queues with a time to live through which its dead letters come back to it, in the order in which
+    /// they pass them: a retry cycle. Empty if they do not come back by themselves.
+    pub returns_through: Vec<QueueName>,
 }
 
 /// Classifies all queues of a cluster; the answer has the order of `queues`.
@@ -87,18 +92,19 @@ pub fn classify_queues(
 ) -> Vec<QueueTopology> {
     let routes = RoutingTable::new(queues, exchanges, bindings).dead_letter_routes(queues);
     let roles = Classifier::new(queues, &routes, overrides).roles();
-    queues
-        .iter()
-        .zip(routes)
-        .zip(roles)
-        .map(|((queue, routes), role)| QueueTopology {
-            vhost: queue.vhost.clone(),
-            queue: queue.queue.clone(),
-            role,
-            unroutable: routes.unroutable(),
-            dead_letters_to: routes.names(queues),
-        })
-        .collect()
+    let name = |queue: usize| queues[queue].queue.clone();
+    let topology = |(number, role): (usize, QueueRole)| QueueTopology {
+        vhost: queues[number].vhost.clone(),
+        queue: name(number),
+        role,
+        unroutable: routes[number].unroutable(),
+        dead_letters_to: routes[number].names(queues),
+        returns_through: way_back(number, queues, &routes)
+            .into_iter()
+            .map(name)
+            .collect(),
+    };
+    roles.into_iter().enumerate().map(topology).collect()
 }
 
 /// Queues are numbered by their place in the sample.

@@ -462,3 +462,57 @@ fn a_publish_reaches_the_queues_that_the_bindings_say() {
     assert_eq!(reach("", "absent"), Some((vec![], MoreQueues::None)));
     assert_eq!(reach("absent", "order.created"), None);
 }
+
+/// `orders` rejects into a chain of two waiting rooms, the second of which returns.
+fn retry_cycle() -> Broker {
+    let room = |name: &str, next: &str| waiting(5, dying_to("", Some(next), queue(name)));
+    Broker {
+        queues: vec![
+            dying_to("", Some("wait.1"), queue("orders")),
+            room("wait.1", "wait.2"),
+            room("wait.2", "orders"),
+        ],
+        ..Broker::default()
+    }
+}
+
+#[test]
+fn a_retry_cycle_is_the_way_back_through_queues_with_a_time_to_live() {
+    let check = |broker: &Broker, queue: &str, expected: &[&str]| {
+        let way = broker.topology(queue).returns_through;
+        let way: Vec<&str> = way.iter().map(QueueName::as_str).collect();
+        assert_eq!(way, expected, "{queue}");
+    };
+    let mut broker = retry_cycle();
+    check(&broker, "orders", &["wait.1", "wait.2"]);
+    check(&broker, "wait.1", &[]);
+    check(&sample_topology(), "orders.queue", &[]);
+
+    broker.queues[2] = dying_to("", Some("elsewhere"), broker.queues[2].clone());
+    check(&broker, "orders", &[]);
+
+    broker = retry_cycle();
+    broker.queues[1].message_ttl = None;
+    check(&broker, "orders", &[]);
+
+    let own = waiting(5, dying_to("", Some("own"), queue("own")));
+    broker.queues = vec![own];
+    check(&broker, "own", &[]);
+}
+
+#[test]
+fn a_way_back_is_not_looked_for_without_end() {
+    let name = |number: usize| format!("wait.{number}");
+    let mut broker = retry_cycle();
+    broker.queues[2] = dying_to("", Some("wait.3"), broker.queues[2].clone());
+    for number in 3..400 {
+        let room = dying_to("", Some(&name(number + 1)), queue(&name(number)));
+        broker.queues.push(waiting(5, room));
+    }
+    let last = dying_to("", Some("orders"), queue("wait.400"));
+    broker.queues.push(waiting(5, last));
+    assert_eq!(
+        broker.topology("orders").returns_through,
+        Vec::<QueueName>::new()
+    );
+}

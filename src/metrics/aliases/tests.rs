@@ -128,6 +128,7 @@ fn rabbitmq() -> RabbitMqDetail {
             role: QueueRole::Work,
             dead_letters_to: Vec::new(),
             dead_letters_unroutable: false,
+            circling: None,
             rates: QueueRates::default(),
             totals: QueueCounters::default(),
         }],

@@ -3,7 +3,7 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::list::{List, page_request};
-use crate::domain::{ClusterSnapshot, GroupPartitionStatus, GroupStatus, QueueStatus};
+use crate::domain::{ClusterSnapshot, GroupPartitionStatus, GroupStatus, QueueName, QueueStatus};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
@@ -103,6 +103,14 @@ pub(super) struct Queue {
     redeliver_rate: Option<f64>,
     dead_letters_to: Vec<String>,
     dead_letters_unroutable: bool,
+    circling: Option<Circling>,
+}
+
+#[derive(Debug, Serialize)]
+struct Circling {
+    since: String,
+    delivered: u64,
+    through: Vec<String>,
 }
 
 /// Queues of all RabbitMQ clusters.
@@ -120,6 +128,7 @@ pub(super) async fn queues(
 
 fn queue(cluster: &ClusterSnapshot, status: &QueueStatus) -> Queue {
     let sample = &status.sample;
+    let names = |queues: &[QueueName]| queues.iter().map(ToString::to_string).collect();
     Queue {
         cluster: cluster.name.to_string(),
         vhost: sample.vhost.to_string(),
@@ -134,11 +143,12 @@ fn queue(cluster: &ClusterSnapshot, status: &QueueStatus) -> Queue {
         publish_rate: status.rates.publish,
         settle_rate: status.rates.settle,
         redeliver_rate: status.rates.redeliver,
-        dead_letters_to: status
-            .dead_letters_to
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        dead_letters_to: names(&status.dead_letters_to),
         dead_letters_unroutable: status.dead_letters_unroutable,
+        circling: status.circling.as_ref().map(|circling| Circling {
+            since: circling.since.to_rfc3339(),
+            delivered: circling.delivered,
+            through: names(&circling.through),
+        }),
     }
 }

@@ -32,6 +32,7 @@ mod pivot;
 mod preflight;
 mod queue;
 mod queue_custody;
+mod queue_troubles;
 mod queues;
 mod redrive_policy;
 mod repair;

@@ -6,6 +6,7 @@ use super::consumer_group::draw;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use super::queue_custody::{CustodyOffer, offer};
+use super::queue_troubles::troubles;
 use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
 use crate::dead_letters::QueuePlace;
@@ -43,6 +44,7 @@ pub(crate) struct QueuePage {
     role_means: &'static str,
     warning: Markup,
     stale: Vec<StaleNotice>,
+    troubles: Vec<String>,
     is_stale: bool,
     ready: Markup,
     unacked: Markup,
@@ -125,6 +127,7 @@ impl QueuePage {
             role_means: role_means(queue.role),
             warning: warning(queue),
             stale: stale_notices(state, std::iter::once(cluster), visit.now),
+            troubles: troubles(cluster, queue, visit.now),
             is_stale: is_stale(state, cluster, visit.now),
             ready: count(sample.ready),
             unacked: count(sample.unacked),

@@ -6,6 +6,7 @@ use axum::response::Response;
 
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
+use super::queue_troubles::circles;
 use crate::domain::{ClusterName, ClusterSnapshot, QueueRole, QueueStatus, System, Timestamp};
 use crate::sampling::Series;
 use crate::web::AppState;
@@ -20,7 +21,10 @@ use crate::web::visit::Visit;
 /// More rows than a person scrolls through; the filter finds the rest.
 const ROWS: usize = 500;
 
-const COLUMNS: [Column; 12] = [
+/// So many circling queues get a sentence; all have the word in their row.
+const CIRCLING: usize = 5;
+
+const COLUMNS: [Column; 11] = [
     Column::text("role", "Role"),
     Column::text("queue", "Queue"),
     Column::text("type", "Type"),
@@ -32,7 +36,6 @@ const COLUMNS: [Column; 12] = [
     Column::number("redeliver", "Redelivered"),
     Column::text("", "Dead letters go to"),
     Column::text("", "Depth, lately"),
-    Column::text("", ""),
 ];
 
 pub(super) const NOT_GIVEN: &str = "the broker's statistics do not give it";
@@ -70,6 +73,7 @@ pub(crate) struct Queues {
     sentence: String,
     stale: Vec<StaleNotice>,
     warnings: Vec<String>,
+    critical: Vec<String>,
     search: String,
     sort: String,
     heads: Vec<Head>,
@@ -106,6 +110,7 @@ impl Queues {
             sentence: sentence(&queues),
             stale: stale_notices(state, rabbitmq(), visit.now),
             warnings: rabbitmq().filter_map(discarded).collect(),
+            critical: circling(&queues, visit.now),
             search: visit.query.get("q").unwrap_or("").to_owned(),
             sort: visit.query.get("sort").unwrap_or("").to_owned(),
             heads: sort.heads(visit, &COLUMNS),
@@ -181,11 +186,14 @@ pub(super) fn role_badge(role: QueueRole) -> Markup {
     markup::badge(status, word)
 }
 
-/// What deserves a look: dead letters that vanish, work that nobody does.
+/// What deserves a look: dead letters that vanish, work that makes no progress or that nobody does.
 pub(super) fn warning(queue: &QueueStatus) -> Markup {
     let sample = &queue.sample;
     if queue.dead_letters_unroutable {
         return markup::status(Status::Critical, "dead letters vanish");
+    }
+    if queue.circling.is_some() {
+        return markup::status(Status::Critical, "circling");
     }
     let waiting = sample.ready.unwrap_or(0) > 0;
     if queue.role == QueueRole::Work && waiting && sample.consumers == Some(0) {
@@ -216,6 +224,13 @@ fn discarded(cluster: &ClusterSnapshot) -> Option<String> {
             parts.join(", ")
         )
     })
+}
+
+fn circling(queues: &[(&ClusterSnapshot, &QueueStatus)], now: Timestamp) -> Vec<String> {
+    let circling = queues
+        .iter()
+        .filter_map(|(_, queue)| Some(circles(queue, queue.circling.as_ref()?, now)));
+    circling.take(CIRCLING).collect()
 }
 
 fn compare(

@@ -184,6 +184,8 @@ pub(crate) fn busy_snapshot(now: Timestamp) -> Snapshot {
             queue("orders.retry.2", QueueRole::Retry, 0, &["orders.queue"]),
             queue("orders.dlq", QueueRole::Dlq, 61, &[]),
             queue("audit.fanout", QueueRole::Work, 0, &[]),
+            queue("payments.queue", QueueRole::Work, 0, &["payments.retry"]),
+            queue("payments.retry", QueueRole::Retry, 4, &["payments.queue"]),
         ],
         exchanges: vec![],
         bindings: vec![BindingSample {
@@ -314,7 +316,7 @@ fn queue(name: &str, role: QueueRole, ready: u64, dead_letters_to: &[&str]) -> Q
             durable: true,
             exclusive: false,
             auto_delete: false,
-            dead_letter: (!dead_letters_to.is_empty()).then(|| DeadLetterTarget {
+            dead_letter: (role != QueueRole::Dlq).then(|| DeadLetterTarget {
                 exchange: "events.dlx".into(),
                 routing_key: Some("orders.dead".to_owned()),
             }),
@@ -335,9 +337,14 @@ fn queue(name: &str, role: QueueRole, ready: u64, dead_letters_to: &[&str]) -> Q
         role,
         dead_letters_to: dead_letters_to.iter().map(|name| (*name).into()).collect(),
         dead_letters_unroutable: name == "audit.fanout",
+        circling: (name == "payments.queue").then(|| Circling {
+            since: ago(720),
+            delivered: 341,
+            through: vec!["payments.retry".into()],
+        }),
         rates: QueueRates {
             publish: Some(4.2),
-            settle: Some(4.1),
+            settle: Some(if name == "payments.queue" { 0.0 } else { 4.1 }),
             redeliver: Some(0.0),
         },
         totals: QueueCounters::default(),

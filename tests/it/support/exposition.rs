@@ -13,11 +13,11 @@ use axum::response::Response;
 use axum::routing::get;
 use redrive::config::Config;
 use redrive::domain::{
-    BrokerHealth, ClusterDetail, ClusterName, ClusterSnapshot, DeadLetteredCounter, DeathReason,
-    GroupKind, GroupPartitionStatus, GroupStatus, GroupTopicStatus, GroupVerdict, KafkaDetail,
-    Offset, Partition, PartitionSample, QueueCounters, QueueRates, QueueRole, QueueSample,
-    QueueStatus, QueueType, RabbitMqDetail, ReplayStateName, SampleCost, Snapshot, System, TimeLag,
-    Timestamp, TopicStatus,
+    BrokerHealth, Circling, ClusterDetail, ClusterName, ClusterSnapshot, DeadLetteredCounter,
+    DeathReason, GroupKind, GroupPartitionStatus, GroupStatus, GroupTopicStatus, GroupVerdict,
+    KafkaDetail, Offset, Partition, PartitionSample, QueueCounters, QueueRates, QueueRole,
+    QueueSample, QueueStatus, QueueType, RabbitMqDetail, ReplayStateName, SampleCost, Snapshot,
+    System, TimeLag, Timestamp, TopicStatus,
 };
 use redrive::metrics::{Format, Metrics, SamplePhase};
 use redrive::web::answer_scrape;
@@ -253,6 +253,7 @@ fn queue(vhost: &str, name: &str, role: QueueRole, tick: u64) -> QueueStatus {
         published: 20 * tick,
         settled: 10 * tick,
         redelivered: tick,
+        delivered: 11 * tick,
     };
     QueueStatus {
         sample: QueueSample {
@@ -280,6 +281,11 @@ fn queue(vhost: &str, name: &str, role: QueueRole, tick: u64) -> QueueStatus {
         role,
         dead_letters_to: Vec::new(),
         dead_letters_unroutable: vhost == "staging",
+        circling: (vhost == "staging").then(|| Circling {
+            since: Timestamp(0),
+            delivered: 11 * tick,
+            through: vec!["orders.retry".into()],
+        }),
         rates: QueueRates::default(),
         totals,
     }

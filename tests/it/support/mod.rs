@@ -61,9 +61,9 @@ pub(crate) fn rabbitmq() -> RabbitMqConfig {
     RabbitMqConfig {
         amqp_url: Secret::new(required("REDRIVE_TEST_AMQP_URL")),
         management_url: Secret::new(required("REDRIVE_TEST_RABBITMQ_MANAGEMENT_URL")),
-        prometheus_url: Some(Secret::new(required(
+        prometheus_url: vec![Secret::new(required(
             "REDRIVE_TEST_RABBITMQ_PROMETHEUS_URL",
-        ))),
+        ))],
         ..RabbitMqConfig::default()
     }
 }

@@ -3,14 +3,15 @@
 mod policies;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
 pub(super) use self::policies::Policies;
 pub use self::rows::read_as_every_list;
-use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, QueueRow};
+use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, QueueRow, WhoamiRow};
+use super::access::Access;
 use super::effective::BrokerVersion;
 use super::http::{HttpApi, Request};
 use super::{MANAGEMENT_KEY, RabbitMqError};
@@ -27,7 +28,7 @@ const MAX_OBJECT_BYTES: usize = 1024 * 1024;
 const QUEUE_COLUMNS: &str = "columns=vhost,name,type,durable,exclusive,auto_delete,arguments,policy,\
     effective_policy_definition,delivery_limit,messages,messages_ready,messages_unacknowledged,\
     message_bytes,consumers,message_stats.publish,message_stats.ack,message_stats.deliver_no_ack,\
-    message_stats.get_no_ack,message_stats.redeliver";
+    message_stats.get_no_ack,message_stats.redeliver,message_stats.deliver_get";
 /// What the broker knows of a queue before it has statistics.
 const IDENTITY: &str = "disable_stats=true&columns=vhost,name,policy";
 const EXCHANGE_COLUMNS: &str = "columns=vhost,name,type,arguments,policy";
@@ -43,6 +44,8 @@ pub struct Overview {
     pub version: BrokerVersion,
     /// The broker was told to collect no statistics: no counts and no rates by this API.
     pub statistics_are_off: bool,
+    /// The nodes that run; empty if the user may not know.
+    pub nodes: BTreeSet<String>,
 }
 
 /// One queue as it is now, read before it is touched.
@@ -74,8 +77,22 @@ impl ManagementClient {
             .required("overview", &["overview"], None, MAX_OBJECT_BYTES)
             .await?;
         Ok(Overview {
-            version: BrokerVersion::new(row.version),
+            nodes: row.nodes(),
             statistics_are_off: row.disable_stats.is_true(),
+            version: BrokerVersion::new(row.version),
+        })
+    }
+
+    /// Who asks, and the virtual hosts that this user is told of.
+    pub(super) async fn access(&self) -> Result<Access, RabbitMqError> {
+        let row: WhoamiRow = self
+            .required("whoami", &["whoami"], None, MAX_OBJECT_BYTES)
+            .await?;
+        let (user, tags) = row.into_user();
+        Ok(Access {
+            user,
+            tags,
+            vhosts: self.vhosts().await?,
         })
     }
 

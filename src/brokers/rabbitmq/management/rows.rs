@@ -1,6 +1,8 @@
 //! What the management API sends. Fields are read leniently: versions differ, statistics come late, and
 //! one odd field must not cost the rest.
 
+use std::collections::BTreeSet;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -8,11 +10,15 @@ use serde_json::Value;
 use super::super::effective::{
     BrokerVersion, Settings, Sources, delivery_limit_from, integer, queue_type_from,
 };
+use super::super::http::shortened;
 use super::policies::{Applied, Policies, PolicyRow};
 use crate::domain::{
     BindingDestination, BindingSample, ExchangeName, ExchangeSample, QueueCounters, QueueName,
     QueueSample, QueueType, VhostName,
 };
+
+/// RabbitMQ knows five; plugins may bring others.
+const MAX_TAGS: usize = 20;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct OverviewRow {
@@ -20,6 +26,39 @@ pub(super) struct OverviewRow {
     pub(super) version: String,
     #[serde(default)]
     pub(super) disable_stats: Flag,
+    /// Only for a user with the tag `monitoring`.
+    #[serde(default)]
+    listeners: Value,
+}
+
+impl OverviewRow {
+    /// The nodes that listen somewhere.
+    pub(super) fn nodes(&self) -> BTreeSet<String> {
+        let listeners = self.listeners.as_array().into_iter().flatten();
+        let nodes = listeners.filter_map(|listener| listener.get("node")?.as_str());
+        nodes.map(shortened).collect()
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct WhoamiRow {
+    name: String,
+    #[serde(default)]
+    tags: Value,
+}
+
+impl WhoamiRow {
+    /// A list, or in one text before 3.9.
+    pub(super) fn into_user(self) -> (String, Vec<String>) {
+        let tags: Vec<&str> = match &self.tags {
+            Value::Array(tags) => tags.iter().filter_map(Value::as_str).collect(),
+            Value::String(tags) => tags.split(',').map(str::trim).collect(),
+            _ => Vec::new(),
+        };
+        let tags = tags.into_iter().filter(|tag| !tag.is_empty());
+        let tags = tags.take(MAX_TAGS).map(shortened).collect();
+        (shortened(&self.name), tags)
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,6 +188,7 @@ impl QueueRow {
                 .saturating_add(total("deliver_no_ack"))
                 .saturating_add(total("get_no_ack")),
             redelivered: total("redeliver"),
+            delivered: total("deliver_get"),
         })
     }
 }
@@ -265,7 +305,64 @@ pub fn read_as_every_list(answer: &[u8]) -> usize {
         exchanges.len(),
         bindings.len(),
         rows::<NameRow>(answer).len(),
-        usize::from(serde_json::from_slice::<OverviewRow>(answer).is_ok()),
+        serde_json::from_slice::<OverviewRow>(answer).map_or(0, |row| 1 + row.nodes().len()),
+        serde_json::from_slice::<WhoamiRow>(answer).map_or(0, |row| 1 + row.into_user().1.len()),
     ];
     counts.iter().sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tags_of_a_user_are_a_list_or_one_text() {
+        let check = |tags: &str, expected: &[&str]| {
+            let row = format!(r#"{{"name": "redrive", "tags": {tags}}}"#);
+            let row: WhoamiRow = serde_json::from_str(&row).unwrap();
+            let (user, tags) = row.into_user();
+            assert_eq!(user, "redrive");
+            assert_eq!(tags, expected);
+        };
+        check(
+            r#"["policymaker", "monitoring"]"#,
+            &["policymaker", "monitoring"],
+        );
+        check(
+            r#""policymaker, monitoring""#,
+            &["policymaker", "monitoring"],
+        );
+        check("[]", &[]);
+        check("\"\"", &[]);
+        check("{}", &[]);
+    }
+
+    #[test]
+    fn a_user_as_long_as_the_answer_is_cut() {
+        let row = serde_json::json!({"name": "x\u{1b}".repeat(9_000), "tags": vec!["tag"; 9_000]});
+        let row: WhoamiRow = serde_json::from_value(row).unwrap();
+        let (user, tags) = row.into_user();
+        assert!(
+            user.len() <= 300 && user.chars().all(|c| c == 'x'),
+            "{user}"
+        );
+        assert_eq!(tags.len(), MAX_TAGS);
+    }
+
+    #[test]
+    fn a_node_runs_if_it_listens_somewhere() {
+        let check = |listeners: &str, expected: &[&str]| {
+            let row = format!(r#"{{"rabbitmq_version": "4.0.5"{listeners}}}"#);
+            let row: OverviewRow = serde_json::from_str(&row).unwrap();
+            let nodes = row.nodes();
+            let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+            assert_eq!(nodes, expected);
+        };
+        check(
+            r#", "listeners": [{"node": "b"}, {"node": "a", "port": 1}, {"node": "b"}, {}, 7]"#,
+            &["a", "b"],
+        );
+        check(r#", "listeners": {}"#, &[]);
+        check("", &[]);
+    }
 }
