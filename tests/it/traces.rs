@@ -11,10 +11,13 @@ use redrive::domain::conventions::{
 };
 use redrive::domain::{Header, Message, Partition, TopicName};
 use redrive::traces::{self, Cause, Repeat, Step};
+use reqwest::StatusCode;
 use tempfile::TempDir;
 
 use crate::intake::{Redrive, config};
+use crate::support::dashboard::Dashboard;
 use crate::support::{eventually, kafka, unique};
+use crate::web::{api, get};
 
 struct Site {
     producer: ReplayProducer,
@@ -185,4 +188,43 @@ async fn a_restarted_tap_goes_on_where_it_was() {
     site.send(&site.orders, &event("Last"), "").await;
     eventually_told(&redrive, &order, &["First", "WhileItWasDown", "Last"]).await;
     redrive.stop().await;
+}
+
+#[tokio::test]
+async fn a_trace_is_found_by_any_of_its_ids_and_told_as_page_and_json() {
+    let dashboard = Dashboard::busy().await;
+    let order = "9f0c2a41-55aa-4c1e-8f00-1234567890ab";
+    for id in [order, "0197f3a2-3333-7abc-8def-000000000002", "order-1042"] {
+        let (status, headers, _) = get(&dashboard, &format!("/traces?id={id}")).await;
+        assert_eq!(status, StatusCode::SEE_OTHER, "{id}");
+        assert_eq!(headers["location"], format!("/traces/{order}"), "{id}");
+    }
+    let (_, _, html) = get(&dashboard, &format!("/traces/{order}")).await;
+    for part in [
+        "ParcelSent",
+        "payments 1:17",
+        "same event ID again",
+        "An event that was not seen",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    let (status, _, html) = get(&dashboard, "/traces/nobody").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(html.contains("traces.kafka_topics"), "{html}");
+
+    let trace = api(&dashboard, &format!("/traces/{order}")).await;
+    let steps = trace["steps"].as_array().unwrap();
+    let in_topic = |topic: &str| {
+        let found = steps
+            .iter()
+            .position(|step| step["record"]["topic"] == topic);
+        found.unwrap()
+    };
+    let (paid, sent) = (in_topic("payments"), in_topic("shipping"));
+    assert_eq!(steps[sent]["parent"], paid);
+    assert_eq!(steps[sent]["evidence"], "causation_id");
+    assert_eq!(steps[sent]["after_ms"], -1_000);
+    let found = api(&dashboard, "/traces?dead=1").await;
+    assert_eq!(found["items"][0]["correlation_id"], order);
+    assert_eq!(found["items"][0]["events"], 6);
 }

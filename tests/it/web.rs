@@ -11,7 +11,7 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 30] = [
+const PAGES: [&str; 29] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
@@ -36,8 +36,7 @@ const PAGES: [&str; 30] = [
     "/repairs/new?all=1",
     "/traces",
     "/traces?id=nobody",
-    "/traces/9f0c2a41-55aa-4c1e-8f00-1234567890ab",
-    "/dead-letters/12?tab=trace",
+    "/dead-letters/1?tab=trace",
     "/alerts",
     "/alerts/KafkaConsumerNearDataLoss",
     "/audit",
@@ -196,8 +195,10 @@ async fn nothing_that_a_broker_says_can_act() {
         .unwrap();
     let encoded: String = url::form_urlencoded::byte_serialize(hostile.as_bytes()).collect();
     let with_filter = format!("/dead-letters/list?filter={encoded}");
+    let trace = format!("/traces/{}", encoded.replace('+', "%20"));
     let pages = PAGES.iter().copied().chain([
         with_filter.as_str(),
+        trace.as_str(),
         "/dead-letters/list",
         "/dead-letters/1?form=raw",
         "/dead-letters/1?form=hex",

@@ -19,7 +19,7 @@ use crate::web::parameters::path;
 const DEEPEST: usize = 12;
 
 /// Width and height of the drawing of a line.
-const TRACK: (f64, f64) = (240.0, 20.0);
+const TRACK: (f64, f64) = (180.0, 20.0);
 const MARGIN: f64 = 6.0;
 
 /// One line of a trace.
@@ -99,10 +99,7 @@ fn row(node: &Node, above: Option<&Node>, span: Span) -> TraceRow {
         place: shown.place,
         badges: badges(node),
         evidence: evidence(node),
-        at: node
-            .step
-            .at()
-            .map_or_else(|| markup::absent("not known"), markup::clock),
+        at: since_start(node.step.at(), span),
         after: after(node.after_ms),
         track: track(node, above, span, status),
         details: shown.details,
@@ -218,6 +215,18 @@ const fn evidence(node: &Node) -> &'static str {
         (Cause::ReplayOf, _) => "by Redrive's own record",
         (Cause::SameEvent, _) => "by the same event ID",
     }
+}
+
+/// The time since the first step, with the time itself as title.
+fn since_start(at: Option<Timestamp>, span: Span) -> Markup {
+    let Some(at) = at else {
+        return markup::absent("not known");
+    };
+    let moment = at.to_rfc3339();
+    let since = markup::duration(at.since(span.first));
+    Safe(format!(
+        "<time datetime=\"{moment}\" title=\"{moment}\">{since}</time>"
+    ))
 }
 
 fn after(after_ms: Option<i64>) -> Markup {
