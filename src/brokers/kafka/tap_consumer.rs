@@ -44,12 +44,12 @@ impl TapConsumer {
 
     /// Commits that these records are done. Asynchronous: after a commit that failed they may come again.
     pub fn commit(&self, batch: &[KafkaRecord]) -> Result<(), KafkaError> {
-        let mut last: HashMap<(&TopicName, Partition), Offset> = HashMap::new();
+        let mut done: HashMap<(&TopicName, Partition), Offset> = HashMap::new();
         for record in batch {
-            last.insert((&record.topic, record.partition), record.offset);
+            done.insert((&record.topic, record.partition), record.offset);
         }
-        let mut list = TopicPartitionList::with_capacity(last.len());
-        for ((topic, partition), offset) in last {
+        let mut list = TopicPartitionList::with_capacity(done.len());
+        for ((topic, partition), offset) in done {
             let next = rdkafka::Offset::Offset(offset.0 + 1);
             list.add_partition_offset(topic.as_str(), partition.0, next)
                 .map_err(KafkaError::Commit)?;

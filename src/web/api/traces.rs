@@ -3,7 +3,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use super::list::time;
-use crate::domain::{EventIdentity, RecordPlace, TimeBasis};
+use crate::domain::{EventIdentity, TimeBasis, TracedEvent};
 use crate::store::TraceSummary;
 use crate::traces::{Cause, Node, Repeat, Step};
 use crate::web::AppState;
@@ -116,7 +116,7 @@ impl TraceStep {
             Step::Event(event) => Self {
                 kind: "event",
                 event: Some(event.event.clone()),
-                record: Some(record(&event.place, event.basis, &event.application_trace)),
+                record: Some(record(event)),
                 replay: event.replay.map(|id| id.to_string()),
                 ..base
             },
@@ -145,17 +145,18 @@ impl TraceStep {
     }
 }
 
-fn record(place: &RecordPlace, basis: TimeBasis, application_trace: &Option<String>) -> Record {
+fn record(event: &TracedEvent) -> Record {
+    let place = &event.place;
     Record {
         cluster: place.cluster.to_string(),
         topic: place.topic.to_string(),
         partition: place.partition.0,
         offset: place.offset.0,
-        time_basis: match basis {
+        time_basis: match event.basis {
             TimeBasis::Record => "record",
             TimeBasis::Observed => "observed",
         },
-        application_trace: application_trace.clone(),
+        application_trace: event.application_trace.clone(),
     }
 }
 
