@@ -12,6 +12,7 @@ mod discards;
 mod download;
 mod failure_groups;
 mod group_care;
+mod history;
 mod list;
 mod notifications;
 mod open_replays;
@@ -51,8 +52,19 @@ fn routes() -> Vec<Route> {
     let import = post(transfer::import).layer(DefaultBodyLimit::max(IMPORT_BODY_LIMIT));
     vec![
         ("get", "/overview", get(overview::overview)),
+        ("get", "/overview/history", get(history::overview)),
         ("get", "/consumer-groups", get(brokers::consumer_groups)),
+        (
+            "get",
+            "/consumer-groups/{cluster}/{group}/history",
+            get(history::consumer_group),
+        ),
         ("get", "/queues", get(brokers::queues)),
+        (
+            "get",
+            "/queues/{cluster}/{vhost}/{queue}/history",
+            get(history::queue),
+        ),
         (
             "post",
             "/queues/{cluster}/{vhost}/{queue}/custody",
