@@ -51,6 +51,7 @@ mod replay_outcome;
 mod replay_rabbitmq;
 mod replay_recovery;
 mod replay_uncertain;
+mod restart;
 mod retention;
 mod sampling;
 mod sampling_rabbitmq;
