@@ -78,6 +78,15 @@ impl Board {
         lock(&self.history).interval()
     }
 
+    pub(super) fn record(
+        &self,
+        cluster: &ClusterName,
+        detail: Option<&ClusterDetail>,
+        at: Timestamp,
+    ) {
+        lock(&self.history).record(cluster, detail, at);
+    }
+
     /// What is in memory of a series.
     pub(super) fn source(&self, key: &SeriesKey) -> Source {
         lock(&self.history).source(key)
@@ -137,8 +146,7 @@ impl Board {
             } = committed;
             metrics.publish_to_commit(cluster, group, topic, durations);
         }
-        let detail = Some(&observation.detail);
-        lock(&self.history).record(cluster, detail, observation.taken_at);
+        self.record(cluster, Some(&observation.detail), observation.taken_at);
         let health = BrokerHealth {
             up: true,
             error: None,
@@ -162,7 +170,7 @@ impl Board {
 
     /// The last numbers stay, with their age and the reason.
     pub(super) fn failed(&self, cluster: &ClusterName, error: String, now: Timestamp) {
-        lock(&self.history).record(cluster, None, now);
+        self.record(cluster, None, now);
         self.publish(
             now,
             |last| {

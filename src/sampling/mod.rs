@@ -129,6 +129,9 @@ fn start_tasks(
     }
 }
 
+/// Samples of a history that [`SamplingHandle::record`] fills.
+const STILL_SAMPLES: usize = 360;
+
 /// Access to the numbers; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SamplingHandle {
@@ -142,10 +145,18 @@ impl SamplingHandle {
     pub fn still(snapshot: Snapshot) -> Self {
         let interval = Duration::from_secs(10);
         let metrics = Arc::new(Metrics::new(interval));
-        let history = History::new(2, interval);
+        let history = History::new(STILL_SAMPLES, interval);
         Self {
             board: Arc::new(Board::of(snapshot, history, metrics)),
             store: None,
+        }
+    }
+
+    /// Adds the numbers of a snapshot to the history, for charts that are drawn without brokers.
+    pub fn record(&self, snapshot: &Snapshot) {
+        for cluster in &snapshot.clusters {
+            let detail = cluster.detail.as_ref();
+            self.board.record(&cluster.name, detail, snapshot.taken_at);
         }
     }
 

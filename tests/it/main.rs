@@ -10,6 +10,7 @@ mod alerts;
 mod alerts_page;
 mod audit;
 mod browser;
+mod charts;
 mod demo;
 mod discards;
 mod drafts;
