@@ -71,11 +71,17 @@ const SPARK: Area = Area {
 const FULL: Area = Area {
     width: 640.0,
     height: 200.0,
-    left: 56.0,
-    right: 64.0,
-    top: 14.0,
-    bottom: 22.0,
+    left: 4.0,
+    right: 6.0,
+    top: 28.0,
+    bottom: 28.0,
 };
+
+/// Between a line and the label above it.
+const ABOVE: f64 = 6.0;
+
+/// A label takes so much on a narrow screen, where the chart shrinks and its text does not.
+const LABEL_HEIGHT: f64 = 24.0;
 
 /// 120 × 28, for rows.
 pub(crate) fn sparkline(label: &str, unit: Unit, line: &Line) -> Markup {
@@ -137,10 +143,11 @@ pub(crate) fn chart(data: &ChartData<'_>) -> Markup {
         "<svg class=\"chart\" viewBox=\"0 0 640 200\" role=\"img\" aria-label=\"{}\">",
         escaped(data.label)
     );
-    push_grid(&mut svg, range, data.unit);
+    push_grid(&mut svg, range);
     push_threshold(&mut svg, range, data);
     push_line(&mut svg, &FULL, range, data.line);
     push_last_point(&mut svg, &FULL, range, data.line);
+    push_bounds(&mut svg, range, data.unit);
     push_now(&mut svg, range, data);
     svg.push_str("</svg>");
     Safe(svg)
@@ -245,7 +252,7 @@ fn push_last_point(svg: &mut String, area: &Area, range: Range, line: &Line) {
     );
 }
 
-fn push_grid(svg: &mut String, range: Range, unit: Unit) {
+fn push_grid(svg: &mut String, range: Range) {
     let (left, right) = (FULL.left, FULL.width - FULL.right);
     let base = FULL.y(range, 0.0);
     let _ = write!(
@@ -253,7 +260,6 @@ fn push_grid(svg: &mut String, range: Range, unit: Unit) {
         "<path class=\"axis\" d=\"M{left} {base:.1}H{right}\"/>"
     );
     let high = FULL.y(range, range.high);
-    push_label(svg, left - 6.0, high + 4.0, "end", &unit.text(range.high));
     if range.high > 0.0 {
         let _ = write!(
             svg,
@@ -261,9 +267,24 @@ fn push_grid(svg: &mut String, range: Range, unit: Unit) {
         );
     }
     let low = FULL.y(range, range.low);
-    if low - high > 16.0 {
-        push_label(svg, left - 6.0, low + 4.0, "end", &unit.text(range.low));
+    if low - high > LABEL_HEIGHT {
         let _ = write!(svg, "<path class=\"grid\" d=\"M{left} {low:.1}H{right}\"/>");
+    }
+}
+
+/// Above their lines and over the curve, so that a long one has room.
+fn push_bounds(svg: &mut String, range: Range, unit: Unit) {
+    let high = FULL.y(range, range.high);
+    push_label(
+        svg,
+        FULL.left,
+        high - ABOVE,
+        "start",
+        &unit.text(range.high),
+    );
+    let low = FULL.y(range, range.low);
+    if low - high > LABEL_HEIGHT {
+        push_label(svg, FULL.left, low - ABOVE, "start", &unit.text(range.low));
     }
 }
 
@@ -278,7 +299,8 @@ fn push_threshold(svg: &mut String, range: Range, data: &ChartData<'_>) {
         "<path class=\"threshold\" d=\"M{} {y:.1}H{right}\"/>",
         FULL.left
     );
-    push_label(svg, right, y - 4.0, "end", &data.unit.text(threshold));
+    let middle = (FULL.left + right) / 2.0;
+    push_label(svg, middle, y - ABOVE, "middle", &data.unit.text(threshold));
 }
 
 fn push_now(svg: &mut String, range: Range, data: &ChartData<'_>) {
@@ -286,8 +308,8 @@ fn push_now(svg: &mut String, range: Range, data: &ChartData<'_>) {
     push_label(svg, FULL.left, FULL.height - 6.0, "start", data.began);
     push_label(svg, right, FULL.height - 6.0, "end", "now");
     if let Some((_, last)) = last_known(data.line) {
-        let y = FULL.y(range, last) + 4.0;
-        push_label(svg, right + 8.0, y, "start", &data.unit.text(last));
+        let y = FULL.y(range, last) - ABOVE;
+        push_label(svg, right, y, "end", &data.unit.text(last));
     }
 }
 
