@@ -158,7 +158,8 @@ impl OffsetTimes {
         }
     }
 
-    /// Removes the point that is missed least: the one in the shortest gap relative to its age.
+    /// Removes the point that is missed least: the one in the shortest gap relative to its age. If nobody looked for
+    /// some time before it, that was no longer than what thinning leaves between two points anyway.
     fn thin(&mut self, now: Timestamp) {
         let relative_gap = |index: usize| {
             let gap = self.points[index + 1]
@@ -169,11 +170,8 @@ impl OffsetTimes {
         };
         let dispensable = (1..self.points.len() - 1)
             .min_by(|left, right| relative_gap(*left).total_cmp(&relative_gap(*right)));
-        let removed = dispensable.and_then(|index| Some((index, self.points.remove(index)?)));
-        if let Some((index, removed)) = removed
-            && let Some(next) = self.points.get_mut(index)
-        {
-            next.unwatched_before |= removed.unwatched_before;
+        if let Some(index) = dispensable {
+            self.points.remove(index);
         }
     }
 
@@ -303,6 +301,22 @@ mod tests {
         };
         assert!(gap_at(60) <= 30, "{}", gap_at(60));
         assert!(gap_at(20 * 3600) <= 3 * 3600, "{}", gap_at(20 * 3600));
+    }
+
+    #[test]
+    fn a_long_time_without_looks_stays_one_when_points_are_thinned() {
+        let mut raw = Vec::new();
+        times(&[(0, 0), (100, 100)]).write_to(&mut raw);
+        let now = Timestamp::from_seconds(3_600);
+        let mut resumed = OffsetTimes::read_from(&mut Reader(&raw), now).unwrap();
+        for seconds in (3_600..20_000).step_by(10) {
+            resumed.observe(Offset(seconds), Timestamp::from_seconds(seconds));
+        }
+        assert_eq!(resumed.points.len(), POINTS);
+        let written_at = resumed.written_at(Offset(2_000));
+        assert!(matches!(written_at, WrittenAt::Before(at) if at >= now));
+        let seen = WrittenAt::About(Timestamp::from_seconds(50));
+        assert_eq!(resumed.written_at(Offset(50)), seen);
     }
 
     #[test]

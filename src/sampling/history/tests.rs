@@ -176,6 +176,8 @@ fn where_redrive_was_down_the_line_has_a_gap() {
 #[test]
 fn what_a_clock_that_was_ahead_wrote_is_not_read_back() {
     let history = resumed(&[(0, 5), (3_000, 77), (7_200, 88)], 1_000, 1_000);
+    let known = history.source(&lag_key("k", "a")).buckets;
+    assert_eq!(known.keys().max(), Some(&at(900)), "{known:?}");
     let grid = Grid::of(ChartRange::Day, INTERVAL, at(1_000));
     let drawn = line(&history, &[lag_key("k", "a")], &grid);
     assert_eq!(
