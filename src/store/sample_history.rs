@@ -144,6 +144,17 @@ impl Store {
         Ok(removed.rows_affected() > 0)
     }
 
+    /// What sampling remembers takes so many bytes: no dead letter has to go for it.
+    pub async fn history_bytes(&self) -> Result<u64, StoreError> {
+        let bytes: i64 = sqlx::query_scalar(
+            "SELECT (SELECT COALESCE(SUM(LENGTH(points)), 0) FROM sample_history) \
+             + (SELECT COALESCE(SUM(LENGTH(topics)), 0) FROM offset_times)",
+        )
+        .fetch_one(&self.reader)
+        .await?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
     /// Replaces pages of the offset times of a cluster in one transaction; an empty one is removed.
     pub async fn write_offset_times(
         &self,
