@@ -299,7 +299,7 @@ fn push_threshold(svg: &mut String, range: Range, data: &ChartData<'_>) {
         "<path class=\"threshold\" d=\"M{} {y:.1}H{right}\"/>",
         FULL.left
     );
-    let middle = (FULL.left + right) / 2.0;
+    let middle = f64::midpoint(FULL.left, right);
     push_label(svg, middle, y - ABOVE, "middle", &data.unit.text(threshold));
 }
 

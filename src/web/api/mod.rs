@@ -48,8 +48,13 @@ const DOCUMENT: &str = include_str!("openapi.json");
 
 /// Every route of the API: its method, its path under `/api/v1`, its handler.
 fn routes() -> Vec<Route> {
-    let revision = post(revisions::create).layer(DefaultBodyLimit::max(REVISION_BODY_LIMIT));
-    let import = post(transfer::import).layer(DefaultBodyLimit::max(IMPORT_BODY_LIMIT));
+    let mut routes = sampling_routes();
+    routes.extend(dead_letter_routes());
+    routes
+}
+
+/// What the brokers are like, now and before.
+fn sampling_routes() -> Vec<Route> {
     vec![
         ("get", "/overview", get(overview::overview)),
         ("get", "/overview/history", get(history::overview)),
@@ -65,6 +70,13 @@ fn routes() -> Vec<Route> {
             "/queues/{cluster}/{vhost}/{queue}/history",
             get(history::queue),
         ),
+    ]
+}
+
+fn dead_letter_routes() -> Vec<Route> {
+    let revision = post(revisions::create).layer(DefaultBodyLimit::max(REVISION_BODY_LIMIT));
+    let import = post(transfer::import).layer(DefaultBodyLimit::max(IMPORT_BODY_LIMIT));
+    vec![
         (
             "post",
             "/queues/{cluster}/{vhost}/{queue}/custody",

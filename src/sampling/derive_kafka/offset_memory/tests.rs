@@ -76,12 +76,12 @@ fn restarted(topic_id: Option<Uuid>, now: i64) -> KafkaState {
     state
 }
 
-fn exactly(seconds: u64) -> Option<TimeLag> {
-    Some(TimeLag::Exactly(Duration::from_secs(seconds)))
+fn exactly(seconds: u64) -> TimeLag {
+    TimeLag::Exactly(Duration::from_secs(seconds))
 }
 
-fn at_least(seconds: u64) -> Option<TimeLag> {
-    Some(TimeLag::AtLeast(Duration::from_secs(seconds)))
+fn at_least(seconds: u64) -> TimeLag {
+    TimeLag::AtLeast(Duration::from_secs(seconds))
 }
 
 #[test]
@@ -93,13 +93,13 @@ fn after_a_restart_the_first_look_knows_how_late_a_group_is() {
         assert_eq!(time_lag, expected, "{committed} of {end} at {now}");
     };
     // Record 255 was written at second 1,025.5.
-    check(1_120, 1_200, 250, exactly(95));
-    check(1_120, 1_000, 250, exactly(95));
+    check(1_120, 1_200, 250, Some(exactly(95)));
+    check(1_120, 1_000, 250, Some(exactly(95)));
     // Written in the twenty seconds of the restart.
-    check(1_120, 1_200, 1_100, exactly(10));
-    check(1_120, 1_200, 1_200, exactly(0));
+    check(1_120, 1_200, 1_100, Some(exactly(10)));
+    check(1_120, 1_200, 1_200, Some(exactly(0)));
     // A day later the same, to what is still in the ring.
-    check(50_000, 1_200, 250, exactly(50_000 - 1_025));
+    check(50_000, 1_200, 250, Some(exactly(50_000 - 1_025)));
     // Nothing was seen before the first look of the first run.
     let mut state = KafkaState::default();
     let unknown = look(&mut state, 1_120, (known, 1_200, 250));
@@ -112,13 +112,19 @@ fn what_was_written_while_nobody_looked_for_long_is_a_bound_until_it_is_passed()
     let mut state = restarted(known, 4_700);
     // 100 records in an hour, nobody knows when: at least as old as this look is.
     assert_eq!(look(&mut state, 4_700, (known, 1_100, 1_050)), None);
-    assert_eq!(look(&mut state, 4_760, (known, 1_100, 1_050)), at_least(60));
+    assert_eq!(
+        look(&mut state, 4_760, (known, 1_100, 1_050)),
+        Some(at_least(60))
+    );
     // What was written before is as exact as ever, and what is written now.
     assert_eq!(
         look(&mut state, 4_770, (known, 1_200, 500)),
-        exactly(4_770 - 1_050)
+        Some(exactly(4_770 - 1_050))
     );
-    assert_eq!(look(&mut state, 4_780, (known, 1_200, 1_150)), exactly(15));
+    assert_eq!(
+        look(&mut state, 4_780, (known, 1_200, 1_150)),
+        Some(exactly(15))
+    );
     // It stays so when points are thinned, and over one more restart.
     for seconds in (4_790..9_000).step_by(10) {
         look(&mut state, seconds, (known, seconds, 500));
@@ -167,7 +173,7 @@ fn that_a_topic_has_transactions_is_remembered() {
     // The last record is the control record that ends the transaction.
     assert_eq!(
         look(&mut state, 2_000, (Some(TOPIC), 1_000, 999)),
-        exactly(0)
+        Some(exactly(0))
     );
 }
 
