@@ -232,7 +232,7 @@ mod tests {
         check("[sampling]\ninterval = '10ms'", "sampling.interval");
         check(
             "[sampling]\nhistory_kept = '30d'",
-            "sampling.history_kept must lie between 1d and 7d",
+            "must lie between 1d and 7d",
         );
         check(
             "[replay]\nkafka_delivery_timeout = '10ms'",

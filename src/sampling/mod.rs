@@ -188,8 +188,11 @@ impl SamplingHandle {
             // What is written down meanwhile leaves the memory after it is in the store.
             let recent = self.board.source(key);
             let source = match &self.store {
-                Some(store) => memory::with_stored_points(store, key, recent, &grid).await?,
-                None => recent,
+                // Of an hour the memory has all.
+                Some(store) if range != ChartRange::Hour => {
+                    memory::with_stored_points(store, key, recent, &grid).await?
+                }
+                _ => recent,
             };
             sources.push(source);
         }
