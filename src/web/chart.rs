@@ -308,7 +308,15 @@ fn push_now(svg: &mut String, range: Range, data: &ChartData<'_>) {
     push_label(svg, FULL.left, FULL.height - 6.0, "start", data.began);
     push_label(svg, right, FULL.height - 6.0, "end", "now");
     if let Some((_, last)) = last_known(data.line) {
-        let y = FULL.y(range, last) - ABOVE;
+        let point = FULL.y(range, last);
+        let mut latest = data.line.points.iter().rev().take(4).filter_map(finite);
+        let falls = latest.any(|before| before > last);
+        let has_room_below = point + 2.0 * LABEL_HEIGHT < FULL.y(range, 0.0);
+        let y = if falls && has_room_below {
+            point + LABEL_HEIGHT
+        } else {
+            point - ABOVE
+        };
         push_label(svg, right, y, "end", &data.unit.text(last));
     }
 }
