@@ -46,7 +46,7 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     let lifecycle = Lifecycle::new();
     let managed = ManagedQueues::load(&store).await?;
     let parts = (schemas, sandbox);
-    let state = start_parts(&config, &store, &metrics, managed, &lifecycle, parts)?;
+    let state = start_parts(&config, &store, &metrics, managed, &lifecycle, parts).await?;
     audit_start(&store).await?;
 
     let heads = audit_head::log_hourly(store.clone(), lifecycle.stop_token());
@@ -64,7 +64,7 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     Ok(ending)
 }
 
-fn start_parts(
+async fn start_parts(
     config: &Arc<Config>,
     store: &Store,
     metrics: &Arc<Metrics>,
@@ -73,9 +73,10 @@ fn start_parts(
     (schemas, sandbox): (Schemas, Sandbox),
 ) -> anyhow::Result<AppState> {
     let stop = lifecycle.stop_token();
-    let sampling = sampling::start(config, Arc::clone(metrics), &stop, |task| {
+    let sampling = sampling::resume(config, store, Arc::clone(metrics), &stop, |task| {
         lifecycle.spawn("sampling", task);
-    });
+    })
+    .await;
     let (depths, interval) = (sampling.clone(), *config.sampling.interval);
     let follow = sampling::follow_dlq_depths(depths, store.clone(), interval, stop.clone());
     lifecycle.spawn("dlq-depths", follow);

@@ -231,6 +231,10 @@ mod tests {
         check("[sampling]\ninterval = '10'", "10s");
         check("[sampling]\ninterval = '10ms'", "sampling.interval");
         check(
+            "[sampling]\nhistory_kept = '30d'",
+            "must lie between 1d and 7d",
+        );
+        check(
             "[replay]\nkafka_delivery_timeout = '10ms'",
             "replay.kafka_delivery_timeout",
         );

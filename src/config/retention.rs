@@ -14,7 +14,8 @@ pub struct RetentionConfig {
     /// Dead letters that were replayed, and are gone from their queue, are removed so long after the
     /// store first held them, if the outcome of every replay is settled. Without it, they stay.
     pub max_age: Option<HumanDuration>,
-    /// While the store is larger, the oldest of them are removed whatever their age.
+    /// While the store is larger, without the history of charts, the oldest of them are removed whatever their
+    /// age.
     pub max_bytes: Option<u64>,
     /// Say in so many words that age and size remove open dead letters as well. Those that are being
     /// replayed or whose replay is unknown stay in any case.

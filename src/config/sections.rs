@@ -61,6 +61,8 @@ impl Default for StoreConfig {
     }
 }
 
+const DAY_SECONDS: u64 = 86_400;
+
 /// `[sampling]`: how often the brokers are looked at.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -69,8 +71,10 @@ pub struct SamplingConfig {
     pub interval: HumanDuration,
     /// One request to a broker is given up after this.
     pub request_timeout: HumanDuration,
-    /// Samples kept in memory for sparklines.
+    /// Samples kept in memory for charts of the last hour.
     pub history: usize,
+    /// Thinned samples stay in the store so long, for charts of days: 1d to 7d.
+    pub history_kept: HumanDuration,
 }
 
 impl Default for SamplingConfig {
@@ -79,6 +83,7 @@ impl Default for SamplingConfig {
             interval: HumanDuration::from_secs(10),
             request_timeout: HumanDuration::from_secs(5),
             history: 360,
+            history_kept: HumanDuration::from_secs(7 * DAY_SECONDS),
         }
     }
 }
@@ -87,6 +92,12 @@ impl SamplingConfig {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
         at_least_a_second("sampling.interval", self.interval)?;
         at_least_a_second("sampling.request_timeout", self.request_timeout)?;
+        if !(DAY_SECONDS..=7 * DAY_SECONDS).contains(&self.history_kept.as_secs()) {
+            return Err(ConfigError::invalid(
+                "sampling.history_kept",
+                "must lie between 1d and 7d; for longer, let Prometheus scrape /metrics",
+            ));
+        }
         if (2..=100_000).contains(&self.history) {
             return Ok(());
         }

@@ -64,19 +64,21 @@ impl Retention {
         }
         if let Some(limit) = self.config.max_bytes {
             let removal = Removal::Oldest { open_too };
+            let limit = limit.saturating_add(self.store.history_bytes().await?);
             removed += self.remove_beyond(limit, removal, now).await?;
         }
         if removed > 0 {
             while !self.stop.is_cancelled() && self.store.give_back_pages().await? {}
         }
         let after = self.store.space().await?.used_bytes();
+        let limited = after.saturating_sub(self.store.history_bytes().await?);
         let run = RetentionRun {
             started_at: now,
             finished_at: Timestamp::now(),
             removed,
             bytes_before: before,
             bytes_after: after,
-            problem: self.problem(after),
+            problem: self.problem(limited),
         };
         self.store.note_retention_run(&run).await?;
         self.metrics.retention_ran(run.finished_at);
@@ -118,7 +120,8 @@ impl Retention {
              retention.remove_open = true"
         };
         Some(format!(
-            "the store holds {used_bytes} bytes, more than retention.max_bytes = {limit}: {remedy}"
+            "the store holds {used_bytes} bytes beside the history of charts, more than \
+             retention.max_bytes = {limit}: {remedy}"
         ))
     }
 }

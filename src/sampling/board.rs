@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::derive_kafka::CommittedDurations;
-use super::history::{History, HistoryPoint, SeriesKey};
+use super::history::{Grid, History, HourToSave, Hours, Line, SeriesKey, Source, draw};
 use crate::domain::{
     BrokerHealth, ClusterDetail, ClusterName, ClusterSnapshot, SampleCost, Snapshot, System,
     Timestamp,
@@ -38,7 +38,7 @@ impl Board {
     /// A board on which the clusters are known and nothing is known about them.
     pub(super) fn new(
         clusters: impl Iterator<Item = (ClusterName, System)>,
-        history: usize,
+        history: History,
         metrics: Arc<Metrics>,
     ) -> Self {
         let unknown = |(name, system)| {
@@ -56,11 +56,11 @@ impl Board {
         Self::of(snapshot, history, metrics)
     }
 
-    pub(super) fn of(snapshot: Snapshot, history: usize, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn of(snapshot: Snapshot, history: History, metrics: Arc<Metrics>) -> Self {
         metrics.observe_snapshot(&snapshot);
         Self {
             snapshot: watch::Sender::new(Arc::new(snapshot)),
-            history: Mutex::new(History::new(history)),
+            history: Mutex::new(history),
             metrics,
             publishing: Mutex::new(()),
         }
@@ -74,18 +74,48 @@ impl Board {
         self.snapshot.subscribe()
     }
 
-    pub(super) fn history(&self, key: &SeriesKey) -> Vec<HistoryPoint> {
-        lock(&self.history).points(key)
+    pub(super) fn interval(&self) -> Duration {
+        lock(&self.history).interval()
     }
 
-    pub(super) fn record_dlq_depth(
+    pub(super) fn record(
         &self,
         cluster: &ClusterName,
-        dlq: &str,
-        value: u64,
+        detail: Option<&ClusterDetail>,
         at: Timestamp,
     ) {
-        lock(&self.history).record_dlq_depth(cluster, dlq, value, at);
+        lock(&self.history).record(cluster, detail, at);
+    }
+
+    /// What is in memory of a series.
+    pub(super) fn source(&self, key: &SeriesKey) -> Source {
+        lock(&self.history).source(key)
+    }
+
+    /// The last hour of a series, of several clusters together.
+    pub(super) fn lately(&self, keys: &[SeriesKey], now: Timestamp) -> Line {
+        let history = lock(&self.history);
+        let sources: Vec<_> = keys.iter().map(|key| history.source(key)).collect();
+        let grid = Grid::lately(history.interval(), now);
+        drop(history);
+        draw(&sources, &grid)
+    }
+
+    pub(super) fn record_open_dead_letters(&self, cluster: &ClusterName, open: u64, at: Timestamp) {
+        lock(&self.history).record_open_dead_letters(cluster, open, at);
+    }
+
+    /// The thinned points of a cluster, those that its store does not have whole.
+    pub(super) fn hours_to_save(&self, cluster: &ClusterName) -> Vec<HourToSave> {
+        self.with_hours(cluster, |hours| hours.to_save())
+    }
+
+    pub(super) fn with_hours<T>(
+        &self,
+        cluster: &ClusterName,
+        work: impl FnOnce(&mut Hours) -> T,
+    ) -> T {
+        work(lock(&self.history).hours(cluster))
     }
 
     /// What the series of this cluster cost when they were written last.
@@ -116,8 +146,7 @@ impl Board {
             } = committed;
             metrics.publish_to_commit(cluster, group, topic, durations);
         }
-        let detail = Some(&observation.detail);
-        lock(&self.history).record(cluster, detail, observation.taken_at);
+        self.record(cluster, Some(&observation.detail), observation.taken_at);
         let health = BrokerHealth {
             up: true,
             error: None,
@@ -141,7 +170,7 @@ impl Board {
 
     /// The last numbers stay, with their age and the reason.
     pub(super) fn failed(&self, cluster: &ClusterName, error: String, now: Timestamp) {
-        lock(&self.history).record(cluster, None, now);
+        self.record(cluster, None, now);
         self.publish(
             now,
             |last| {
@@ -174,6 +203,6 @@ impl Board {
 }
 
 /// A thread that panicked while it held the lock leaves at worst a point missing.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,8 @@
 //! From two looks at a Kafka cluster to lag, time lag, rates and verdicts. Pure: the times are those
 //! of the samples.
 
+mod offset_memory;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::MissedTickBehavior;
@@ -8,7 +9,7 @@ use crate::domain::Timestamp;
 use crate::error_chain;
 use crate::store::Store;
 
-/// Adds the depth of every DLQ to the history once an interval, until told to stop. The depth is not
+/// Adds the open dead letters of every cluster to the history once an interval, until told to stop. They are not
 /// sampled from a broker: what is open is what the store says.
 pub async fn follow_dlq_depths(
     sampling: SamplingHandle,
@@ -26,8 +27,12 @@ pub async fn follow_dlq_depths(
         match store.dlq_depths().await {
             Ok(depths) => {
                 let now = Timestamp::now();
+                let mut open: HashMap<_, u64> = HashMap::new();
                 for depth in depths {
-                    sampling.record_dlq_depth(&depth.cluster, &depth.dlq, depth.open, now);
+                    *open.entry(depth.cluster).or_default() += depth.open;
+                }
+                for (cluster, open) in open {
+                    sampling.record_open_dead_letters(&cluster, open, now);
                 }
             }
             Err(error) => {

@@ -1,6 +1,7 @@
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use super::board::Observation;
+use super::board::{Observation, lock};
 use super::derive_kafka::{KafkaDerivation, KafkaState};
 use super::task::ClusterSampler;
 use super::time_proofs::{Question, TimeProofs};
@@ -14,17 +15,22 @@ pub(super) struct KafkaCluster {
     config: KafkaConfig,
     request_timeout: Duration,
     sampler: KafkaSampler,
-    state: KafkaState,
+    /// Shared with what writes it down for the next start.
+    state: Arc<Mutex<KafkaState>>,
     proofs: TimeProofs,
 }
 
 impl KafkaCluster {
-    pub(super) fn new(config: &KafkaConfig, request_timeout: Duration) -> Self {
+    pub(super) fn new(
+        config: &KafkaConfig,
+        request_timeout: Duration,
+        state: Arc<Mutex<KafkaState>>,
+    ) -> Self {
         Self {
             config: config.clone(),
             request_timeout,
             sampler: KafkaSampler::new(config, request_timeout),
-            state: KafkaState::default(),
+            state,
             proofs: TimeProofs::default(),
         }
     }
@@ -38,7 +44,7 @@ impl KafkaCluster {
         let KafkaDerivation {
             detail,
             publish_to_commit,
-        } = self.state.derive(sample);
+        } = lock(&self.state).derive(sample);
         Observation {
             detail: ClusterDetail::Kafka(detail),
             taken_at,
@@ -62,7 +68,7 @@ impl KafkaCluster {
         let Question { partitions, times } = question;
         let asking = self.sampler.first_offsets_since(&partitions, &times);
         match tokio::time::timeout(self.request_timeout, asking).await {
-            Ok(Ok(answers)) => self.state.prove(&answers),
+            Ok(Ok(answers)) => lock(&self.state).prove(&answers),
             Ok(Err(error)) => tracing::debug!(%error, "how late groups are is not known"),
             Err(_) => tracing::debug!("how late groups are is not known: no answer in time"),
         }
@@ -74,13 +80,13 @@ impl KafkaCluster {
         let ClusterDetail::Kafka(detail) = &observation.detail else {
             return;
         };
-        let tails = self.state.tails_in_doubt(detail, observation.taken_at);
+        let tails = lock(&self.state).tails_in_doubt(detail, observation.taken_at);
         if tails.is_empty() {
             return;
         }
         let asking = self.sampler.tail_contents(tails);
         match tokio::time::timeout(self.request_timeout, asking).await {
-            Ok(Ok(answers)) => self.state.learn_tails(answers),
+            Ok(Ok(answers)) => lock(&self.state).learn_tails(answers),
             Ok(Err(error)) => tracing::debug!(%error, "the last records are not known"),
             Err(_) => tracing::debug!("the last records are not known: no answer in time"),
         }

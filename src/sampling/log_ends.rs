@@ -32,6 +32,19 @@ pub(super) struct LogEnd {
 }
 
 impl LogEnd {
+    /// What the last run knew.
+    pub(super) fn remembered(transactional: bool) -> Self {
+        Self {
+            transactional,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the last record is most likely a control record, for the next run.
+    pub(super) const fn is_transactional(&self) -> bool {
+        self.transactional || self.control_from.is_some()
+    }
+
     pub(super) fn observe(&mut self, end: Offset, last_stable: Option<Offset>) {
         let open = last_stable.is_some_and(|stable| stable < end);
         let transactional = self.transactional || open;

@@ -1,11 +1,15 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::packing::{Reader, put};
 use crate::domain::{Offset, Timestamp};
 
 /// So many points span [`SPAN`], dense for the last minutes and sparse for yesterday.
 const POINTS: usize = 60;
 const SPAN: Duration = Duration::from_hours(24);
+
+/// If nobody looked for longer, at a restart, what was written meanwhile has no time between both looks.
+const LOOKED_AWAY: Duration = Duration::from_mins(2);
 
 /// When the end of a partition was where: tells the time at which an offset was written, without
 /// reading a record. It interpolates between two observations and never extrapolates.
@@ -13,6 +17,8 @@ const SPAN: Duration = Duration::from_hours(24);
 pub(super) struct OffsetTimes {
     points: VecDeque<Plateau>,
     bounds: Vec<Bound>,
+    /// The points are those of the last run, and this one has not looked yet.
+    resumes: bool,
 }
 
 /// Every record before this offset was written before this time, as the broker said.
@@ -28,6 +34,28 @@ struct Plateau {
     end: Offset,
     from: Timestamp,
     until: Timestamp,
+    /// For some time before, nobody looked: what was written then was written before `from`, no more is known.
+    unwatched_before: bool,
+}
+
+impl Default for Plateau {
+    fn default() -> Self {
+        Self {
+            end: Offset(0),
+            from: Timestamp(0),
+            until: Timestamp(0),
+            unwatched_before: false,
+        }
+    }
+}
+
+/// Ends and times only grow, from 0 on.
+fn difference(from: i64, to: i64) -> u64 {
+    to.abs_diff(from)
+}
+
+fn later(from: i64, by: u64) -> Option<i64> {
+    from.checked_add_unsigned(by)
 }
 
 /// What is known about the time at which an offset was written.
@@ -44,14 +72,19 @@ impl OffsetTimes {
     /// Notes that the log ended at `end` at this time. A log that became shorter was recreated or
     /// truncated: what was known no longer holds.
     pub(super) fn observe(&mut self, end: Offset, at: Timestamp) {
+        let resumes = std::mem::take(&mut self.resumes);
         match self.points.back_mut() {
             Some(last) if end == last.end => last.until = last.until.max(at),
             Some(last) if end < last.end || at <= last.until => {
                 self.points.clear();
                 self.bounds.clear();
-                self.append(end, at);
+                self.append(end, at, false);
             }
-            _ => self.append(end, at),
+            Some(last) => {
+                let unwatched = resumes && at.since(last.until) > LOOKED_AWAY;
+                self.append(end, at, unwatched);
+            }
+            None => self.append(end, at, false),
         }
         self.forget_what_is_too_old(at);
     }
@@ -69,18 +102,64 @@ impl OffsetTimes {
         self.bounds = first_since.iter().map(bound).collect();
     }
 
-    fn append(&mut self, end: Offset, at: Timestamp) {
+    /// Writes what [`OffsetTimes::read_from`] reads. What was proven is asked for again.
+    pub(super) fn write_to(&self, raw: &mut Vec<u8>) {
+        put(raw, self.points.len() as u64);
+        let mut last = Plateau::default();
+        for point in &self.points {
+            put(raw, difference(last.end.0, point.end.0));
+            put(raw, difference(last.until.0, point.from.0));
+            put(raw, difference(point.from.0, point.until.0));
+            raw.push(u8::from(point.unwatched_before));
+            last = *point;
+        }
+    }
+
+    /// Reads the points of the last run; `None` if the bytes hold anything else. Those of a clock that is ahead of
+    /// this one are left out: how long ago an offset was written could not be told by them.
+    pub(super) fn read_from(reader: &mut Reader<'_>, now: Timestamp) -> Option<Self> {
+        let count = reader.number_up_to(POINTS)?;
+        let mut times = Self::default();
+        let mut last = Plateau::default();
+        for index in 0..count {
+            let end = later(last.end.0, reader.number()?)?;
+            let from = later(last.until.0, reader.number()?)?;
+            let until = later(from, reader.number()?)?;
+            let [unwatched] = reader.array()?;
+            let point = Plateau {
+                end: Offset(end),
+                from: Timestamp(from),
+                until: Timestamp(until),
+                unwatched_before: unwatched == 1,
+            };
+            let grows = index == 0 || point.end > last.end;
+            if !grows || unwatched > 1 {
+                return None;
+            }
+            times.points.push_back(point);
+            last = point;
+        }
+        if last.until > now {
+            times.points.clear();
+        }
+        times.resumes = true;
+        Some(times)
+    }
+
+    fn append(&mut self, end: Offset, at: Timestamp, unwatched_before: bool) {
         self.points.push_back(Plateau {
             end,
             from: at,
             until: at,
+            unwatched_before,
         });
         if self.points.len() > POINTS {
             self.thin(at);
         }
     }
 
-    /// Removes the point that is missed least: the one in the shortest gap relative to its age.
+    /// Removes the point that is missed least: the one in the shortest gap relative to its age. If nobody looked for
+    /// some time before it, that was no longer than what thinning leaves between two points anyway.
     fn thin(&mut self, now: Timestamp) {
         let relative_gap = |index: usize| {
             let gap = self.points[index + 1]
@@ -109,10 +188,10 @@ impl OffsetTimes {
         let Some(after_point) = self.points.get(after) else {
             return WrittenAt::Unknown;
         };
-        let Some(before) = after
+        let before = after
             .checked_sub(1)
-            .and_then(|index| self.points.get(index))
-        else {
+            .and_then(|index| self.points.get(index));
+        let Some(before) = before.filter(|_| !after_point.unwatched_before) else {
             let proven = self.bounds.iter().filter(|bound| offset < bound.offset);
             let earliest = proven.map(|bound| bound.at).min();
             return WrittenAt::Before(
@@ -222,6 +301,22 @@ mod tests {
         };
         assert!(gap_at(60) <= 30, "{}", gap_at(60));
         assert!(gap_at(20 * 3600) <= 3 * 3600, "{}", gap_at(20 * 3600));
+    }
+
+    #[test]
+    fn a_long_time_without_looks_stays_one_when_points_are_thinned() {
+        let mut raw = Vec::new();
+        times(&[(0, 0), (100, 100)]).write_to(&mut raw);
+        let now = Timestamp::from_seconds(3_600);
+        let mut resumed = OffsetTimes::read_from(&mut Reader(&raw), now).unwrap();
+        for seconds in (3_600..20_000).step_by(10) {
+            resumed.observe(Offset(seconds), Timestamp::from_seconds(seconds));
+        }
+        assert_eq!(resumed.points.len(), POINTS);
+        let written_at = resumed.written_at(Offset(2_000));
+        assert!(matches!(written_at, WrittenAt::Before(at) if at >= now));
+        let seen = WrittenAt::About(Timestamp::from_seconds(50));
+        assert_eq!(resumed.written_at(Offset(50)), seen);
     }
 
     #[test]

@@ -127,6 +127,7 @@ mod tests {
     use super::*;
     use crate::domain::{ClusterDetail, KafkaDetail, SampleCost, Snapshot};
     use crate::metrics::Metrics;
+    use crate::sampling::history::History;
 
     /// Answers each sample with the next of its answers, then with nothing at all.
     struct Scripted {
@@ -167,7 +168,8 @@ mod tests {
         let cluster = ClusterName::new("k");
         let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
         let clusters = [(cluster.clone(), System::Kafka)].into_iter();
-        let board = Arc::new(Board::new(clusters, 10, metrics));
+        let history = History::new(10, Duration::from_millis(5));
+        let board = Arc::new(Board::new(clusters, history, metrics));
         let task = ClusterTask {
             cluster,
             system: System::Kafka,

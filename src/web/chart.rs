@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use askama::filters::Safe;
 
 use super::escape::{Markup, escaped};
+use crate::domain::Timestamp;
+use crate::sampling::{HistoryPoint, Line};
 
 /// How the values of a chart are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,23 @@ pub(crate) enum Unit {
 }
 
 impl Unit {
+    /// As the API writes it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Count => "count",
+            Self::PerSecond => "per_second",
+            Self::Seconds => "seconds",
+        }
+    }
+
+    /// For a table.
+    pub(crate) fn exact(self, value: f64) -> String {
+        match self {
+            Self::Count => grouped(value),
+            Self::PerSecond | Self::Seconds => self.text(value),
+        }
+    }
+
     fn text(self, value: f64) -> String {
         match self {
             Self::Count => whole(value),
@@ -33,8 +52,9 @@ pub(crate) struct ChartData<'a> {
     /// Says what is drawn, for those who cannot see it.
     pub(crate) label: &'a str,
     pub(crate) unit: Unit,
-    /// One per sample, oldest first; `None` where nothing was measured.
-    pub(crate) values: &'a [Option<f64>],
+    pub(crate) line: &'a Line,
+    /// What stands at its left end.
+    pub(crate) began: &'a str,
     /// Drawn as a dashed line where it lies in view.
     pub(crate) threshold: Option<f64>,
 }
@@ -51,18 +71,24 @@ const SPARK: Area = Area {
 const FULL: Area = Area {
     width: 640.0,
     height: 200.0,
-    left: 56.0,
-    right: 64.0,
-    top: 14.0,
-    bottom: 22.0,
+    left: 4.0,
+    right: 6.0,
+    top: 28.0,
+    bottom: 28.0,
 };
 
+/// Between a line and the label above it.
+const ABOVE: f64 = 6.0;
+
+/// A label takes so much on a narrow screen, where the chart shrinks and its text does not.
+const LABEL_HEIGHT: f64 = 24.0;
+
 /// 120 × 28, for rows.
-pub(crate) fn sparkline(label: &str, unit: Unit, values: &[Option<f64>]) -> Markup {
-    let Some(range) = Range::of(values, None) else {
+pub(crate) fn sparkline(label: &str, unit: Unit, line: &Line) -> Markup {
+    let Some(range) = Range::of(line, None) else {
         return Safe("<span class=\"spark-empty\" title=\"no samples yet\"></span>".to_owned());
     };
-    let now = values.iter().rev().flatten().next().copied();
+    let now = line.points.last().and_then(|point| point.value);
     let title = format!(
         "{label}: min {}, max {}, now {}",
         unit.text(range.low),
@@ -74,8 +100,8 @@ pub(crate) fn sparkline(label: &str, unit: Unit, values: &[Option<f64>]) -> Mark
          aria-label=\"{0}\"><title>{0}</title>",
         escaped(&title)
     );
-    push_line(&mut svg, &SPARK, range, values);
-    push_last_point(&mut svg, &SPARK, range, values);
+    push_line(&mut svg, &SPARK, range, line);
+    push_last_point(&mut svg, &SPARK, range, line);
     svg.push_str("</svg>");
     Safe(svg)
 }
@@ -107,9 +133,9 @@ pub(crate) fn spark_bars(label: &str, counts: &[u64]) -> Markup {
 
 /// 640 × 200 with labelled minimum, maximum and now.
 pub(crate) fn chart(data: &ChartData<'_>) -> Markup {
-    let Some(range) = Range::of(data.values, data.threshold) else {
+    let Some(range) = Range::of(data.line, data.threshold) else {
         return Safe(format!(
-            "<p class=\"empty\">{}: no samples yet. The line begins with the second sample.</p>",
+            "<p class=\"empty\">{}: nothing is known of this time yet.</p>",
             escaped(data.label)
         ));
     };
@@ -117,10 +143,11 @@ pub(crate) fn chart(data: &ChartData<'_>) -> Markup {
         "<svg class=\"chart\" viewBox=\"0 0 640 200\" role=\"img\" aria-label=\"{}\">",
         escaped(data.label)
     );
-    push_grid(&mut svg, range, data.unit);
+    push_grid(&mut svg, range);
     push_threshold(&mut svg, range, data);
-    push_line(&mut svg, &FULL, range, data.values);
-    push_last_point(&mut svg, &FULL, range, data.values);
+    push_line(&mut svg, &FULL, range, data.line);
+    push_last_point(&mut svg, &FULL, range, data.line);
+    push_bounds(&mut svg, range, data.unit);
     push_now(&mut svg, range, data);
     svg.push_str("</svg>");
     Safe(svg)
@@ -136,9 +163,11 @@ struct Area {
 }
 
 impl Area {
-    fn x(&self, index: usize, samples: usize) -> f64 {
+    fn x(&self, line: &Line, at: Timestamp) -> f64 {
         let span = self.width - self.left - self.right;
-        self.left + span * index as f64 / (samples.saturating_sub(1).max(1) as f64)
+        let whole = line.to.since(line.from).as_secs_f64().max(1.0);
+        let share = at.since(line.from).as_secs_f64() / whole;
+        self.left + span * share.clamp(0.0, 1.0)
     }
 
     fn y(&self, range: Range, value: f64) -> f64 {
@@ -157,10 +186,10 @@ struct Range {
 }
 
 impl Range {
-    fn of(values: &[Option<f64>], threshold: Option<f64>) -> Option<Self> {
-        let known = values.iter().flatten().filter(|value| value.is_finite());
+    fn of(line: &Line, threshold: Option<f64>) -> Option<Self> {
+        let known = line.points.iter().filter_map(finite);
         let (low, high) = known.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-            (low.min(*value), high.max(*value))
+            (low.min(value), high.max(value))
         });
         if low > high {
             return None;
@@ -182,19 +211,23 @@ impl Range {
     }
 }
 
+fn finite(point: &HistoryPoint) -> Option<f64> {
+    point.value.filter(|value| value.is_finite())
+}
+
 /// The line in as many pieces as the gaps leave; a lonely sample is a dot.
-fn push_line(svg: &mut String, area: &Area, range: Range, values: &[Option<f64>]) {
+fn push_line(svg: &mut String, area: &Area, range: Range, line: &Line) {
     let mut path = String::new();
     let mut pen_is_down = false;
-    for (index, value) in values.iter().enumerate() {
-        let Some(value) = value.filter(|value| value.is_finite()) else {
+    for (index, point) in line.points.iter().enumerate() {
+        let Some(value) = finite(point) else {
             pen_is_down = false;
             continue;
         };
         let command = if pen_is_down { 'L' } else { 'M' };
-        let (x, y) = (area.x(index, values.len()), area.y(range, value));
+        let (x, y) = (area.x(line, point.at), area.y(range, value));
         let _ = write!(path, "{command}{x:.1} {y:.1}");
-        let next_is_gap = !matches!(values.get(index + 1), Some(Some(_)));
+        let next_is_gap = line.points.get(index + 1).and_then(finite).is_none();
         if !pen_is_down && next_is_gap {
             path.push_str("h0.1");
         }
@@ -203,18 +236,23 @@ fn push_line(svg: &mut String, area: &Area, range: Range, values: &[Option<f64>]
     let _ = write!(svg, "<path class=\"line\" d=\"{path}\"/>");
 }
 
-fn push_last_point(svg: &mut String, area: &Area, range: Range, values: &[Option<f64>]) {
-    let Some(Some(last)) = values.last() else {
+fn last_known(line: &Line) -> Option<(Timestamp, f64)> {
+    let last = line.points.last()?;
+    Some((last.at, finite(last)?))
+}
+
+fn push_last_point(svg: &mut String, area: &Area, range: Range, line: &Line) {
+    let Some((at, value)) = last_known(line) else {
         return;
     };
-    let (x, y) = (area.x(values.len() - 1, values.len()), area.y(range, *last));
+    let (x, y) = (area.x(line, at), area.y(range, value));
     let _ = write!(
         svg,
         "<circle class=\"now\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2\"/>"
     );
 }
 
-fn push_grid(svg: &mut String, range: Range, unit: Unit) {
+fn push_grid(svg: &mut String, range: Range) {
     let (left, right) = (FULL.left, FULL.width - FULL.right);
     let base = FULL.y(range, 0.0);
     let _ = write!(
@@ -222,7 +260,6 @@ fn push_grid(svg: &mut String, range: Range, unit: Unit) {
         "<path class=\"axis\" d=\"M{left} {base:.1}H{right}\"/>"
     );
     let high = FULL.y(range, range.high);
-    push_label(svg, left - 6.0, high + 4.0, "end", &unit.text(range.high));
     if range.high > 0.0 {
         let _ = write!(
             svg,
@@ -230,9 +267,24 @@ fn push_grid(svg: &mut String, range: Range, unit: Unit) {
         );
     }
     let low = FULL.y(range, range.low);
-    if low - high > 16.0 {
-        push_label(svg, left - 6.0, low + 4.0, "end", &unit.text(range.low));
+    if low - high > LABEL_HEIGHT {
         let _ = write!(svg, "<path class=\"grid\" d=\"M{left} {low:.1}H{right}\"/>");
+    }
+}
+
+/// Above their lines and over the curve, so that a long one has room.
+fn push_bounds(svg: &mut String, range: Range, unit: Unit) {
+    let high = FULL.y(range, range.high);
+    push_label(
+        svg,
+        FULL.left,
+        high - ABOVE,
+        "start",
+        &unit.text(range.high),
+    );
+    let low = FULL.y(range, range.low);
+    if low - high > LABEL_HEIGHT {
+        push_label(svg, FULL.left, low - ABOVE, "start", &unit.text(range.low));
     }
 }
 
@@ -247,15 +299,25 @@ fn push_threshold(svg: &mut String, range: Range, data: &ChartData<'_>) {
         "<path class=\"threshold\" d=\"M{} {y:.1}H{right}\"/>",
         FULL.left
     );
-    push_label(svg, right, y - 4.0, "end", &data.unit.text(threshold));
+    let middle = f64::midpoint(FULL.left, right);
+    push_label(svg, middle, y - ABOVE, "middle", &data.unit.text(threshold));
 }
 
 fn push_now(svg: &mut String, range: Range, data: &ChartData<'_>) {
     let right = FULL.width - FULL.right;
+    push_label(svg, FULL.left, FULL.height - 6.0, "start", data.began);
     push_label(svg, right, FULL.height - 6.0, "end", "now");
-    if let Some(Some(last)) = data.values.last() {
-        let y = FULL.y(range, *last) + 4.0;
-        push_label(svg, right + 8.0, y, "start", &data.unit.text(*last));
+    if let Some((_, last)) = last_known(data.line) {
+        let point = FULL.y(range, last);
+        let mut latest = data.line.points.iter().rev().take(4).filter_map(finite);
+        let falls = latest.any(|before| before > last);
+        let has_room_below = point + 2.0 * LABEL_HEIGHT < FULL.y(range, 0.0);
+        let y = if falls && has_room_below {
+            point + LABEL_HEIGHT
+        } else {
+            point - ABOVE
+        };
+        push_label(svg, right, y, "end", &data.unit.text(last));
     }
 }
 
@@ -265,6 +327,15 @@ fn push_label(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
         "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
         escaped(text)
     );
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a count that does not fit is shown as the largest that does"
+)]
+fn grouped(value: f64) -> String {
+    super::markup::thousands(value.max(0.0).round() as u64)
 }
 
 fn whole(value: f64) -> String {
@@ -281,48 +352,4 @@ fn whole(value: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn path(values: &[Option<f64>]) -> String {
-        let svg = sparkline("lag", Unit::Count, values).0;
-        let start = svg.find(" d=\"").unwrap() + 4;
-        svg[start..].split('"').next().unwrap().to_owned()
-    }
-
-    #[test]
-    fn a_gap_in_the_samples_is_a_gap_in_the_line() {
-        let drawn = path(&[Some(1.0), Some(2.0), None, Some(1.0), Some(2.0)]);
-        assert_eq!(drawn.matches('M').count(), 2, "{drawn}");
-    }
-
-    #[test]
-    fn a_lonely_sample_is_a_dot() {
-        assert!(path(&[None, Some(1.0), None]).contains("h0.1"));
-    }
-
-    #[test]
-    fn nothing_measured_draws_nothing_and_nonsense_is_left_out() {
-        assert!(
-            sparkline("lag", Unit::Count, &[None])
-                .0
-                .contains("no samples")
-        );
-        let drawn = path(&[Some(f64::NAN), Some(1.0), Some(f64::INFINITY), Some(0.0)]);
-        assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
-    }
-
-    #[test]
-    fn a_chart_says_its_minimum_maximum_and_now() {
-        let data = ChartData {
-            label: "lag",
-            unit: Unit::Count,
-            values: &[Some(5.0), Some(100.0), Some(42.0)],
-            threshold: Some(50.0),
-        };
-        let svg = chart(&data).0;
-        for label in [">5<", ">100<", ">42<", ">50<", ">now<"] {
-            assert!(svg.contains(label), "{label} is missing in {svg}");
-        }
-    }
-}
+mod tests;

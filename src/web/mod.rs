@@ -16,6 +16,7 @@ mod chart;
 pub mod escape;
 mod events;
 mod health;
+mod lines;
 mod listener;
 pub(crate) mod markup;
 mod parameters;

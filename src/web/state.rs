@@ -5,10 +5,10 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::AlertBoard;
 use crate::config::Config;
 use crate::dead_letters::{BulkActions, IntakeBoard, Observer, Repairs};
-use crate::domain::{ClusterName, Snapshot};
+use crate::domain::{ClusterName, Snapshot, Timestamp};
 use crate::metrics::Metrics;
 use crate::replay::ReplayHandle;
-use crate::sampling::{SamplingHandle, Series, SeriesKey};
+use crate::sampling::{Line, SamplingHandle, Series, SeriesKey};
 use crate::schemas::Schemas;
 use crate::store::Store;
 
@@ -36,9 +36,9 @@ impl AppState {
         self.sampling.snapshot()
     }
 
-    /// The last samples of one series, oldest first.
-    pub(crate) fn history(&self, cluster: &ClusterName, series: Series) -> Vec<Option<f64>> {
-        let points = self.sampling.history(&SeriesKey::new(cluster, series));
-        points.into_iter().map(|point| point.value).collect()
+    /// The last hour of one series, for a sparkline.
+    pub(crate) fn lately(&self, cluster: &ClusterName, series: Series, now: Timestamp) -> Line {
+        self.sampling
+            .lately(&[SeriesKey::new(cluster, series)], now)
     }
 }

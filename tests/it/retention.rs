@@ -10,7 +10,7 @@ use redrive::domain::{
     DeadLetterSummary, Filter, Offset, Partition, Position, Timestamp, TopicName,
 };
 use redrive::metrics::Metrics;
-use redrive::store::{PageRequest, Store};
+use redrive::store::{HistoryPage, PageRequest, Store};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -136,4 +136,29 @@ async fn a_store_that_cannot_be_made_small_enough_says_why() {
     assert!(page.contains("retention.max_bytes"), "{page}");
     let (_, _, metrics) = get(&dashboard, "/metrics").await;
     assert!(metrics.contains("redrive_retention_last_success_timestamp_seconds"));
+}
+
+#[tokio::test]
+async fn no_dead_letter_goes_for_the_history_of_charts() {
+    let dashboard = Dashboard::busy().await;
+    let mebibyte = 1024 * 1024;
+    let page = |page| HistoryPage {
+        cluster: "kafka".into(),
+        page,
+        began_at: Timestamp::now(),
+        step: Duration::from_mins(5),
+        points: vec![7; mebibyte],
+    };
+    let pages: Vec<_> = (0..20).map(page).collect();
+    let state = &dashboard.state;
+    state.store.write_history(&pages).await.unwrap();
+    let config = RetentionConfig {
+        max_bytes: Some(16 * mebibyte as u64),
+        ..RetentionConfig::default()
+    };
+    let metrics = Arc::clone(&state.metrics);
+    let retention = Retention::new(config, state.store.clone(), metrics, state.stop.clone());
+    let run = retention.run_once(Timestamp::now()).await.unwrap();
+    assert!(run.bytes_after > 20 * mebibyte as u64, "{run:?}");
+    assert_eq!((run.removed, run.problem), (0, None));
 }

@@ -197,7 +197,8 @@ async fn the_lag_of_a_real_group_is_seen_to_grow_and_drain() {
     let key = SeriesKey::new(&cluster, Series::GroupLag(group.as_str().into()));
     let history: Vec<_> = sampling
         .handle
-        .history(&key)
+        .lately(&[key], Timestamp::now())
+        .points
         .iter()
         .map(|p| p.value)
         .collect();

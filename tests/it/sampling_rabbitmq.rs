@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redrive::brokers::rabbitmq::amqp::AmqpChannel;
 use redrive::config::{Config, RabbitMqConfig, Secret};
-use redrive::domain::{AmqpProperties, AmqpValue, Message, QueueRole, QueueStatus};
+use redrive::domain::{AmqpProperties, AmqpValue, Message, QueueRole, QueueStatus, Timestamp};
 use redrive::sampling::{Series, SeriesKey};
 
 use crate::sampling::Sampling;
@@ -178,11 +178,12 @@ async fn roles_depths_and_totals_of_a_real_topology_are_seen() {
         assert!(exposition.contains(&line), "{line}");
     }
     let depth = Series::QueueDepth(vhost.name.clone(), "orders.queue".into());
-    let history = sampling
-        .handle
-        .history(&SeriesKey::new(&vhost.config.name, depth));
+    let history = sampling.handle.lately(
+        &[SeriesKey::new(&vhost.config.name, depth)],
+        Timestamp::now(),
+    );
     assert!(
-        history.iter().any(|point| point.value == Some(7.0)),
+        history.points.iter().any(|point| point.value == Some(7.0)),
         "{history:?}"
     );
     sampling.end().await;

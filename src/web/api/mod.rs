@@ -12,6 +12,7 @@ mod discards;
 mod download;
 mod failure_groups;
 mod group_care;
+mod history;
 mod list;
 mod notifications;
 mod open_replays;
@@ -47,12 +48,35 @@ const DOCUMENT: &str = include_str!("openapi.json");
 
 /// Every route of the API: its method, its path under `/api/v1`, its handler.
 fn routes() -> Vec<Route> {
+    let mut routes = sampling_routes();
+    routes.extend(dead_letter_routes());
+    routes
+}
+
+/// What the brokers are like, now and before.
+fn sampling_routes() -> Vec<Route> {
+    vec![
+        ("get", "/overview", get(overview::overview)),
+        ("get", "/overview/history", get(history::overview)),
+        ("get", "/consumer-groups", get(brokers::consumer_groups)),
+        (
+            "get",
+            "/consumer-groups/{cluster}/{group}/history",
+            get(history::consumer_group),
+        ),
+        ("get", "/queues", get(brokers::queues)),
+        (
+            "get",
+            "/queues/{cluster}/{vhost}/{queue}/history",
+            get(history::queue),
+        ),
+    ]
+}
+
+fn dead_letter_routes() -> Vec<Route> {
     let revision = post(revisions::create).layer(DefaultBodyLimit::max(REVISION_BODY_LIMIT));
     let import = post(transfer::import).layer(DefaultBodyLimit::max(IMPORT_BODY_LIMIT));
     vec![
-        ("get", "/overview", get(overview::overview)),
-        ("get", "/consumer-groups", get(brokers::consumer_groups)),
-        ("get", "/queues", get(brokers::queues)),
         (
             "post",
             "/queues/{cluster}/{vhost}/{queue}/custody",

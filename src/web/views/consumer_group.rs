@@ -2,6 +2,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::Response;
 
+use super::charts::Charts;
 use super::consumers::{drain, member_count, verdict};
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
@@ -9,10 +10,9 @@ use crate::domain::{
     ClusterName, ClusterSnapshot, ConsumerGroup, FilterField, GroupKind, GroupMember,
     GroupPartitionStatus, GroupStatus, GroupTopicStatus, GroupVerdict,
 };
-use crate::sampling::Series;
 use crate::web::AppState;
-use crate::web::chart::{self, ChartData, Unit};
 use crate::web::escape::Markup;
+use crate::web::lines::group_lines;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
@@ -50,11 +50,6 @@ struct MemberRow {
     assignment: String,
 }
 
-struct SampleRow {
-    number: usize,
-    value: String,
-}
-
 /// One consumer group: per topic and partition, its members, its lag over time.
 #[derive(Template)]
 #[template(path = "consumer_group.html")]
@@ -74,9 +69,7 @@ pub(crate) struct ConsumerGroupPage {
     produce_rate: Markup,
     drain: Markup,
     lost: u64,
-    lag_chart: Markup,
-    rate_chart: Markup,
-    samples: Vec<SampleRow>,
+    charts: Charts,
     topics: Vec<TopicPanel>,
     member_count: Markup,
     /// Absent if the broker does not describe them.
@@ -99,15 +92,19 @@ pub(crate) async fn consumer_group(
             markup::cut_end(group.as_str(), 100)
         )));
     };
-    let content = ConsumerGroupPage::of(&state, &visit, cluster, status);
+    let lines = group_lines(&cluster.name, &group);
+    let charts = Charts::load(&state, &visit, &lines).await?;
+    let content = ConsumerGroupPage::of(&state, &visit, (cluster, status), charts);
     visit.page(&state, NavigationEntry::Consumers, group.as_str(), &content)
 }
 
 impl ConsumerGroupPage {
-    fn of(state: &AppState, visit: &Visit, cluster: &ClusterSnapshot, group: &GroupStatus) -> Self {
-        let series = |series| state.history(&cluster.name, series);
-        let lag = series(Series::GroupLag(group.group.clone()));
-        let rate = series(Series::GroupConsumeRate(group.group.clone()));
+    fn of(
+        state: &AppState,
+        visit: &Visit,
+        (cluster, group): (&ClusterSnapshot, &GroupStatus),
+        charts: Charts,
+    ) -> Self {
         Self {
             cluster: cluster.name.to_string(),
             group: group.group.to_string(),
@@ -124,9 +121,7 @@ impl ConsumerGroupPage {
             produce_rate: markup::rate(group.produce_rate),
             drain: drain(group),
             lost: group.lost_total,
-            lag_chart: draw("Lag in messages", Unit::Count, &lag),
-            rate_chart: draw("Read per second", Unit::PerSecond, &rate),
-            samples: sample_rows(&lag),
+            charts,
             topics: group
                 .topics
                 .iter()
@@ -137,25 +132,6 @@ impl ConsumerGroupPage {
                 .then(|| group.members.iter().map(member_row).collect()),
         }
     }
-}
-
-pub(super) fn draw(label: &str, unit: Unit, values: &[Option<f64>]) -> Markup {
-    chart::chart(&ChartData {
-        label,
-        unit,
-        values,
-        threshold: None,
-    })
-}
-
-/// The newest samples as a table, for those who cannot see the chart.
-fn sample_rows(values: &[Option<f64>]) -> Vec<SampleRow> {
-    let newest = values.iter().rev().take(60).enumerate();
-    let row = |(number, value): (usize, &Option<f64>)| SampleRow {
-        number,
-        value: value.map_or_else(|| "not known".to_owned(), |value| format!("{value:.0}")),
-    };
-    newest.map(row).collect()
 }
 
 /// What the verdict means and where to look next.

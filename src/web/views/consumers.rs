@@ -115,7 +115,7 @@ impl GroupRow {
         now: Timestamp,
     ) -> Self {
         let name = group.group.as_str();
-        let points = state.history(&cluster.name, Series::GroupLag(group.group.clone()));
+        let line = state.lately(&cluster.name, Series::GroupLag(group.group.clone()), now);
         Self {
             key: format!("{}/{name}", cluster.name),
             href: path(["consumers", cluster.name.as_str(), name]),
@@ -130,7 +130,7 @@ impl GroupRow {
             consume_rate: markup::rate(group.consume_rate),
             produce_rate: markup::rate(group.produce_rate),
             drain: drain(group),
-            spark: chart::sparkline("Lag", Unit::Count, &points),
+            spark: chart::sparkline("Lag", Unit::Count, &line),
         }
     }
 }

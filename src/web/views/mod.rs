@@ -5,6 +5,7 @@ mod alert;
 mod alerts;
 mod audit;
 mod bulk_form;
+mod charts;
 mod consumer_group;
 mod consumers;
 mod custody;

@@ -5,17 +5,19 @@ use askama::filters::Safe;
 use axum::extract::State;
 use axum::response::Response;
 
+use super::charts::Charts;
 use super::consumers::{GroupRow, worst_first};
 use super::failure_groups::{GroupCard, cards};
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, health_of, stale_notices};
 use super::replays::{JobRow, Totals, job_rows};
-use crate::domain::{ClusterName, Filter, Snapshot, Timestamp};
+use crate::domain::{Filter, Snapshot, Timestamp};
 use crate::sampling::Series;
 use crate::store::PageRequest;
 use crate::web::AppState;
 use crate::web::chart::{self, Unit};
 use crate::web::escape::Markup;
+use crate::web::lines::{of_all, overview_lines};
 use crate::web::markup;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
@@ -56,6 +58,7 @@ pub(crate) struct Overview {
     jobs: Vec<JobRow>,
     replays: Totals,
     store_size: String,
+    charts: Charts,
 }
 
 pub(crate) async fn overview(
@@ -86,6 +89,7 @@ impl Overview {
         let tiles = Tiles {
             state,
             snapshot: &snapshot,
+            now,
         };
         Ok(Self {
             sentence: sentence(&snapshot, behind as u64, open),
@@ -94,7 +98,7 @@ impl Overview {
                 tiles.total_lag(),
                 tiles.oldest_lag(),
                 tiles.processing_rate(),
-                tiles.dlq_depth(open, oldest, now, &depths),
+                tiles.dlq_depth(open, oldest),
             ],
             brokers: broker_rows(state, &snapshot, now),
             groups: rows
@@ -104,6 +108,7 @@ impl Overview {
             jobs: job_rows(jobs, now),
             replays: Totals::load(state).await?,
             store_size: markup::bytes(state.store.size_bytes().await?),
+            charts: Charts::load(state, visit, &overview_lines(&snapshot)).await?,
         })
     }
 }
@@ -159,17 +164,17 @@ fn broker_rows(state: &AppState, snapshot: &Snapshot, now: Timestamp) -> Vec<Bro
 struct Tiles<'a> {
     state: &'a AppState,
     snapshot: &'a Snapshot,
+    now: Timestamp,
 }
 
 impl Tiles<'_> {
     fn total_lag(&self) -> Tile {
         let total: u64 = self.snapshot.groups().map(|(_, group)| group.lag).sum();
-        let points = self.summed(|_| Series::TotalLag);
         Tile {
             label: "Total lag",
             value: markup::count(total),
             note: "messages not read by groups".to_owned(),
-            spark: chart::sparkline("Total lag", Unit::Count, &points),
+            spark: self.spark("Total lag", Unit::Count, &Series::TotalLag),
             href: "/consumers?sort=-lag",
         }
     }
@@ -180,7 +185,6 @@ impl Tiles<'_> {
             Some((lag, group))
         });
         let worst = lags.max_by_key(|(lag, _)| lag.duration());
-        let points = self.combined(|_| Series::WorstTimeLag, f64::max);
         Tile {
             label: "Oldest unread",
             value: worst.map_or_else(
@@ -193,13 +197,16 @@ impl Tiles<'_> {
                 }
                 _ => "every group is up to date".to_owned(),
             },
-            spark: chart::sparkline("Oldest unread message", Unit::Seconds, &points),
+            spark: self.spark(
+                "Oldest unread message",
+                Unit::Seconds,
+                &Series::WorstTimeLag,
+            ),
             href: "/consumers?sort=-time",
         }
     }
 
     fn processing_rate(&self) -> Tile {
-        let points = self.summed(|_| Series::ProcessingRate);
         let groups = self
             .snapshot
             .groups()
@@ -215,76 +222,28 @@ impl Tiles<'_> {
             label: "Processing rate",
             value: markup::rate(rate),
             note: "commits and settled messages".to_owned(),
-            spark: chart::sparkline("Processing rate", Unit::PerSecond, &points),
+            spark: self.spark("Processing rate", Unit::PerSecond, &Series::ProcessingRate),
             href: "/consumers",
         }
     }
 
-    fn dlq_depth(
-        &self,
-        open: u64,
-        oldest: Option<Timestamp>,
-        now: Timestamp,
-        depths: &[crate::store::DlqDepth],
-    ) -> Tile {
-        let lines = depths.iter().map(|depth| {
-            self.state
-                .history(&depth.cluster, Series::DlqDepth(depth.dlq.clone()))
-        });
-        let points = combine(&lines.collect::<Vec<_>>(), |a, b| a + b);
+    fn dlq_depth(&self, open: u64, oldest: Option<Timestamp>) -> Tile {
         Tile {
             label: "Dead letters open",
             value: markup::count(open),
             note: match oldest {
-                Some(oldest) => format!("the oldest died {}", markup::ago_text(oldest, now)),
+                Some(oldest) => format!("the oldest died {}", markup::ago_text(oldest, self.now)),
                 None => "nothing waits for you".to_owned(),
             },
-            spark: chart::sparkline("Dead letters open", Unit::Count, &points),
+            spark: self.spark("Dead letters open", Unit::Count, &Series::OpenDeadLetters),
             href: "/dead-letters",
         }
     }
 
-    fn summed(&self, series: impl Fn(&ClusterName) -> Series) -> Vec<Option<f64>> {
-        self.combined(series, |a, b| a + b)
-    }
-
-    fn combined(
-        &self,
-        series: impl Fn(&ClusterName) -> Series,
-        join: impl Fn(f64, f64) -> f64,
-    ) -> Vec<Option<f64>> {
-        let clusters = self.snapshot.clusters.iter();
-        let lines =
-            clusters.map(|cluster| self.state.history(&cluster.name, series(&cluster.name)));
-        let known: Vec<_> = lines.filter(|line| !line.is_empty()).collect();
-        combine(&known, join)
-    }
-}
-
-/// Joins lines from their newest samples backwards; where none is known, nothing is.
-fn combine(lines: &[Vec<Option<f64>>], join: impl Fn(f64, f64) -> f64) -> Vec<Option<f64>> {
-    let length = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let mut joined: Vec<Option<f64>> = vec![None; length];
-    for line in lines {
-        for (slot, value) in joined.iter_mut().rev().zip(line.iter().rev()) {
-            *slot = match (*slot, *value) {
-                (Some(a), Some(b)) => Some(join(a, b)),
-                (known, other) => known.or(other),
-            };
-        }
-    }
-    joined
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_are_joined_at_their_newest_sample() {
-        let long = vec![Some(1.0), None, Some(3.0)];
-        let short = vec![Some(10.0)];
-        let joined = combine(&[long, short], |a, b| a + b);
-        assert_eq!(joined, [Some(1.0), None, Some(13.0)]);
+    /// Of all clusters together.
+    fn spark(&self, label: &str, unit: Unit, series: &Series) -> Markup {
+        let keys = of_all(self.snapshot, series);
+        let line = self.state.sampling.lately(&keys, self.now);
+        chart::sparkline(label, unit, &line)
     }
 }

@@ -2,7 +2,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
-use super::consumer_group::draw;
+use super::charts::Charts;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use super::queue_custody::{CustodyOffer, offer};
@@ -14,10 +14,9 @@ use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
     QueueRole, QueueStatus, QueueType, VhostName,
 };
-use crate::sampling::Series;
 use crate::web::AppState;
-use crate::web::chart::Unit;
 use crate::web::escape::Markup;
+use crate::web::lines::queue_lines;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
@@ -53,8 +52,7 @@ pub(crate) struct QueuePage {
     publish: Markup,
     settle: Markup,
     redeliver: Markup,
-    depth_chart: Markup,
-    rate_chart: Markup,
+    charts: Charts,
     settings: Vec<Setting>,
     bindings: Vec<Binding>,
     dead_letters_to: Vec<QueueLink>,
@@ -91,7 +89,9 @@ pub(crate) async fn queue(
             markup::cut_end(queue.as_str(), 100)
         )));
     };
-    let content = QueuePage::of(&state, &visit, cluster, status);
+    let lines = queue_lines(&cluster.name, (&vhost, &queue));
+    let charts = Charts::load(&state, &visit, &lines).await?;
+    let content = QueuePage::of(&state, &visit, (cluster, status), charts);
     visit.page(&state, NavigationEntry::Queues, queue.as_str(), &content)
 }
 
@@ -110,14 +110,13 @@ pub(crate) async fn look_at_queue(
 }
 
 impl QueuePage {
-    fn of(state: &AppState, visit: &Visit, cluster: &ClusterSnapshot, queue: &QueueStatus) -> Self {
+    fn of(
+        state: &AppState,
+        visit: &Visit,
+        (cluster, queue): (&ClusterSnapshot, &QueueStatus),
+        charts: Charts,
+    ) -> Self {
         let sample = &queue.sample;
-        let history = |series: fn(VhostName, QueueName) -> Series| {
-            let series = series(sample.vhost.clone(), sample.queue.clone());
-            state.history(&cluster.name, series)
-        };
-        let depths = history(Series::QueueDepth);
-        let rates = history(Series::QueueSettleRate);
         let count = |value| markup::optional_count(value, NOT_GIVEN);
         Self {
             cluster: cluster.name.to_string(),
@@ -136,8 +135,7 @@ impl QueuePage {
             publish: markup::rate(queue.rates.publish),
             settle: markup::rate(queue.rates.settle),
             redeliver: markup::rate(queue.rates.redeliver),
-            depth_chart: draw("Messages in the queue", Unit::Count, &depths),
-            rate_chart: draw("Settled per second", Unit::PerSecond, &rates),
+            charts,
             settings: settings(queue),
             bindings: bindings(cluster, queue),
             dead_letters_to: dead_letter_links(cluster, queue),

@@ -132,7 +132,7 @@ impl QueueRow {
     ) -> Self {
         let sample = &queue.sample;
         let series = Series::QueueDepth(sample.vhost.clone(), sample.queue.clone());
-        let points = state.history(&cluster.name, series);
+        let line = state.lately(&cluster.name, series, now);
         let vhost = sample.vhost.as_str();
         Self {
             key: format!("{}/{vhost}/{}", cluster.name, sample.queue),
@@ -154,7 +154,7 @@ impl QueueRow {
             redeliver: markup::rate(queue.rates.redeliver),
             dead_letters_to: dead_letter_links(cluster, queue),
             warning: warning(queue),
-            spark: chart::sparkline("Depth", Unit::Count, &points),
+            spark: chart::sparkline("Depth", Unit::Count, &line),
         }
     }
 }

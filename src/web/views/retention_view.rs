@@ -1,6 +1,6 @@
 //! What leaves the store, and what retention did last: a panel of Status.
 
-use crate::config::RetentionConfig;
+use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::store::{RetentionRun, StoreSpace};
 use crate::web::AppState;
@@ -22,7 +22,7 @@ pub(super) async fn retention_view(
     let (last, busy) = state.store.last_retention_runs().await?;
     Ok(RetentionView {
         size: size_words(state.store.space().await?),
-        rules: rules(&state.config.retention),
+        rules: rules(&state.config),
         last: last_words(last.as_ref(), busy.as_ref(), now),
         problem: last.and_then(|run| run.problem).unwrap_or_default(),
     })
@@ -36,7 +36,9 @@ fn size_words(space: StoreSpace) -> String {
     }
 }
 
-fn rules(config: &RetentionConfig) -> Vec<String> {
+fn rules(config: &Config) -> Vec<String> {
+    let history = markup::duration(*config.sampling.history_kept);
+    let config = &config.retention;
     let mut rules = vec!["Discarded ones are removed when their discard expires.".to_owned()];
     let which = if config.remove_open {
         "Replayed, gone and open ones"
@@ -60,6 +62,7 @@ fn rules(config: &RetentionConfig) -> Vec<String> {
             "Nothing else is removed: retention.max_age and max_bytes are not set.".to_owned(),
         );
     }
+    rules.push(format!("Charts look back {history}."));
     rules
 }
 

@@ -26,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::eventually;
+use super::past::live_through;
 use super::replays::{StoreInFolder, new_store};
 
 /// A served dashboard; it stops when it is dropped.
@@ -137,6 +138,7 @@ impl Dashboard {
             Config::parse("", []).unwrap(),
         )
         .await;
+        live_through(&dashboard.state.sampling, Timestamp::now());
         fill(&dashboard.state.store).await;
         dashboard
     }
