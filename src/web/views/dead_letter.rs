@@ -15,7 +15,7 @@ use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
 use super::payload::{self, Reading};
 use super::schema_view::SchemaView;
-use super::trace_rows::{TraceTable, trace_url};
+use super::trace_rows::{trace_table, trace_url};
 use crate::domain::{
     DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary, Message, RevisionNumber,
     Timestamp,
@@ -69,7 +69,7 @@ struct TraceTab {
     correlation_id: String,
     href: String,
     /// Absent without a correlation ID.
-    table: Option<TraceTable>,
+    table: Option<Markup>,
 }
 
 /// One dead letter.
@@ -241,9 +241,9 @@ async fn trace_tab(state: &AppState, letter: &DeadLetter) -> Result<TraceTab, Pr
     let table = if correlation_id.is_empty() {
         None
     } else {
-        Some(TraceTable::of(
+        Some(trace_table(
             &traces::load(&state.store, &correlation_id).await?,
-        ))
+        )?)
     };
     Ok(TraceTab {
         href: trace_url(&correlation_id),

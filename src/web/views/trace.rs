@@ -5,9 +5,10 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 
 use super::frame::NavigationEntry;
-use super::trace_rows::{TraceTable, spanned};
+use super::trace_rows::{spanned, trace_table};
 use crate::traces::{self, Step, Trace};
 use crate::web::AppState;
+use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
@@ -22,7 +23,7 @@ struct TracePage {
     correlation_id: String,
     sentence: String,
     dead_letters: String,
-    table: TraceTable,
+    table: Markup,
 }
 
 pub(crate) async fn trace(
@@ -34,7 +35,7 @@ pub(crate) async fn trace(
     let content = TracePage {
         sentence: sentence(&trace),
         dead_letters: letters_of(&trace, &correlation_id),
-        table: TraceTable::of(&trace),
+        table: trace_table(&trace)?,
         correlation_id,
     };
     visit.page(&state, NavigationEntry::Traces, "Trace", &content)

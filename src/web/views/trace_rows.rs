@@ -48,21 +48,20 @@ struct Span {
     last: Timestamp,
 }
 
-/// A trace as a table.
 #[derive(Template)]
 #[template(path = "parts/trace.html")]
-pub(super) struct TraceTable {
+struct TraceTable {
     rows: Vec<TraceRow>,
     left_out: u64,
 }
 
-impl TraceTable {
-    pub(super) fn of(trace: &Trace) -> Self {
-        Self {
-            rows: trace_rows(trace),
-            left_out: trace.left_out,
-        }
-    }
+/// A trace as a table.
+pub(super) fn trace_table(trace: &Trace) -> Result<Markup, askama::Error> {
+    let table = TraceTable {
+        rows: trace_rows(trace),
+        left_out: trace.left_out,
+    };
+    Ok(Safe(table.render()?))
 }
 
 fn trace_rows(trace: &Trace) -> Vec<TraceRow> {
