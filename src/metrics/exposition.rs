@@ -22,8 +22,10 @@ const STORED_BLOCK: usize = 0xffff;
 /// The families of one sample of one cluster.
 #[derive(Debug, Default)]
 pub(super) struct ClusterText {
-    /// The same families in the same order for every cluster, with or without series.
+    /// The same families in the same order for every cluster, with or without series. Their lines are below.
     pub(super) families: Vec<Family>,
+    /// One for each family; scrapes share them.
+    lines: Vec<Bytes>,
     pub(super) series: usize,
     /// How long encoding took.
     pub(super) took: Duration,
@@ -38,8 +40,9 @@ struct Deflated {
 }
 
 impl ClusterText {
-    pub(super) fn new(families: Vec<Family>, series: usize) -> Self {
+    pub(super) fn new(mut families: Vec<Family>, series: usize) -> Self {
         Self {
+            lines: families.iter_mut().map(Family::take_lines).collect(),
             families,
             series,
             ..Self::default()
@@ -51,9 +54,9 @@ impl ClusterText {
     }
 
     fn deflated(&self) -> &[Deflated] {
-        let families = self.families.iter();
+        let lines = self.lines.iter();
         self.deflated
-            .get_or_init(|| families.map(|family| deflate(family.lines())).collect())
+            .get_or_init(|| lines.map(|lines| deflate(lines)).collect())
     }
 }
 
@@ -79,26 +82,18 @@ impl Exposition {
         found.cloned()
     }
 
-    /// The whole exposition: these families, then `live`.
-    pub(super) fn plain(&self, format: Format, live: &[Family]) -> Bytes {
-        let length: usize = self
-            .clusters
-            .iter()
-            .flat_map(|cluster| &cluster.text.families)
-            .chain(live)
-            .map(|family| family.lines().len())
-            .sum();
-        let heads = 32 * 1024;
-        let mut text = Vec::with_capacity(length + heads);
+    /// The whole exposition in parts that follow one another: these families, which are not copied, then `live`.
+    pub(super) fn plain(&self, format: Format, live: &[Family]) -> Vec<Bytes> {
+        let mut parts = Vec::new();
         self.for_each_family(|family, members| {
-            text.extend_from_slice(family.head(format).as_bytes());
-            for (cluster, index) in members {
-                let lines = cluster.families[*index].lines();
-                text.extend_from_slice(lines.as_bytes());
-            }
+            parts.push(Bytes::from(family.head(format)));
+            let lines = members
+                .iter()
+                .map(|(cluster, index)| &cluster.lines[*index]);
+            parts.extend(lines.cloned());
         });
-        text.extend_from_slice(live_text(format, live).as_bytes());
-        Bytes::from(text)
+        parts.push(Bytes::from(live_text(format, live)));
+        parts
     }
 
     /// The same as one gzip member, of which only `live` is compressed anew.
@@ -118,8 +113,8 @@ impl Exposition {
         let families = self.clusters.iter().map(|c| c.text.families.len()).max();
         for index in 0..families.unwrap_or(0) {
             let with_series = |cluster: &&ClusterText| {
-                let family = cluster.families.get(index);
-                family.is_some_and(|family| !family.lines().is_empty())
+                let lines = cluster.lines.get(index);
+                lines.is_some_and(|lines| !lines.is_empty())
             };
             let members: Vec<(&ClusterText, usize)> = self
                 .clusters
@@ -198,15 +193,15 @@ impl Member {
 }
 
 /// Deflated text that ends on a byte boundary without ending the stream.
-fn deflate(text: &str) -> Deflated {
+fn deflate(text: &[u8]) -> Deflated {
     let mut checksum = Crc::new();
     if text.is_empty() {
         let bytes = Vec::new();
         return Deflated { bytes, checksum };
     }
-    checksum.update(text.as_bytes());
+    checksum.update(text);
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    written_to_memory(encoder.write_all(text.as_bytes()));
+    written_to_memory(encoder.write_all(text));
     // A flush ends on a byte boundary; `finish` would end the stream.
     written_to_memory(encoder.flush());
     let bytes = std::mem::take(encoder.get_mut());
@@ -271,7 +266,7 @@ mod tests {
             for live in [vec![], vec![family("c", 0)], vec![family("c", 4000)]] {
                 for format in Format::ALL {
                     let plain = exposition.plain(format, &live);
-                    let plain = String::from_utf8(plain.to_vec()).unwrap();
+                    let plain = String::from_utf8(plain.concat()).unwrap();
                     assert_eq!(unzipped(&exposition.gzip(format, &live)), plain);
                     assert_eq!(plain.ends_with("# EOF\n"), format == Format::OpenMetrics);
                 }
@@ -282,7 +277,7 @@ mod tests {
     #[test]
     fn a_family_of_several_clusters_has_one_head_and_no_gap() {
         let plain = exposition(&[[1, 1], [0, 0], [1, 1]]).plain(Format::Text, &[]);
-        let text = String::from_utf8(plain.to_vec()).unwrap();
+        let text = String::from_utf8(plain.concat()).unwrap();
         let heads = ["# HELP a ", "# HELP b_seconds "];
         for head in heads {
             assert_eq!(text.matches(head).count(), 1, "{text}");

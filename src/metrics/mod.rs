@@ -237,6 +237,11 @@ impl Metrics {
 
     /// The exposition in one of its formats.
     pub fn render(&self, format: Format) -> Bytes {
+        Bytes::from(self.render_parts(format).concat())
+    }
+
+    /// The same in parts that follow one another. Those of the last sample are shared, not copied.
+    pub fn render_parts(&self, format: Format) -> Vec<Bytes> {
         let live = self.live_families(Instant::now());
         self.exposition().plain(format, &live)
     }

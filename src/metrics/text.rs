@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::format::Format;
@@ -103,6 +104,14 @@ impl Family {
     /// The series; a family without any is not shown.
     pub(super) fn lines(&self) -> &str {
         &self.lines
+    }
+
+    /// The series, which then belong to the caller.
+    pub(super) fn take_lines(&mut self) -> Bytes {
+        let mut lines = std::mem::take(&mut self.lines);
+        // It grew by doubling.
+        lines.shrink_to_fit();
+        Bytes::from(lines)
     }
 
     /// Writes one series, unless the value says nothing or the budget is spent.

@@ -1,10 +1,14 @@
 //! `/metrics`: which format and which coding a scrape gets.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse as _, Response};
+use bytes::Bytes;
+use futures_util::stream;
 
 use super::AppState;
 use super::problem::Problem;
@@ -18,22 +22,25 @@ pub(crate) async fn metrics(State(state): State<AppState>, headers: HeaderMap) -
 pub async fn answer_scrape(metrics: Arc<Metrics>, headers: &HeaderMap) -> Response {
     let format = format(headers);
     let gzip = takes_gzip(headers);
-    // Copying some megabytes would hold up other requests, and so would the first compressed scrape.
-    let body = tokio::task::spawn_blocking(move || {
+    // The first compressed scrape would hold up other requests.
+    let parts = tokio::task::spawn_blocking(move || {
         if gzip {
-            metrics.render_gzip(format)
+            vec![metrics.render_gzip(format)]
         } else {
-            metrics.render(format)
+            metrics.render_parts(format)
         }
     });
-    let body = match body.await {
-        Ok(body) => body,
+    let parts = match parts.await {
+        Ok(parts) => parts,
         Err(error) => {
             return Problem::internal("the metrics cannot be shown", &error).into_response();
         }
     };
-    let mut response = body.into_response();
+    let length: usize = parts.iter().map(Bytes::len).sum();
+    let parts = parts.into_iter().map(Ok::<_, Infallible>);
+    let mut response = Body::from_stream(stream::iter(parts)).into_response();
     let described = response.headers_mut();
+    described.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     let text = HeaderValue::from_static;
     described.insert(header::CONTENT_TYPE, text(format.content_type()));
     described.insert(header::VARY, text("accept, accept-encoding"));
@@ -137,7 +144,10 @@ fn weighted<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<Choice<'a>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::{BrokerHealth, ClusterSnapshot, Snapshot, System, Timestamp};
 
     fn headers(name: &HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -198,6 +208,29 @@ mod tests {
         check("", Format::Text);
         check(",;=,;;q=,", Format::Text);
         assert_eq!(format(&HeaderMap::new()), Format::Text);
+    }
+
+    #[tokio::test]
+    async fn a_scrape_is_answered_whole_and_says_how_long_it_is() {
+        let metrics = Arc::new(Metrics::new(Duration::from_secs(10)));
+        metrics.observe_snapshot(&Snapshot {
+            taken_at: Timestamp::from_seconds(1),
+            clusters: vec![Arc::new(ClusterSnapshot {
+                name: "k".into(),
+                system: System::Kafka,
+                health: BrokerHealth::default(),
+                detail: None,
+            })],
+        });
+        let asked = headers(&header::ACCEPT_ENCODING, &["identity"]);
+        let response = answer_scrape(metrics, &asked).await;
+        let length = response.headers()[header::CONTENT_LENGTH].clone();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX);
+        let body = body.await.unwrap();
+        assert_eq!(length, body.len().to_string());
+        let text = std::str::from_utf8(&body).unwrap();
+        assert!(text.starts_with("# HELP redrive_broker_up"), "{text}");
+        assert!(text.contains("\nredrive_build_info{"), "{text}");
     }
 
     #[test]

@@ -37,7 +37,7 @@ Usage: cargo xtask COMMAND
   test --brokers all    the same, and the tests of each broker on its other releases (root)
   test --rabbitmq       only the tests of RabbitMQ, on 3.10, 4.0 and 4.3 (root)
   test --kafka          only the tests of Kafka, on 4.4, 3.9 and 2.8
-  bench sampling        what one sample of 10,000 partitions costs, with the brokers that it needs
+  bench sampling [GROUP]  what looking at brokers costs: kafka, linearity, rabbitmq, demo, or all of these
   bench dead-letters [GROUP]  what dead letters cost: intake, search, replay, or all of these
   trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
                         with --short some minutes, with --seed N the choices of that run; what was

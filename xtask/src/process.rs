@@ -292,23 +292,15 @@ pub(crate) fn all_services(workspace: &Workspace) -> Result<Vec<Service>> {
 /// Clients stop before the brokers they use, RabbitMQ before the name server it is known to, and Kafka before
 /// its `ZooKeeper`.
 fn stop_order(name: &str) -> usize {
-    let order = [
-        "demo-workload",
-        "dashboard",
-        "prometheus",
-        "rabbitmq",
-        "rabbitmq-4.0",
-        "rabbitmq-4.3",
-        "trial-rabbitmq",
-        "epmd",
-    ];
-    if name.ends_with("-zookeeper") {
-        return order.len() + 1;
+    match name {
+        "demo-workload" => 0,
+        "dashboard" => 1,
+        "prometheus" => 2,
+        _ if name.contains("rabbitmq") => 3,
+        "epmd" => 4,
+        _ if !name.ends_with("-zookeeper") => 5,
+        _ => 6,
     }
-    order
-        .iter()
-        .position(|known| *known == name)
-        .unwrap_or(order.len())
 }
 
 /// Called before each step: once Ctrl-C has come, none begins any more, and the process ends as soon as
