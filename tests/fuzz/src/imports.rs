@@ -14,13 +14,14 @@ use crate::site::Site;
 const MOST_HELD: i64 = 300;
 
 /// Ways to look at a dead letter.
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "",
     "?form=raw",
     "?form=hex",
     "?tab=error",
     "?tab=headers",
     "?tab=history",
+    "?tab=trace",
 ];
 
 thread_local! {
