@@ -19,7 +19,7 @@ pub struct TracesConfig {
     pub consumer_group: String,
     /// Events are removed so long after they happened.
     pub max_age: HumanDuration,
-    /// Of more events the oldest are removed.
+    /// Of more events those that were seen first are removed.
     pub max_events: u64,
 }
 

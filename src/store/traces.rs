@@ -88,7 +88,8 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Removes events from before `oldest`, and the oldest of more than `most`; in short transactions.
+    /// Removes events from before `oldest`, and of more than `most` those that were seen first, whatever time a
+    /// producer gave them; in short transactions.
     pub async fn prune_traced_events(
         &self,
         oldest: Timestamp,
@@ -103,7 +104,7 @@ impl Store {
             let pruned = sqlx::query(
                 "DELETE FROM traced_events WHERE id IN \
                  (SELECT id FROM traced_events WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?3) \
-                 OR id IN (SELECT id FROM traced_events ORDER BY at_ms LIMIT MIN(?2, ?3))",
+                 OR id IN (SELECT id FROM traced_events ORDER BY id LIMIT MIN(?2, ?3))",
             )
             .bind(oldest.as_millis())
             .bind(excess.max(0))

@@ -100,15 +100,16 @@ impl Tap {
             return;
         };
         while !self.stop.is_cancelled() {
-            if let Err(error) = self.follow(&topics).await {
-                let error = crate::error_chain(&error);
-                let cluster = self.kafka.name.as_str();
-                tracing::warn!(cluster, error, "the tap of the traces failed; trying again");
-                let stop = self.stop.clone();
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(PAUSE) => {}
-                }
+            let Err(error) = self.follow(&topics).await else {
+                return;
+            };
+            let error = crate::error_chain(&error);
+            let cluster = self.kafka.name.as_str();
+            tracing::warn!(cluster, error, "the tap of the traces failed; trying again");
+            let stop = self.stop.clone();
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(PAUSE) => {}
             }
         }
     }

@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 use super::reader::{DecodeError, Reader};
 
+pub(super) mod share_groups;
+
 type Result<T> = std::result::Result<T, DecodeError>;
 
 pub(super) struct ApiVersionRange {
@@ -293,47 +295,6 @@ fn consumer_member(reader: &mut Reader<'_>, version: i16) -> Result<DescribedMem
     })
 }
 
-/// `ShareGroupDescribe` v1 (KIP-932).
-pub(super) fn share_group_describe(bytes: &[u8]) -> Result<Vec<DescribedGroup>> {
-    let mut reader = Reader::new(bytes);
-    reader.i32()?;
-    reader.items(20, |reader| {
-        let error = reader.i16()?;
-        reader.nullable_string()?;
-        let group = reader.string()?.to_owned();
-        let state = reader.string()?.to_owned();
-        reader.i32()?;
-        reader.i32()?;
-        reader.string()?;
-        let members = reader.items(12, share_member)?;
-        reader.i32()?;
-        reader.tags()?;
-        Ok(DescribedGroup {
-            error,
-            group,
-            state,
-            members,
-        })
-    })
-}
-
-fn share_member(reader: &mut Reader<'_>) -> Result<DescribedMember> {
-    let member_id = reader.string()?.to_owned();
-    reader.nullable_string()?;
-    reader.i32()?;
-    let client_id = reader.string()?.to_owned();
-    let host = reader.string()?.to_owned();
-    reader.items(1, |reader| reader.string().map(drop))?;
-    let assignment = target_assignment(reader)?;
-    reader.tags()?;
-    Ok(DescribedMember {
-        member_id,
-        client_id,
-        host,
-        assignment,
-    })
-}
-
 fn target_assignment(reader: &mut Reader<'_>) -> Result<Vec<(String, Vec<i32>)>> {
     let assignment = reader.items(19, |reader| {
         reader.uuid()?;
@@ -362,43 +323,6 @@ pub(super) struct PartitionOffset {
     pub(super) partition: i32,
     pub(super) offset: i64,
     pub(super) error: i16,
-}
-
-/// `DescribeShareGroupOffsets` v0 (KIP-932): where the first record stands that is not done with.
-pub(super) fn share_group_offsets(bytes: &[u8]) -> Result<Vec<GroupOffsets>> {
-    let mut reader = Reader::new(bytes);
-    reader.i32()?;
-    reader.items(6, |reader| {
-        let group = reader.string()?.to_owned();
-        let topics = reader.items(19, |reader| {
-            let topic = reader.string()?.to_owned();
-            reader.uuid()?;
-            let partitions = reader.items(20, |reader| {
-                let partition = reader.i32()?;
-                let offset = reader.i64()?;
-                // The epoch of the leader.
-                reader.i32()?;
-                let error = reader.i16()?;
-                reader.nullable_string()?;
-                reader.tags()?;
-                Ok(PartitionOffset {
-                    partition,
-                    offset,
-                    error,
-                })
-            })?;
-            reader.tags()?;
-            Ok(TopicOffsets { topic, partitions })
-        })?;
-        let error = reader.i16()?;
-        reader.nullable_string()?;
-        reader.tags()?;
-        Ok(GroupOffsets {
-            group,
-            error,
-            topics,
-        })
-    })
 }
 
 /// `OffsetFetch` v8: many groups.

@@ -25,7 +25,7 @@ pub(super) async fn describe(
     for chunk in names.chunks(GROUPS_PER_REQUEST) {
         let request = ShareGroupDescribeRequest::default().with_group_ids(chunk.to_vec());
         let body = connection.call(key, version, api, &request).await?;
-        let groups = answers::share_group_describe(&body)
+        let groups = answers::share_groups::describe(&body)
             .map_err(|source| connection.garbage(api, source))?;
         described.extend(groups);
     }
@@ -53,7 +53,7 @@ pub(super) async fn first_open_offsets(
         let groups = chunk.iter().map(group).collect();
         let request = DescribeShareGroupOffsetsRequest::default().with_groups(groups);
         let body = connection.call(key, version, api, &request).await?;
-        let groups = answers::share_group_offsets(&body)
+        let groups = answers::share_groups::first_open_offsets(&body)
             .map_err(|source| connection.garbage(api, source))?;
         offsets.extend(groups);
     }
