@@ -37,16 +37,19 @@ const PROGRAMS: [(&str, &str); 3] = [
 
 /// The modules of `tests/it` that ask only RabbitMQ: the matrix of its releases. They know the rules of each
 /// release and assert those of the one that they find.
-const RABBITMQ_MATRIX: [&str; 11] = [
+const RABBITMQ_MATRIX: [&str; 14] = [
+    "rabbitmq_access",
     "rabbitmq_actions",
     "rabbitmq_custody",
     "rabbitmq_hostile",
     "rabbitmq_limits",
     "rabbitmq_managed",
     "rabbitmq_never_loses",
+    "rabbitmq_nodes",
     "rabbitmq_replay",
     "rabbitmq_sampling",
     "rabbitmq_streams",
+    "rabbitmq_troubles",
     "replay_rabbitmq",
     "sampling_rabbitmq",
 ];
