@@ -64,8 +64,9 @@ async fn publish(channel: &AmqpChannel, messages: usize) {
     }
 }
 
-/// Acknowledges, then rejects so many messages, and goes.
-async fn consume(vhost: &Vhost, acknowledged: usize, rejected: usize) {
+/// Acknowledges, then rejects so many messages. Of a channel that is closed before the broker's next collection, what
+/// it did may never be counted.
+async fn consume(vhost: &Vhost, acknowledged: usize, rejected: usize) -> AmqpChannel {
     let channel = vhost.channel().await;
     let mut consumer = channel
         .consume(&"orders.queue".into(), 1)
@@ -84,7 +85,7 @@ async fn consume(vhost: &Vhost, acknowledged: usize, rejected: usize) {
         };
         settled.expect("settled");
     }
-    channel.close().await;
+    channel
 }
 
 fn config(rabbitmq: RabbitMqConfig) -> Config {
@@ -126,7 +127,7 @@ async fn roles_depths_and_totals_of_a_real_topology_are_seen() {
     assert_eq!(full.dead_letters_to, ["orders.dlq".into()]);
     assert!(!full.dead_letters_unroutable);
 
-    consume(&vhost, 3, 2).await;
+    let consumer = consume(&vhost, 3, 2).await;
     let counted = |queue: &QueueStatus| {
         queue.sample.messages == Some(2) && queue.totals.published == 7 && queue.totals.settled >= 3
     };
@@ -138,6 +139,9 @@ async fn roles_depths_and_totals_of_a_real_topology_are_seen() {
         counted,
     )
     .await;
+    consumer.close().await;
+    let waiting = |queue: &QueueStatus| queue.sample.ready == Some(2);
+    eventually_queue(&sampling, &vhost, "orders.queue", "2 wait", waiting).await;
     let dlq = eventually_queue(&sampling, &vhost, "orders.dlq", "2 died", holds(2)).await;
     assert_eq!(dlq.role, QueueRole::Dlq);
     let any = |_: &QueueStatus| true;
