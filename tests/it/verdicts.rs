@@ -100,7 +100,7 @@ async fn a_group_that_reads_less_than_is_written_is_slow() {
     })
     .await;
     assert!(committed >= 10, "said after {committed} commits");
-    assert!(seen.consume_rate < seen.produce_rate, "{seen:?}");
+    assert!(seen.lag > 4, "it grew: {seen:?}");
     sampling.end().await;
 }
 
