@@ -89,9 +89,15 @@ async fn a_group_that_reads_less_than_is_written_is_slow() {
     let member = Member::join(&group, &topic).await;
     member.commit(1);
     let sampling = Sampling::start(kafka());
+    // All the time, so that no look falls between a commit and what is written next.
+    let written = topic.clone();
+    let writing = tokio::spawn(async move {
+        loop {
+            produce(&written, 10).await;
+        }
+    });
     let mut committed = 1;
     let seen = eventually("the verdict slow", async || {
-        produce(&topic, 3).await;
         committed += 1;
         member.commit(committed);
         sampling.samples(1).await;
@@ -99,6 +105,7 @@ async fn a_group_that_reads_less_than_is_written_is_slow() {
         (seen.verdict == GroupVerdict::Slow).then_some(seen)
     })
     .await;
+    writing.abort();
     assert!(committed >= 10, "said after {committed} commits");
     assert!(seen.lag > 4, "it grew: {seen:?}");
     sampling.end().await;
