@@ -250,6 +250,15 @@ pub(super) fn consumer_assignment(bytes: &[u8]) -> Result<Vec<(String, Vec<i32>)
 
 /// `ConsumerGroupDescribe` v0 and v1 (KIP-848).
 pub(super) fn consumer_group_describe(bytes: &[u8], version: i16) -> Result<Vec<DescribedGroup>> {
+    groups_with_epochs(bytes, 15, |reader| consumer_member(reader, version))
+}
+
+/// The groups whose members the coordinator assigns; each member takes at least `smallest_member` bytes.
+fn groups_with_epochs(
+    bytes: &[u8],
+    smallest_member: usize,
+    member: impl Fn(&mut Reader<'_>) -> Result<DescribedMember>,
+) -> Result<Vec<DescribedGroup>> {
     let mut reader = Reader::new(bytes);
     reader.i32()?;
     reader.items(20, |reader| {
@@ -260,7 +269,7 @@ pub(super) fn consumer_group_describe(bytes: &[u8], version: i16) -> Result<Vec<
         reader.i32()?;
         reader.i32()?;
         reader.string()?;
-        let members = reader.items(15, |reader| consumer_member(reader, version))?;
+        let members = reader.items(smallest_member, &member)?;
         reader.i32()?;
         reader.tags()?;
         Ok(DescribedGroup {

@@ -2,32 +2,13 @@
 
 use super::{
     DescribedGroup, DescribedMember, GroupOffsets, PartitionOffset, Result, TopicOffsets,
-    target_assignment,
+    groups_with_epochs, target_assignment,
 };
 use crate::brokers::kafka::wire::reader::Reader;
 
 /// `ShareGroupDescribe` v1 (KIP-932).
 pub(in super::super) fn describe(bytes: &[u8]) -> Result<Vec<DescribedGroup>> {
-    let mut reader = Reader::new(bytes);
-    reader.i32()?;
-    reader.items(20, |reader| {
-        let error = reader.i16()?;
-        reader.nullable_string()?;
-        let group = reader.string()?.to_owned();
-        let state = reader.string()?.to_owned();
-        reader.i32()?;
-        reader.i32()?;
-        reader.string()?;
-        let members = reader.items(12, share_member)?;
-        reader.i32()?;
-        reader.tags()?;
-        Ok(DescribedGroup {
-            error,
-            group,
-            state,
-            members,
-        })
-    })
+    groups_with_epochs(bytes, 12, share_member)
 }
 
 fn share_member(reader: &mut Reader<'_>) -> Result<DescribedMember> {
