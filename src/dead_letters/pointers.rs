@@ -113,6 +113,7 @@ mod tests {
             partition: Partition(0),
             offset: Offset(7),
             timestamp: Some(Timestamp(at)),
+            has_append_time: false,
             message: Message {
                 body: body.map(Into::into),
                 headers: vec![Header::text(header, "1")],

@@ -1,6 +1,8 @@
+use serde::Deserialize;
+
 use super::{
-    ClusterName, DeadLetterId, DeadLetterStatus, EventIdentity, Offset, Partition, ReplayId,
-    ReplayJobId, ReplayStateName, System, Timestamp, TopicName,
+    ClusterName, DeadLetterId, DeadLetterStatus, EventIdentity, ExchangeName, Offset, Partition,
+    ReplayId, ReplayJobId, ReplayStateName, System, Timestamp, TopicName, VhostName,
 };
 
 /// Where a record of Kafka stands.
@@ -12,26 +14,102 @@ pub struct RecordPlace {
     pub offset: Offset,
 }
 
+/// Where RabbitMQ was asked to route a message. Messages there have no identity of their own, so that equal ones
+/// have equal places.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoutedPlace {
+    pub cluster: ClusterName,
+    pub vhost: VhostName,
+    pub exchange: ExchangeName,
+    pub routing_key: String,
+    /// Of all that a redelivery does not change, in hex.
+    pub fingerprint: String,
+}
+
+/// Where an event was published.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventPlace {
+    Record(RecordPlace),
+    Routed(RoutedPlace),
+}
+
+impl EventPlace {
+    pub const fn cluster(&self) -> &ClusterName {
+        match self {
+            Self::Record(place) => &place.cluster,
+            Self::Routed(place) => &place.cluster,
+        }
+    }
+
+    pub const fn system(&self) -> System {
+        match self {
+            Self::Record(_) => System::Kafka,
+            Self::Routed(_) => System::RabbitMq,
+        }
+    }
+
+    pub const fn record(&self) -> Option<&RecordPlace> {
+        match self {
+            Self::Record(place) => Some(place),
+            Self::Routed(_) => None,
+        }
+    }
+
+    /// The topic, or `{exchange}:{routing key}` as OpenTelemetry's conventions for RabbitMQ write it.
+    pub fn destination(&self) -> String {
+        match self {
+            Self::Record(place) => place.topic.to_string(),
+            Self::Routed(place) => format!("{}:{}", place.exchange, place.routing_key),
+        }
+    }
+}
+
 /// Who gave an event its time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum TimeBasis {
-    /// The producer or the broker, as the topic is configured.
-    Record,
-    /// The record has no time: Redrive saw it then.
+    /// The producer of a Kafka record.
+    CreateTime,
+    /// The broker, as the topic is configured.
+    LogAppendTime,
+    /// The publisher of an AMQP message.
+    Publisher,
+    /// The message has no time: Redrive saw it then.
     Observed,
+}
+
+impl TimeBasis {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateTime => "create_time",
+            Self::LogAppendTime => "log_append_time",
+            Self::Publisher => "publisher",
+            Self::Observed => "observed",
+        }
+    }
+}
+
+/// The span of the application that published an event, from W3C Trace Context or B3, in lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationSpan {
+    /// 32 digits.
+    pub trace: String,
+    /// 16 digits.
+    pub span: Option<String>,
 }
 
 /// An event as the tap saw it pass: no key, no body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedEvent {
-    pub place: RecordPlace,
+    pub place: EventPlace,
     pub at: Timestamp,
     pub basis: TimeBasis,
     pub event: EventIdentity,
+    /// The service that says it published it.
+    pub source: Option<String>,
     /// The replay of Redrive that sent it.
     pub replay: Option<ReplayId>,
-    /// The trace of the application, 32 hex digits, from `traceparent` or B3.
-    pub application_trace: Option<String>,
+    pub application: Option<ApplicationSpan>,
 }
 
 /// A dead letter as a trace needs it.

@@ -11,30 +11,76 @@ use uuid::Uuid;
 
 use crate::dialects::event_type_of_framework;
 use crate::domain::conventions as header;
-use crate::domain::{EventIdentity, HeaderValue, Message};
+use crate::domain::{ApplicationSpan, EventIdentity, HeaderValue, Message};
+
+mod application_span;
+
+use application_span::{application_span, w3c};
 
 /// A larger body is not searched; its headers have to do.
 const LARGEST_BODY: usize = 1024 * 1024;
 /// A longer text identifies nothing that a person would look for.
 const LONGEST_ID: usize = 256;
 
+/// What a message says of its event.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct EventFacts {
+    pub event: EventIdentity,
+    /// The service that published it.
+    pub source: Option<String>,
+    pub application: Option<ApplicationSpan>,
+}
+
 /// The identity of the event in a message, as far as it says.
 pub(crate) fn event_identity(message: &Message) -> EventIdentity {
-    let mut found = from_headers(message);
-    fill(&mut found, from_properties(message));
-    fill(&mut found, from_cloud_event_headers(message));
+    let mut found = outside_the_body(message);
     let is_complete = found.event_id.is_some()
         && found.event_type.is_some()
         && found.correlation_id.is_some()
         && found.causation_id.is_some()
         && found.aggregate_id.is_some();
     if !is_complete {
-        fill(&mut found, from_body(message));
+        fill(&mut found, body_fields(message).into_identity());
     }
+    with_type_of_framework(found, message)
+}
+
+/// As [`event_identity`], with who published it and in which span.
+pub(crate) fn event_facts(message: &Message) -> EventFacts {
+    let mut event = outside_the_body(message);
+    let mut body = body_fields(message);
+    let context = std::mem::take(&mut body.context);
+    fill(&mut event, body.into_identity());
+    let in_body = || context.traceparent.as_deref().and_then(w3c);
+    EventFacts {
+        event: with_type_of_framework(event, message),
+        source: source_outside_the_body(message).or(context.source),
+        application: application_span(message).or_else(in_body),
+    }
+}
+
+fn outside_the_body(message: &Message) -> EventIdentity {
+    let mut found = from_headers(message);
+    fill(&mut found, from_properties(message));
+    fill(&mut found, from_cloud_event_headers(message));
+    found
+}
+
+fn with_type_of_framework(mut found: EventIdentity, message: &Message) -> EventIdentity {
     if found.event_type.is_none() {
         found.event_type = event_type_of_framework(message).and_then(id);
     }
     found
+}
+
+/// `CloudEvents` require a source; `app_id` is what AMQP has for it.
+fn source_outside_the_body(message: &Message) -> Option<String> {
+    let properties = message.properties.as_deref();
+    let app_id = || properties.and_then(|properties| properties.app_id.as_deref().and_then(id));
+    let header = || message.header("source").and_then(header_id);
+    cloud_event_attribute(message, "source")
+        .or_else(header)
+        .or_else(app_id)
 }
 
 fn fill(found: &mut EventIdentity, other: EventIdentity) {
@@ -96,18 +142,8 @@ fn from_properties(message: &Message) -> EventIdentity {
     }
 }
 
-/// Binary mode: `ce_id` on Kafka; `cloudEvents:id` or, where a colon is no option, `cloudEvents_id` on
-/// AMQP.
 fn from_cloud_event_headers(message: &Message) -> EventIdentity {
-    let attribute = |name: &str| {
-        ["ce_", "ce-", "cloudEvents:", "cloudEvents_"]
-            .into_iter()
-            .find_map(|prefix| {
-                message
-                    .header(&format!("{prefix}{name}"))
-                    .and_then(header_id)
-            })
-    };
+    let attribute = |name| cloud_event_attribute(message, name);
     EventIdentity {
         event_id: attribute("id"),
         event_type: attribute("type"),
@@ -115,6 +151,16 @@ fn from_cloud_event_headers(message: &Message) -> EventIdentity {
         causation_id: attribute("causationid"),
         aggregate_id: None,
     }
+}
+
+/// Binary mode: `ce_id` on Kafka; `cloudEvents:id` or, where a colon is no option, `cloudEvents_id` on
+/// AMQP.
+fn cloud_event_attribute(message: &Message, name: &str) -> Option<String> {
+    let prefixes = ["ce_", "ce-", "cloudEvents:", "cloudEvents_"];
+    prefixes.into_iter().find_map(|prefix| {
+        let value = message.header(&format!("{prefix}{name}"));
+        value.and_then(header_id)
+    })
 }
 
 fn header_id(value: &HeaderValue) -> Option<String> {
@@ -139,7 +185,7 @@ fn id(text: &str) -> Option<String> {
     (is_readable && !is_null && !is_nil_uuid).then(|| text.to_owned())
 }
 
-fn from_body(message: &Message) -> EventIdentity {
+fn body_fields(message: &Message) -> BodyFields {
     let mut fields = BodyFields::default();
     let body = message.body.as_deref().unwrap_or_default();
     let is_object = body.trim_ascii_start().starts_with(b"{");
@@ -147,7 +193,7 @@ fn from_body(message: &Message) -> EventIdentity {
         // A body that breaks off half-way keeps what came before: it may have died for just that.
         let _ = fields.deserialize(&mut serde_json::Deserializer::from_slice(body));
     }
-    fields.into_identity()
+    fields
 }
 
 /// The top-level fields of a body that may identify it.
@@ -158,6 +204,7 @@ struct BodyFields {
     id: Option<String>,
     kind: Option<String>,
     is_cloud_event: bool,
+    context: BodyContext,
 }
 
 impl BodyFields {
@@ -206,11 +253,84 @@ impl<'de> Visitor<'de> for &mut BodyFields {
             }
             match self.slot(&name) {
                 Some(slot) => *slot = map.next_value_seed(BodyId)?,
-                None => {
-                    map.next_value::<IgnoredAny>()?;
-                }
+                None => self.context.read(&name, &mut map)?,
             }
         }
+        Ok(())
+    }
+}
+
+/// Who published the event and in which span, wherever in the body producers put it.
+#[derive(Clone, Debug, Default)]
+struct BodyContext {
+    source: Option<String>,
+    traceparent: Option<String>,
+}
+
+impl BodyContext {
+    /// Reads the value of a field.
+    fn read<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
+        match name {
+            "source" => self.source = map.next_value_seed(BodyId)?,
+            "traceparent" => self.traceparent = map.next_value_seed(BodyId)?,
+            "metadata" | "traceContext" | "trace_context" => map.next_value_seed(self)?,
+            _ => {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for &mut BodyContext {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+/// Anything but an object tells nothing.
+impl<'de> Visitor<'de> for &mut BodyContext {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("any JSON value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            self.read(&name, &mut map)?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
 }

@@ -217,3 +217,40 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_published_it_and_in_which_span_may_stand_in_the_body() {
+    let check = |message: &Message, source: Option<&str>, trace: Option<&str>| {
+        let facts = event_facts(message);
+        assert_eq!(facts.source.as_deref(), source);
+        let found = facts.application.map(|span| span.trace);
+        assert_eq!(found.as_deref(), trace);
+        assert_eq!(facts.event, event_identity(message));
+    };
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let context = format!("{{\"traceparent\":\"00-{trace}-00f067aa0ba902b7-01\"}}");
+    for json in [
+        format!("{{\"eventId\":\"e\",\"source\":\"shop\",\"traceContext\":{context}}}"),
+        format!("{{\"metadata\":{{\"source\":\"shop\",\"traceContext\":{context}}}}}"),
+        format!("{{\"source\":\"shop\",\"trace_context\":{context},\"eventId\":\"e\"}}"),
+    ] {
+        check(&body(&json), Some("shop"), Some(trace));
+    }
+    let nothing = "{\"metadata\":[1,{}],\"source\":{},\"traceContext\":null,\"eventId\":\"e\"}";
+    check(&body(nothing), None, None);
+
+    let mut message = body("{\"source\":\"body\"}");
+    message.headers = vec![
+        Header::text("source", "header"),
+        Header::text("ce_source", "/shop"),
+    ];
+    check(&message, Some("/shop"), None);
+    message.headers.pop();
+    check(&message, Some("header"), None);
+    message.headers.clear();
+    message.properties = Some(Box::new(AmqpProperties {
+        app_id: Some("app".to_owned()),
+        ..AmqpProperties::default()
+    }));
+    check(&message, Some("app"), None);
+}

@@ -6,9 +6,14 @@ use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
 use super::replays::{COLUMNS, ReplayRow};
 use super::{Store, StoreError};
 use crate::domain::{
-    DeadLetterId, DeadLetterSummary, Decoded, EventIdentity, Offset, Origin, Partition,
-    RecordPlace, Replay, TimeBasis, Timestamp, TracedEvent,
+    ApplicationSpan, ClusterName, DeadLetterId, DeadLetterSummary, Decoded, EventIdentity,
+    EventPlace, Offset, Origin, Partition, RecordPlace, Replay, RoutedPlace, Timestamp,
+    TracedEvent,
 };
+
+const EVENT_COLUMNS: &str = "cluster, topic, partition, log_offset, vhost, exchange, routing_key, \
+     fingerprint, at_ms, basis, correlation_id, event_id, event_type, causation_id, aggregate_id, \
+     source, replay, application_trace, application_span";
 
 /// Rows of one statement.
 const ROWS: usize = 500;
@@ -55,33 +60,42 @@ pub struct TraceParts {
 }
 
 impl Store {
-    /// Keeps events; one of a place that is known takes the place of what was there.
+    /// Keeps events; a record of a place that is known takes the place of what was there.
     pub async fn put_traced_events(&self, events: &[TracedEvent]) -> Result<(), StoreError> {
         if events.is_empty() {
             return Ok(());
         }
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         for chunk in events.chunks(ROWS) {
-            let mut query = QueryBuilder::<Sqlite>::new(
-                "INSERT OR REPLACE INTO traced_events (cluster, topic, partition, log_offset, \
-                 at_ms, observed, correlation_id, event_id, event_type, causation_id, \
-                 aggregate_id, replay, application_trace) ",
-            );
+            let mut query = QueryBuilder::<Sqlite>::new(format!(
+                "INSERT OR REPLACE INTO traced_events ({EVENT_COLUMNS}) "
+            ));
             query.push_values(chunk, |mut row, traced| {
-                let (place, event) = (&traced.place, &traced.event);
-                row.push_bind(place.cluster.as_str())
-                    .push_bind(place.topic.as_str())
-                    .push_bind(place.partition.0)
-                    .push_bind(place.offset.0)
+                let (event, place) = (&traced.event, &traced.place);
+                let (record, routed) = match place {
+                    EventPlace::Record(record) => (Some(record), None),
+                    EventPlace::Routed(routed) => (None, Some(routed)),
+                };
+                let application = traced.application.as_ref();
+                row.push_bind(place.cluster().as_str())
+                    .push_bind(record.map(|record| record.topic.as_str()))
+                    .push_bind(record.map(|record| record.partition.0))
+                    .push_bind(record.map(|record| record.offset.0))
+                    .push_bind(routed.map(|routed| routed.vhost.as_str()))
+                    .push_bind(routed.map(|routed| routed.exchange.as_str()))
+                    .push_bind(routed.map(|routed| routed.routing_key.as_str()))
+                    .push_bind(routed.map(|routed| routed.fingerprint.as_str()))
                     .push_bind(traced.at.as_millis())
-                    .push_bind(traced.basis == TimeBasis::Observed)
+                    .push_bind(traced.basis.as_str())
                     .push_bind(event.correlation_id.as_deref().unwrap_or_default())
                     .push_bind(event.event_id.as_deref())
                     .push_bind(event.event_type.as_deref())
                     .push_bind(event.causation_id.as_deref())
                     .push_bind(event.aggregate_id.as_deref())
+                    .push_bind(traced.source.as_deref())
                     .push_bind(traced.replay.map(|id| id.to_string()))
-                    .push_bind(traced.application_trace.as_deref());
+                    .push_bind(application.map(|span| span.trace.as_str()))
+                    .push_bind(application.and_then(|span| span.span.as_deref()));
             });
             query.build().execute(&mut *transaction).await?;
         }
@@ -125,15 +139,13 @@ impl Store {
         most: usize,
     ) -> Result<TraceParts, StoreError> {
         let most = i64::try_from(most).unwrap_or(i64::MAX);
-        let events: Vec<EventRow> = sqlx::query_as(
-            "SELECT cluster, topic, partition, log_offset, at_ms, observed, correlation_id, \
-             event_id, event_type, causation_id, aggregate_id, replay, application_trace \
-             FROM traced_events WHERE correlation_id = ? ORDER BY at_ms, id LIMIT ?",
-        )
-        .bind(correlation_id)
-        .bind(most)
-        .fetch_all(&self.reader)
-        .await?;
+        let mut query = QueryBuilder::<Sqlite>::new(format!(
+            "SELECT {EVENT_COLUMNS} FROM traced_events WHERE correlation_id = "
+        ));
+        query.push_bind(correlation_id);
+        query.push(" ORDER BY at_ms, id LIMIT ").push_bind(most);
+        let events: Vec<EventRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        let events: Result<Vec<_>, _> = events.into_iter().map(EventRow::into_event).collect();
         let all_events: i64 =
             sqlx::query_scalar("SELECT COUNT(*) FROM traced_events WHERE correlation_id = ?")
                 .bind(correlation_id)
@@ -150,7 +162,7 @@ impl Store {
         let dead_letters = letters?;
         let ids: Vec<DeadLetterId> = dead_letters.iter().map(|(summary, _)| summary.id).collect();
         Ok(TraceParts {
-            events: events.into_iter().map(TracedEvent::from).collect(),
+            events: events?,
             all_events: u64::try_from(all_events).unwrap_or(0),
             replays: self.replays_of_all(&ids, most).await?,
             dead_letters,
@@ -259,45 +271,63 @@ fn push_has_id(
 #[derive(Debug, FromRow)]
 struct EventRow {
     cluster: String,
-    topic: String,
-    partition: i32,
-    log_offset: i64,
+    topic: Option<String>,
+    partition: Option<i32>,
+    log_offset: Option<i64>,
+    vhost: Option<String>,
+    exchange: Option<String>,
+    routing_key: Option<String>,
+    fingerprint: Option<String>,
     at_ms: i64,
-    observed: bool,
+    basis: String,
     correlation_id: String,
     event_id: Option<String>,
     event_type: Option<String>,
     causation_id: Option<String>,
     aggregate_id: Option<String>,
+    source: Option<String>,
     replay: Option<String>,
     application_trace: Option<String>,
+    application_span: Option<String>,
 }
 
-impl From<EventRow> for TracedEvent {
-    fn from(row: EventRow) -> Self {
-        Self {
-            place: RecordPlace {
-                cluster: row.cluster.into(),
-                topic: row.topic.into(),
-                partition: Partition(row.partition),
-                offset: Offset(row.log_offset),
-            },
-            at: Timestamp(row.at_ms),
-            basis: if row.observed {
-                TimeBasis::Observed
-            } else {
-                TimeBasis::Record
-            },
+impl EventRow {
+    fn into_event(self) -> Result<TracedEvent, StoreError> {
+        let basis = serde_json::from_value(self.basis.into());
+        let cluster: ClusterName = self.cluster.into();
+        let place = match self.topic {
+            Some(topic) => EventPlace::Record(RecordPlace {
+                cluster,
+                topic: topic.into(),
+                partition: Partition(self.partition.unwrap_or_default()),
+                offset: Offset(self.log_offset.unwrap_or_default()),
+            }),
+            None => EventPlace::Routed(RoutedPlace {
+                cluster,
+                vhost: self.vhost.unwrap_or_default().into(),
+                exchange: self.exchange.unwrap_or_default().into(),
+                routing_key: self.routing_key.unwrap_or_default(),
+                fingerprint: self.fingerprint.unwrap_or_default(),
+            }),
+        };
+        Ok(TracedEvent {
+            place,
+            at: Timestamp(self.at_ms),
+            basis: basis.map_err(StoreError::corrupt("basis"))?,
             event: EventIdentity {
-                event_id: row.event_id,
-                event_type: row.event_type,
-                correlation_id: Some(row.correlation_id),
-                causation_id: row.causation_id,
-                aggregate_id: row.aggregate_id,
+                event_id: self.event_id,
+                event_type: self.event_type,
+                correlation_id: Some(self.correlation_id),
+                causation_id: self.causation_id,
+                aggregate_id: self.aggregate_id,
             },
-            replay: row.replay.and_then(|id| id.parse().ok()),
-            application_trace: row.application_trace,
-        }
+            source: self.source,
+            replay: self.replay.and_then(|id| id.parse().ok()),
+            application: self.application_trace.map(|trace| ApplicationSpan {
+                trace,
+                span: self.application_span,
+            }),
+        })
     }
 }
 

@@ -9,7 +9,6 @@
 mod load;
 mod stitch;
 mod tap;
-mod trace_context;
 
 pub use load::load;
 pub use stitch::{Cause, MOST_STEPS, Node, Repeat, Step, Trace, stitch};

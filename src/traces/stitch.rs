@@ -88,7 +88,8 @@ pub fn stitch(
     mut replays: Vec<TracedReplay>,
 ) -> Trace {
     events.sort_by(|a, b| (a.at, &a.place).cmp(&(b.at, &b.place)));
-    events.dedup_by(|a, b| a.place == b.place);
+    // Equal messages of RabbitMQ have equal places.
+    events.dedup_by(|a, b| a.place == b.place && a.place.record().is_some());
     letters.sort_by_key(|letter| (letter.at, letter.id.0));
     replays.sort_by_key(|replay| (replay.at, replay.id));
     letters.truncate(MOST_STEPS);
@@ -113,7 +114,7 @@ struct Links {
     steps: Vec<Step>,
     above: Vec<(Option<usize>, Cause)>,
     repeats: Vec<Option<Repeat>>,
-    by_place: HashMap<RecordPlace, usize>,
+    by_record: HashMap<RecordPlace, usize>,
     /// The first of each ID.
     by_event_id: HashMap<String, usize>,
     letters: HashMap<DeadLetterId, usize>,
@@ -130,7 +131,7 @@ impl Links {
             above: vec![(None, Cause::Unknown); steps.len()],
             repeats: vec![None; steps.len()],
             steps: Vec::new(),
-            by_place: HashMap::new(),
+            by_record: HashMap::new(),
             by_event_id: HashMap::new(),
             letters: HashMap::new(),
             replays: HashMap::new(),
@@ -140,7 +141,9 @@ impl Links {
         for (index, step) in steps.iter().enumerate() {
             match step {
                 Step::Event(event) => {
-                    links.by_place.insert(event.place.clone(), index);
+                    if let Some(record) = event.place.record() {
+                        links.by_record.insert(record.clone(), index);
+                    }
                     if let Some(replay) = event.replay {
                         links.replayed.entry(replay).or_insert(index);
                     }
@@ -184,13 +187,14 @@ impl Links {
         let provenance = match &self.steps[index] {
             Step::Event(event) => {
                 let sent_by = event.replay.and_then(|replay| self.replays.get(&replay));
-                let sent_by = sent_by.or_else(|| self.landed.get(&event.place));
+                let record = event.place.record();
+                let sent_by = sent_by.or_else(|| self.landed.get(record?));
                 (sent_by.copied(), Cause::Provenance)
             }
             Step::Replay(replay) => (self.letters.get(&replay.letter).copied(), Cause::ReplayOf),
             Step::Letter(letter) => {
                 let original = letter.original.as_ref();
-                let original = original.and_then(|place| self.by_place.get(place));
+                let original = original.and_then(|place| self.by_record.get(place));
                 let died_from = letter.died_from.as_ref();
                 let record = died_from.and_then(|replay| self.replayed.get(replay));
                 let replay = died_from.and_then(|replay| self.replays.get(replay));

@@ -6,15 +6,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::trace_context::application_trace;
 use crate::brokers::kafka::{KafkaError, KafkaRecord, TapConsumer};
 use crate::config::{Config, KafkaConfig};
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, ConsumerGroup, NameFilter, RecordPlace, Snapshot, TimeBasis, Timestamp, TopicName,
-    TracedEvent,
+    ClusterName, ConsumerGroup, EventPlace, NameFilter, RecordPlace, Snapshot, TimeBasis,
+    Timestamp, TopicName, TracedEvent,
 };
-use crate::event_identity::event_identity;
+use crate::event_identity::event_facts;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -164,24 +163,27 @@ impl Tap {
 
 /// What a trace keeps of a record; nothing of one without a correlation ID.
 fn traced(cluster: &ClusterName, record: &KafkaRecord, now: Timestamp) -> Option<TracedEvent> {
-    let event = event_identity(&record.message);
-    event.correlation_id.as_ref()?;
+    let facts = event_facts(&record.message);
+    facts.event.correlation_id.as_ref()?;
     let replay = record.message.header(REPLAY_ID);
+    let (at, basis) = match record.timestamp {
+        Some(at) if record.has_append_time => (at, TimeBasis::LogAppendTime),
+        Some(at) => (at, TimeBasis::CreateTime),
+        None => (now, TimeBasis::Observed),
+    };
     Some(TracedEvent {
-        place: RecordPlace {
+        place: EventPlace::Record(RecordPlace {
             cluster: cluster.clone(),
             topic: record.topic.clone(),
             partition: record.partition,
             offset: record.offset,
-        },
-        at: record.timestamp.unwrap_or(now),
-        basis: match record.timestamp {
-            Some(_) => TimeBasis::Record,
-            None => TimeBasis::Observed,
-        },
-        event,
+        }),
+        at,
+        basis,
+        event: facts.event,
+        source: facts.source,
         replay: replay.and_then(|value| value.as_text()?.parse().ok()),
-        application_trace: application_trace(&record.message),
+        application: facts.application,
     })
 }
 

@@ -13,6 +13,8 @@ pub struct KafkaRecord {
     pub offset: Offset,
     /// Create time or log append time, as the topic is configured.
     pub timestamp: Option<Timestamp>,
+    /// The broker gave it that time.
+    pub has_append_time: bool,
     pub message: Message,
 }
 
@@ -23,6 +25,7 @@ impl From<&BorrowedMessage<'_>> for KafkaRecord {
             partition: Partition(record.partition()),
             offset: Offset(record.offset()),
             timestamp: record.timestamp().to_millis().map(Timestamp),
+            has_append_time: matches!(record.timestamp(), rdkafka::Timestamp::LogAppendTime(_)),
             message: Message {
                 key: record.key().map(Bytes::copy_from_slice),
                 body: record.payload().map(Bytes::copy_from_slice),

@@ -1,17 +1,17 @@
 use super::*;
-use crate::domain::{NewDeadLetter, ReplayId};
+use crate::domain::{NewDeadLetter, ReplayId, TimeBasis};
 use crate::store::tests::{NOW, entry, fixture, job, kafka_letter};
 
 fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
     TracedEvent {
-        place: RecordPlace {
+        place: EventPlace::Record(RecordPlace {
             cluster: "c".into(),
             topic: "orders".into(),
             partition: Partition(0),
             offset: Offset(offset),
-        },
+        }),
         at: Timestamp(offset),
-        basis: TimeBasis::Record,
+        basis: TimeBasis::CreateTime,
         event: EventIdentity {
             event_id: Some(id.to_owned()),
             event_type: Some("OrderCreated".to_owned()),
@@ -19,8 +19,9 @@ fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
             causation_id: None,
             aggregate_id: Some(format!("aggregate-{id}")),
         },
+        source: None,
         replay: None,
-        application_trace: None,
+        application: None,
     }
 }
 
@@ -46,9 +47,31 @@ async fn what_has_a_correlation_id_is_told_whole() {
     let mut observed = event(3, "a", "e3");
     observed.basis = TimeBasis::Observed;
     observed.replay = Some(ReplayId(uuid::Uuid::from_u128(7)));
-    observed.application_trace = Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned());
-    let events = [event(2, "a", "e2"), observed, event(4, "b", "e4")];
+    observed.source = Some("order-service".to_owned());
+    observed.application = Some(ApplicationSpan {
+        trace: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        span: Some("00f067aa0ba902b7".to_owned()),
+    });
+    let mut routed = event(5, "a", "e5");
+    routed.basis = TimeBasis::Publisher;
+    routed.place = EventPlace::Routed(RoutedPlace {
+        cluster: "r".into(),
+        vhost: "/".into(),
+        exchange: "orders".into(),
+        routing_key: "order.created".to_owned(),
+        fingerprint: "f".to_owned(),
+    });
+    // Equal messages are two.
+    let events = [
+        event(2, "a", "e2"),
+        observed,
+        routed.clone(),
+        routed,
+        event(4, "b", "e4"),
+    ];
     store.put_traced_events(&events).await.unwrap();
+    // A record that comes again does not.
+    store.put_traced_events(&events[..2]).await.unwrap();
     let letters = [letter(0, "a"), letter(1, "b")];
     let indexed = store
         .index_kafka_batch(&"c".into(), &letters, &[], &[], NOW)
@@ -58,14 +81,14 @@ async fn what_has_a_correlation_id_is_told_whole() {
     store.create_job(&job(&ids), &entry()).await.unwrap();
 
     let parts = store.trace_parts("a", 100).await.unwrap();
-    assert_eq!(parts.events, events[..2]);
-    assert_eq!(parts.all_events, 2);
+    assert_eq!(parts.events, events[..4]);
+    assert_eq!(parts.all_events, 4);
     let letters: Vec<_> = parts.dead_letters.iter().map(|(l, _)| l.id).collect();
     assert_eq!(letters, ids);
     let replays: Vec<_> = parts.replays.iter().map(|r| r.dead_letter).collect();
     assert_eq!(replays, ids);
     let cut = store.trace_parts("a", 1).await.unwrap();
-    assert_eq!((cut.events.len(), cut.all_events), (1, 2));
+    assert_eq!((cut.events.len(), cut.all_events), (1, 4));
     let nothing = store.trace_parts("c", 100).await.unwrap();
     assert!(nothing.events.is_empty() && nothing.dead_letters.is_empty());
 }

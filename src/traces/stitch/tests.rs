@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::{
-    DeadLetterStatus, EventIdentity, Offset, Partition, ReplayJobId, ReplayStateName, System,
-    TimeBasis,
+    DeadLetterStatus, EventIdentity, EventPlace, Offset, Partition, ReplayJobId, ReplayStateName,
+    System, TimeBasis,
 };
 
 fn place(offset: i64) -> RecordPlace {
@@ -31,12 +31,13 @@ fn identity(id: &str, cause: &str) -> EventIdentity {
 /// An event at an offset that is its time as well.
 fn event(offset: i64, id: &str, cause: &str) -> TracedEvent {
     TracedEvent {
-        place: place(offset),
+        place: EventPlace::Record(place(offset)),
         at: Timestamp(offset),
-        basis: TimeBasis::Record,
+        basis: TimeBasis::CreateTime,
         event: identity(id, cause),
+        source: None,
         replay: None,
-        application_trace: None,
+        application: None,
     }
 }
 
@@ -86,7 +87,7 @@ fn shown(trace: &Trace) -> Vec<String> {
         let what = match &node.step {
             Step::Event(event) => {
                 let id = event.event.event_id.as_deref().unwrap_or("-");
-                format!("{id}@{}", event.place.offset.0)
+                format!("{id}@{}", event.place.record().unwrap().offset.0)
             }
             Step::Letter(letter) => format!("letter {}", letter.id.0),
             Step::Replay(replay) => format!("replay {}", replay.id.0.as_u128()),
@@ -251,7 +252,7 @@ fn beyond_the_cap_dead_letters_stay_and_so_do_the_first_events() {
     );
     assert_eq!((trace.nodes.len(), trace.left_out), (MOST_STEPS, 12));
     let last_event = trace.nodes.iter().rev().find_map(|node| match &node.step {
-        Step::Event(event) => Some(event.place.offset.0),
+        Step::Event(event) => Some(event.place.record()?.offset.0),
         _ => None,
     });
     assert_eq!(last_event, Some(most - 3));

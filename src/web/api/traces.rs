@@ -3,7 +3,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use super::list::time;
-use crate::domain::{EventIdentity, TimeBasis, TracedEvent};
+use crate::domain::{EventIdentity, EventPlace, TracedEvent};
 use crate::store::TraceSummary;
 use crate::traces::{Cause, Node, Repeat, Step};
 use crate::web::AppState;
@@ -62,7 +62,7 @@ struct TraceStep {
     #[serde(skip_serializing_if = "Option::is_none")]
     event: Option<EventIdentity>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    record: Option<Record>,
+    published: Option<Published>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_letter: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,14 +72,32 @@ struct TraceStep {
     state: Option<&'static str>,
 }
 
+/// Where and when an event was published.
 #[derive(Debug, Serialize)]
-struct Record {
+struct Published {
     cluster: String,
-    topic: String,
-    partition: i32,
-    offset: i64,
+    system: &'static str,
+    #[serde(flatten)]
+    place: Place,
     time_basis: &'static str,
+    source: Option<String>,
     application_trace: Option<String>,
+    application_span: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Place {
+    Kafka {
+        topic: String,
+        partition: i32,
+        offset: i64,
+    },
+    RabbitMq {
+        vhost: String,
+        exchange: String,
+        routing_key: String,
+    },
 }
 
 pub(super) async fn detail(
@@ -107,7 +125,7 @@ impl TraceStep {
             }),
             after_ms: node.after_ms,
             event: None,
-            record: None,
+            published: None,
             dead_letter: None,
             replay: None,
             state: None,
@@ -116,7 +134,7 @@ impl TraceStep {
             Step::Event(event) => Self {
                 kind: "event",
                 event: Some(event.event.clone()),
-                record: Some(record(event)),
+                published: Some(published(event)),
                 replay: event.replay.map(|id| id.to_string()),
                 ..base
             },
@@ -145,18 +163,27 @@ impl TraceStep {
     }
 }
 
-fn record(event: &TracedEvent) -> Record {
-    let place = &event.place;
-    Record {
-        cluster: place.cluster.to_string(),
-        topic: place.topic.to_string(),
-        partition: place.partition.0,
-        offset: place.offset.0,
-        time_basis: match event.basis {
-            TimeBasis::Record => "record",
-            TimeBasis::Observed => "observed",
+fn published(event: &TracedEvent) -> Published {
+    let application = event.application.as_ref();
+    Published {
+        cluster: event.place.cluster().to_string(),
+        system: event.place.system().as_str(),
+        place: match &event.place {
+            EventPlace::Record(place) => Place::Kafka {
+                topic: place.topic.to_string(),
+                partition: place.partition.0,
+                offset: place.offset.0,
+            },
+            EventPlace::Routed(place) => Place::RabbitMq {
+                vhost: place.vhost.to_string(),
+                exchange: place.exchange.to_string(),
+                routing_key: place.routing_key.clone(),
+            },
         },
-        application_trace: event.application_trace.clone(),
+        time_basis: event.basis.as_str(),
+        source: event.source.clone(),
+        application_trace: application.map(|span| span.trace.clone()),
+        application_span: application.and_then(|span| span.span.clone()),
     }
 }
 

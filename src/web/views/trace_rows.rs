@@ -8,7 +8,7 @@ use askama::filters::Safe;
 
 use super::replays::state_status;
 use crate::domain::{
-    DeadLetterStatus, TimeBasis, Timestamp, TracedEvent, TracedLetter, TracedReplay,
+    DeadLetterStatus, EventPlace, TimeBasis, Timestamp, TracedEvent, TracedLetter, TracedReplay,
 };
 use crate::traces::{Cause, Node, Repeat, Step, Trace};
 use crate::web::escape::Markup;
@@ -117,9 +117,19 @@ fn event_line(event: &TracedEvent) -> Line {
     let place = &event.place;
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
     let basis = match event.basis {
-        TimeBasis::Record => "the record's own",
-        TimeBasis::Observed => "when Redrive saw it: the record has none",
+        TimeBasis::CreateTime => "the producer's (CreateTime)",
+        TimeBasis::LogAppendTime => "the broker's (LogAppendTime)",
+        TimeBasis::Publisher => "the publisher's (AMQP timestamp)",
+        TimeBasis::Observed => "when Redrive saw it: the message has none",
     };
+    let (shown, vhost) = match place {
+        EventPlace::Record(record) => (
+            format!("{} {}:{}", record.topic, record.partition, record.offset),
+            None,
+        ),
+        EventPlace::Routed(routed) => (place.destination(), Some(routed.vhost.to_string())),
+    };
+    let application = event.application.as_ref();
     Line {
         href: String::new(),
         title: event
@@ -127,14 +137,21 @@ fn event_line(event: &TracedEvent) -> Line {
             .event_type
             .clone()
             .unwrap_or_else(|| "Event".to_owned()),
-        place: format!("{} {}:{}", place.topic, place.partition, place.offset),
+        place: shown,
         details: with_text(vec![
             ("Event ID", known(&event.event.event_id)),
             ("Causation ID", known(&event.event.causation_id)),
             ("Aggregate ID", known(&event.event.aggregate_id)),
-            ("Cluster", place.cluster.to_string()),
+            ("Source", known(&event.source)),
+            ("Cluster", place.cluster().to_string()),
+            ("Vhost", known(&vhost)),
             ("Time", basis.to_owned()),
-            ("Application's trace", known(&event.application_trace)),
+            (
+                "Application's trace",
+                application
+                    .map(|span| span.trace.clone())
+                    .unwrap_or_default(),
+            ),
         ]),
     }
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use redrive::domain::{
-    EventIdentity, Offset, Partition, RecordPlace, TimeBasis, Timestamp, TracedEvent,
+    ApplicationSpan, EventIdentity, EventPlace, Offset, Partition, RecordPlace, TimeBasis,
+    Timestamp, TracedEvent,
 };
 use redrive::store::Store;
 
@@ -73,14 +74,14 @@ const STORY: [Seen; 6] = [
 pub(crate) async fn fill(store: &Store, now: Timestamp) {
     let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let event = |seen: &Seen| TracedEvent {
-        place: RecordPlace {
+        place: EventPlace::Record(RecordPlace {
             cluster: "kafka".into(),
             topic: seen.topic.into(),
             partition: Partition(1),
             offset: Offset(seen.offset),
-        },
+        }),
         at: now.minus(Duration::from_secs(seen.age)),
-        basis: TimeBasis::Record,
+        basis: TimeBasis::CreateTime,
         event: EventIdentity {
             event_id: given(seen.id),
             event_type: given(seen.kind),
@@ -88,8 +89,12 @@ pub(crate) async fn fill(store: &Store, now: Timestamp) {
             causation_id: given(seen.cause),
             aggregate_id: Some("order-1042".to_owned()),
         },
+        source: Some("order-service".to_owned()),
         replay: None,
-        application_trace: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
+        application: Some(ApplicationSpan {
+            trace: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+            span: Some("00f067aa0ba902b7".to_owned()),
+        }),
     };
     let events: Vec<TracedEvent> = STORY.iter().map(event).collect();
     store.put_traced_events(&events).await.unwrap();
