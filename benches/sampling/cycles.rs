@@ -25,19 +25,20 @@ pub(crate) fn idle(broker: Watched) -> Result<f64> {
     Ok((broker.cpu_seconds()? - before) / f64::from(MEASURED))
 }
 
-/// Calls `act` once in the middle of each cycle; `idle` is taken off the broker's time.
+/// Calls `act` once in the middle of each of so many cycles; `idle` is taken off the broker's time.
 pub(crate) fn measure(
     (own, broker, idle): (Watched, Watched, f64),
+    measured: u32,
     mut act: impl FnMut() -> Result<()>,
 ) -> Result<Cost> {
     let (own_before, broker_before) = (own.cpu_seconds()?, broker.cpu_seconds()?);
     let started = Instant::now();
-    for cycle in 0..MEASURED {
+    for cycle in 0..measured {
         sleep_until(started + INTERVAL * cycle + INTERVAL / 2);
         act()?;
     }
-    sleep_until(started + INTERVAL * MEASURED);
-    let cycles = f64::from(MEASURED);
+    sleep_until(started + INTERVAL * measured);
+    let cycles = f64::from(measured);
     Ok(Cost {
         own: (own.cpu_seconds()? - own_before) / cycles,
         broker: (broker.cpu_seconds()? - broker_before) / cycles - idle,

@@ -103,7 +103,7 @@ fn measure(exporter: &Exporter, broker: Watched, idle: f64) -> Result<Cost> {
     scraper.scrape(Encoding::Gzip)?;
     std::thread::sleep(INTERVAL * 2);
     let own = Watched::One(exporter.pid());
-    cycles::measure((own, broker, idle), || {
+    cycles::measure((own, broker, idle), cycles::MEASURED, || {
         scraper.scrape(Encoding::Gzip).map(drop)
     })
     .with_context(|| format!("while {MEASURED} cycles were measured"))

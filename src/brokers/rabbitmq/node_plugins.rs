@@ -86,6 +86,11 @@ impl ClusterPages {
         self.counts.get(queue)?.as_ref()
     }
 
+    /// Whether these queues are all that the pages name.
+    pub(super) fn name_all_of(&self, mut queues: impl ExactSizeIterator<Item = QueueKey>) -> bool {
+        queues.len() == self.counts.len() && queues.all(|queue| self.counts.contains_key(&queue))
+    }
+
     /// Tells of nodes that run and whose plugin did not answer, by whatever name.
     pub(super) fn uncovered(&self, running: &BTreeSet<String>) -> Option<String> {
         let missing: Vec<&str> = running
@@ -159,6 +164,21 @@ mod tests {
             "{:?}",
             pages.problems
         );
+    }
+
+    #[test]
+    fn a_queue_too_few_or_too_many_is_seen() {
+        let mut pages = ClusterPages::default();
+        pages.add("a:15692", page(Some("rabbit@a"), &[("orders", 3)]));
+        pages.add("b:15692", page(Some("rabbit@b"), &[("refunds", 4)]));
+        let all_of = |names: &[&str]| {
+            let keys = names.iter().map(|name| ("/".into(), (*name).into()));
+            pages.name_all_of(keys)
+        };
+        assert!(all_of(&["refunds", "orders"]));
+        assert!(!all_of(&["orders"]));
+        assert!(!all_of(&["orders", "mails"]));
+        assert!(!all_of(&["orders", "refunds", "mails"]));
     }
 
     #[test]

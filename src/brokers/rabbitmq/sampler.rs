@@ -2,7 +2,7 @@
 //!
 //! The queues with their settings and totals come from the management API, which is slow with very many
 //! queues; depths and consumers come from the prometheus plugin where it is configured, which is not.
-//! Each listing is asked for at most a tenth of the time that it takes, and reused in between.
+//! Each listing is reused in between: it is asked for so seldom that the broker works a small part of its time for it.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,7 +15,10 @@ use crate::config::RabbitMqConfig;
 use crate::domain::{QueueSample, RabbitMqSample, SampleCost, Timestamp};
 
 /// The broker works for a listing at most one part in so many of the time.
-const REST_AFTER_LISTING: u32 = 9;
+const SHARE_OF_LISTING: u32 = 10;
+
+/// As long as the plugins name the same queues as the last listing, only settings and rates are older for it.
+const SHARE_OF_KNOWN_LISTING: u32 = 40;
 
 /// A refused or slow listing of an age beyond this is worth a word on the status page.
 const STALE_AFTER: Duration = Duration::from_secs(30);
@@ -30,6 +33,8 @@ pub struct RabbitMqSampler {
     clients: Option<Clients>,
     queues: Paced<Vec<QueueSample>>,
     queues_listed_at: Timestamp,
+    /// The plugins name the queues that were listed, and no others.
+    queues_are_known: bool,
     routing: Paced<(Policies, Routing)>,
     access: Option<(Instant, Result<Access, RabbitMqError>)>,
 }
@@ -47,6 +52,7 @@ impl RabbitMqSampler {
             clients: None,
             queues: Paced::default(),
             queues_listed_at: Timestamp::default(),
+            queues_are_known: false,
             routing: Paced::default(),
             access: None,
         }
@@ -67,6 +73,9 @@ impl RabbitMqSampler {
         {
             let pages = clients.plugins.ask().await;
             sample.problems.extend(pages.uncovered(&overview.nodes));
+            let queues = sample.queues.iter();
+            let listed = queues.map(|queue| (queue.vhost.clone(), queue.queue.clone()));
+            self.queues_are_known = pages.name_all_of(listed);
             apply_pages(&mut sample, pages);
         }
         sample.cost = clients.cost(started.elapsed());
@@ -75,7 +84,7 @@ impl RabbitMqSampler {
         overview.version.as_str().clone_into(&mut sample.version);
         sample
             .problems
-            .extend(problems(&overview, &self.queues, Instant::now()));
+            .extend(self.problems(&overview, Instant::now()));
         self.tell_what_is_hidden(&mut sample);
         Ok(sample)
     }
@@ -83,14 +92,14 @@ impl RabbitMqSampler {
     /// Asks for what is due.
     async fn refresh(&mut self, management: &ManagementClient) -> Result<Overview, RabbitMqError> {
         let overview = management.overview().await?;
-        if self.routing.is_due(Instant::now()) {
+        if self.routing.is_due(SHARE_OF_LISTING, Instant::now()) {
             let asked = Instant::now();
             let policies = management.policies().await?;
             let routing = management.routing(&policies).await?;
             self.routing
                 .keep((policies, routing), asked, Instant::now());
         }
-        if self.queues.is_due(Instant::now()) {
+        if self.queues.is_due(self.share(), Instant::now()) {
             let asked = Instant::now();
             let (policies, _) = self.routing.value();
             let queues = management.queues(policies, &overview.version).await?;
@@ -102,6 +111,43 @@ impl RabbitMqSampler {
             self.access = Some((Instant::now(), management.access().await));
         }
         Ok(overview)
+    }
+
+    const fn share(&self) -> u32 {
+        if self.queues_are_known {
+            SHARE_OF_KNOWN_LISTING
+        } else {
+            SHARE_OF_LISTING
+        }
+    }
+
+    fn problems(&self, overview: &Overview, now: Instant) -> Vec<String> {
+        let mut problems = Vec::new();
+        if overview.statistics_are_off {
+            problems.push(
+                "the broker collects no statistics (management_agent.disable_metrics_collector), so \
+                 there are no rates; depths need rabbitmq.prometheus_url"
+                    .to_owned(),
+            );
+        }
+        if overview.version.is_surely_before(3, 10) {
+            problems.push(format!(
+                "RabbitMQ {} is older than 3.10, which is the oldest that Redrive was tested with",
+                overview.version.as_str()
+            ));
+        }
+        if self.queues.age(now) > STALE_AFTER {
+            let remedy = match self.config.prometheus_url.is_empty() {
+                true => "; set rabbitmq.prometheus_url for fresh depths",
+                false => "",
+            };
+            problems.push(format!(
+                "listing the queues takes the broker {:.0} s, so rates are up to {:.0} s old{remedy}",
+                self.queues.took.as_secs_f64(),
+                self.queues.rest(self.share()).as_secs_f64()
+            ));
+        }
+        problems
     }
 
     fn tell_what_is_hidden(&self, sample: &mut RabbitMqSample) {
@@ -183,32 +229,6 @@ fn counts_from(nodes: usize, elsewhere: usize) -> String {
     }
 }
 
-fn problems(overview: &Overview, queues: &Paced<Vec<QueueSample>>, now: Instant) -> Vec<String> {
-    let mut problems = Vec::new();
-    if overview.statistics_are_off {
-        problems.push(
-            "the broker collects no statistics (management_agent.disable_metrics_collector), so \
-             there are no rates; depths need rabbitmq.prometheus_url"
-                .to_owned(),
-        );
-    }
-    if overview.version.is_surely_before(3, 10) {
-        problems.push(format!(
-            "RabbitMQ {} is older than 3.10, which is the oldest that Redrive was tested with",
-            overview.version.as_str()
-        ));
-    }
-    if queues.age(now) > STALE_AFTER {
-        problems.push(format!(
-            "listing the queues takes the broker {:.0} s, so rates are up to {:.0} s old; set \
-             rabbitmq.prometheus_url for fresh depths",
-            queues.took.as_secs_f64(),
-            queues.rest().as_secs_f64()
-        ));
-    }
-    problems
-}
-
 /// A value that is asked for again only after a rest in proportion to what asking took.
 #[derive(Default)]
 struct Paced<T> {
@@ -218,9 +238,10 @@ struct Paced<T> {
 }
 
 impl<T> Paced<T> {
-    fn is_due(&self, now: Instant) -> bool {
+    /// Whether asking again takes at most one part in `share` of the time.
+    fn is_due(&self, share: u32, now: Instant) -> bool {
         self.asked
-            .is_none_or(|asked| now.saturating_duration_since(asked) >= self.rest())
+            .is_none_or(|asked| now.saturating_duration_since(asked) >= self.rest(share))
     }
 
     fn keep(&mut self, value: T, asked: Instant, answered: Instant) {
@@ -233,8 +254,8 @@ impl<T> Paced<T> {
         &self.value
     }
 
-    fn rest(&self) -> Duration {
-        self.took.saturating_mul(REST_AFTER_LISTING + 1)
+    const fn rest(&self, share: u32) -> Duration {
+        self.took.saturating_mul(share)
     }
 
     fn age(&self, now: Instant) -> Duration {
@@ -252,10 +273,12 @@ mod tests {
         let start = Instant::now();
         let after = |millis| start + Duration::from_millis(millis);
         let mut paced = Paced::default();
-        assert!(paced.is_due(start));
+        assert!(paced.is_due(10, start));
         paced.keep(1, start, after(100));
-        assert!(!paced.is_due(after(999)));
-        assert!(paced.is_due(after(1000)));
+        assert!(!paced.is_due(10, after(999)));
+        assert!(paced.is_due(10, after(1000)));
+        assert!(!paced.is_due(40, after(3999)));
+        assert!(paced.is_due(40, after(4000)));
         assert_eq!(*paced.value(), 1);
     }
 }
