@@ -19,6 +19,7 @@ CREATE TABLE traced_events (
     causation_id      TEXT,
     aggregate_id      TEXT,
     source            TEXT,
+    is_retry          INTEGER NOT NULL,
     replay            TEXT,
     application_trace TEXT,
     application_span  TEXT

@@ -55,7 +55,7 @@ pub use share_group::pointed_to;
 pub use source_by_name::source_by_name;
 
 use crate::domain::{AttemptsKind, Decoded, Hop, Message, Position, System};
-use dialect::Dialect;
+use dialect::{Dialect, Sign};
 
 /// Deaths beyond this many are left out, the oldest first.
 const MOST_HOPS: usize = 100;
@@ -165,6 +165,23 @@ pub fn title_of_dialect(name: &str) -> &str {
     dialects
         .find(|dialect| dialect.name == name)
         .map_or(name, |dialect| dialect.title)
+}
+
+/// Whether headers tell that a message died or was tried before. What only a body would tell is not asked.
+pub fn was_tried_before(system: System, message: &Message) -> bool {
+    let tells = |account: &Account| {
+        let attempts = account.decoded.attempts;
+        let is_repeated = attempts.is_some_and(|(count, kind)| match kind {
+            AttemptsKind::Deliveries => count > 1,
+            AttemptsKind::Retries | AttemptsKind::Deaths => count > 0,
+        });
+        is_repeated || !account.decoded.hops.is_empty()
+    };
+    let dialects = present_dialects(system, message);
+    dialects
+        .filter(|dialect| !matches!(dialect.sign, Sign::Test(_)))
+        .filter_map(|dialect| (dialect.decode)("", message))
+        .any(|account| tells(&account))
 }
 
 fn present_dialects(system: System, message: &Message) -> impl Iterator<Item = &'static Dialect> {

@@ -66,6 +66,22 @@ fn died_at(queue: &str, reason: &str, time: u64) -> Header {
 }
 
 #[test]
+fn headers_tell_that_it_was_tried_before() {
+    let check = |system, headers: &[(&str, &str)], expected| {
+        let header = |(name, value): &(&str, &str)| Header::text(name, *value);
+        let message = Message {
+            headers: headers.iter().map(header).collect(),
+            ..Message::default()
+        };
+        assert_eq!(was_tried_before(system, &message), expected, "{headers:?}");
+    };
+    check(System::RabbitMq, &[("x-retry-count", "2")], true);
+    check(System::RabbitMq, &[("x-retry-count", "0")], false);
+    check(System::Kafka, &[("x-error-class", "Timeout")], true);
+    check(System::Kafka, &[("eventId", "e")], false);
+}
+
+#[test]
 fn what_the_sample_workload_writes_is_understood_whole() {
     let found = decode(&kafka(), &message(sample_workload()));
     let failed_at = Timestamp::parse_rfc3339("2026-11-24T02:00:00.500Z");

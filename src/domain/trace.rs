@@ -107,6 +107,8 @@ pub struct TracedEvent {
     pub event: EventIdentity,
     /// The service that says it published it.
     pub source: Option<String>,
+    /// Its headers say that somebody tried it before.
+    pub is_retry: bool,
     /// The replay of Redrive that sent it.
     pub replay: Option<ReplayId>,
     pub application: Option<ApplicationSpan>,

@@ -13,7 +13,7 @@ use crate::domain::{
 
 const EVENT_COLUMNS: &str = "cluster, topic, partition, log_offset, vhost, exchange, routing_key, \
      fingerprint, at_ms, basis, correlation_id, event_id, event_type, causation_id, aggregate_id, \
-     source, replay, application_trace, application_span";
+     source, is_retry, replay, application_trace, application_span";
 
 /// Rows of one statement.
 const ROWS: usize = 500;
@@ -55,6 +55,7 @@ pub struct TraceParts {
     pub events: Vec<TracedEvent>,
     /// How many there are.
     pub all_events: u64,
+    pub all_dead_letters: u64,
     pub dead_letters: Vec<(DeadLetterSummary, Origin)>,
     pub replays: Vec<Replay>,
 }
@@ -93,6 +94,7 @@ impl Store {
                     .push_bind(event.causation_id.as_deref())
                     .push_bind(event.aggregate_id.as_deref())
                     .push_bind(traced.source.as_deref())
+                    .push_bind(traced.is_retry)
                     .push_bind(traced.replay.map(|id| id.to_string()))
                     .push_bind(application.map(|span| span.trace.as_str()))
                     .push_bind(application.and_then(|span| span.span.as_deref()));
@@ -151,6 +153,11 @@ impl Store {
                 .bind(correlation_id)
                 .fetch_one(&self.reader)
                 .await?;
+        let all_dead_letters: i64 =
+            sqlx::query_scalar("SELECT COUNT(*) FROM dead_letters WHERE correlation_id = ?")
+                .bind(correlation_id)
+                .fetch_one(&self.reader)
+                .await?;
         let mut query = QueryBuilder::<Sqlite>::new(format!(
             "SELECT {SUMMARY_COLUMNS}, b.decoded FROM dead_letters d \
              JOIN bodies b ON b.dead_letter = d.id WHERE d.correlation_id = "
@@ -164,6 +171,7 @@ impl Store {
         Ok(TraceParts {
             events: events?,
             all_events: u64::try_from(all_events).unwrap_or(0),
+            all_dead_letters: u64::try_from(all_dead_letters).unwrap_or(0),
             replays: self.replays_of_all(&ids, most).await?,
             dead_letters,
         })
@@ -286,6 +294,7 @@ struct EventRow {
     causation_id: Option<String>,
     aggregate_id: Option<String>,
     source: Option<String>,
+    is_retry: bool,
     replay: Option<String>,
     application_trace: Option<String>,
     application_span: Option<String>,
@@ -322,6 +331,7 @@ impl EventRow {
                 aggregate_id: self.aggregate_id,
             },
             source: self.source,
+            is_retry: self.is_retry,
             replay: self.replay.and_then(|id| id.parse().ok()),
             application: self.application_trace.map(|trace| ApplicationSpan {
                 trace,

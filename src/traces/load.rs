@@ -8,12 +8,13 @@ use crate::store::{Store, StoreError};
 /// Stitches all that is known of one correlation ID; empty if nothing is.
 pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreError> {
     let parts = store.trace_parts(correlation_id, MOST_STEPS).await?;
-    let read = parts.events.len() as u64;
+    let read = (parts.events.len() + parts.dead_letters.len()) as u64;
+    let all = parts.all_events + parts.all_dead_letters;
     let letters = parts.dead_letters.iter();
     let letters = letters.map(|(summary, origin)| letter(summary, origin));
     let replays = parts.replays.iter().map(replay);
     let mut trace = stitch(parts.events, letters.collect(), replays.collect());
-    trace.left_out += parts.all_events.saturating_sub(read);
+    trace.left_out += all.saturating_sub(read);
     Ok(trace)
 }
 

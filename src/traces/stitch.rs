@@ -4,7 +4,7 @@
 //! own cause, however the IDs point at each other. "The previous one by time" is never a cause, or a fan-out
 //! would look like a chain.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::domain::{
     DeadLetterId, RecordPlace, ReplayId, Timestamp, TracedEvent, TracedLetter, TracedReplay,
@@ -44,8 +44,12 @@ pub enum Cause {
 pub enum Repeat {
     /// Redrive sent it again.
     Replay,
-    /// A retry, or a producer that sent it twice.
-    Again,
+    /// Its headers tell that a consumer or a framework tried it before.
+    Retry,
+    /// It was published to another destination as well.
+    Elsewhere,
+    /// It came to the same destination again, and nothing tells why: a producer sent it twice.
+    Duplicate,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ pub struct Node {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
     pub nodes: Vec<Node>,
-    /// Events that were cut off.
+    /// Steps that were cut off.
     pub left_out: u64,
 }
 
@@ -92,11 +96,11 @@ pub fn stitch(
     events.dedup_by(|a, b| a.place == b.place && a.place.record().is_some());
     letters.sort_by_key(|letter| (letter.at, letter.id.0));
     replays.sort_by_key(|replay| (replay.at, replay.id));
+    let all = events.len() + letters.len() + replays.len();
     letters.truncate(MOST_STEPS);
     replays.truncate(MOST_STEPS - letters.len());
-    let room = MOST_STEPS - letters.len() - replays.len();
-    let left_out = events.len().saturating_sub(room) as u64;
-    events.truncate(room);
+    events.truncate(MOST_STEPS - letters.len() - replays.len());
+    let left_out = (all - events.len() - letters.len() - replays.len()) as u64;
     let steps = events.into_iter().map(Step::Event);
     let steps = steps
         .chain(letters.into_iter().map(Step::Letter))
@@ -138,6 +142,7 @@ impl Links {
             replayed: HashMap::new(),
             landed: HashMap::new(),
         };
+        let mut destinations = HashSet::new();
         for (index, step) in steps.iter().enumerate() {
             match step {
                 Step::Event(event) => {
@@ -149,11 +154,13 @@ impl Links {
                     }
                     if let Some(id) = &event.event.event_id {
                         let first = *links.by_event_id.entry(id.clone()).or_insert(index);
-                        links.repeats[index] = match event.replay {
-                            _ if first == index => None,
-                            Some(_) => Some(Repeat::Replay),
-                            None => Some(Repeat::Again),
-                        };
+                        let is_new_there = destinations.insert((id, event.place.destination()));
+                        links.repeats[index] = (first != index).then_some(match event.replay {
+                            Some(_) => Repeat::Replay,
+                            None if event.is_retry => Repeat::Retry,
+                            None if is_new_there => Repeat::Elsewhere,
+                            None => Repeat::Duplicate,
+                        });
                     }
                 }
                 Step::Letter(letter) => {

@@ -8,9 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::brokers::kafka::{KafkaError, KafkaRecord, TapConsumer};
 use crate::config::{Config, KafkaConfig};
+use crate::dialects::was_tried_before;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, ConsumerGroup, EventPlace, NameFilter, RecordPlace, Snapshot, TimeBasis,
+    ClusterName, ConsumerGroup, EventPlace, NameFilter, RecordPlace, Snapshot, System, TimeBasis,
     Timestamp, TopicName, TracedEvent,
 };
 use crate::event_identity::event_facts;
@@ -182,6 +183,7 @@ fn traced(cluster: &ClusterName, record: &KafkaRecord, now: Timestamp) -> Option
         basis,
         event: facts.event,
         source: facts.source,
+        is_retry: was_tried_before(System::Kafka, &record.message),
         replay: replay.and_then(|value| value.as_text()?.parse().ok()),
         application: facts.application,
     })

@@ -96,7 +96,9 @@ async fn story(redrive: &Redrive, order: &str) -> Vec<String> {
             Step::Missing(id) => format!("missing {id}"),
         };
         let repeat = match node.repeat {
-            Some(Repeat::Again) => " again",
+            Some(Repeat::Duplicate) => " duplicate",
+            Some(Repeat::Retry) => " retry",
+            Some(Repeat::Elsewhere) => " elsewhere",
             Some(Repeat::Replay) => " replayed",
             None => "",
         };
@@ -160,7 +162,7 @@ async fn the_story_of_an_order_is_told_from_headers_and_bodies() {
     let told = [
         "OrderCreated",
         "  PaymentTaken by causation ID",
-        "  PaymentTaken again by causation ID",
+        "  PaymentTaken duplicate by causation ID",
         "  dead letter by provenance",
         "missing e9",
         "  OrderMailed by causation ID",
@@ -203,7 +205,7 @@ async fn a_trace_is_found_by_any_of_its_ids_and_told_as_page_and_json() {
     for part in [
         "ParcelSent",
         "payments 1:17",
-        "same event ID again",
+        "duplicate",
         "An event that was not seen",
     ] {
         assert!(html.contains(part), "{part}");

@@ -20,6 +20,7 @@ fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
             aggregate_id: Some(format!("aggregate-{id}")),
         },
         source: None,
+        is_retry: false,
         replay: None,
         application: None,
     }

@@ -36,6 +36,7 @@ fn event(offset: i64, id: &str, cause: &str) -> TracedEvent {
         basis: TimeBasis::CreateTime,
         event: identity(id, cause),
         source: None,
+        is_retry: false,
         replay: None,
         application: None,
     }
@@ -145,6 +146,42 @@ fn a_cause_that_was_not_seen_is_a_ghost_with_all_that_it_caused() {
 }
 
 #[test]
+fn what_comes_again_is_told_by_why_it_does() {
+    let at = |offset: i64, topic: &str| {
+        let mut event = event(offset, "a", "");
+        event.place = EventPlace::Record(RecordPlace {
+            topic: topic.into(),
+            ..place(offset)
+        });
+        event
+    };
+    let mut retried = at(3, "orders");
+    retried.is_retry = true;
+    let mut sent_again = at(5, "orders");
+    sent_again.replay = Some(replay_id(9));
+    sent_again.is_retry = true;
+    let events = vec![
+        at(1, "orders"),
+        at(2, "invoices"),
+        retried,
+        at(4, "orders"),
+        sent_again,
+        at(6, "invoices"),
+    ];
+    check(
+        &stitch(events, vec![], vec![]),
+        &[
+            "a@1 Unknown",
+            "  a@2 SameEvent Elsewhere",
+            "  a@3 SameEvent Retry",
+            "  a@4 SameEvent Duplicate",
+            "  a@5 SameEvent Replay",
+            "  a@6 SameEvent Duplicate",
+        ],
+    );
+}
+
+#[test]
 fn an_event_that_comes_again_stands_below_the_first() {
     let events = vec![
         event(1, "a", ""),
@@ -156,10 +193,10 @@ fn an_event_that_comes_again_stands_below_the_first() {
         &stitch(events, vec![], vec![]),
         &[
             "a@1 Unknown",
-            "  a@2 SameEvent Again",
+            "  a@2 SameEvent Duplicate",
             "  -@3 CausationId",
             "missing root Unknown",
-            "  a@4 CausationId Again",
+            "  a@4 CausationId Duplicate",
         ],
     );
 }
@@ -175,7 +212,7 @@ fn a_dead_letter_its_replay_and_what_became_of_it_are_one_line() {
         &stitch(events, vec![again, first], vec![replay(7, 1, 4)]),
         &[
             "a@0 Unknown",
-            "  a@1 SameEvent Again",
+            "  a@1 SameEvent Duplicate",
             "    letter 1 Provenance",
             "      replay 7 ReplayOf",
             "        a@5 Provenance Replay",

@@ -121,7 +121,9 @@ impl TraceStep {
             evidence: evidence(node.cause),
             repeat: node.repeat.map(|repeat| match repeat {
                 Repeat::Replay => "replay",
-                Repeat::Again => "again",
+                Repeat::Retry => "retry",
+                Repeat::Elsewhere => "elsewhere",
+                Repeat::Duplicate => "duplicate",
             }),
             after_ms: node.after_ms,
             event: None,

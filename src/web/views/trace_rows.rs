@@ -205,7 +205,9 @@ const fn kind(step: &Step) -> (Status, &'static str) {
 fn badges(node: &Node) -> Vec<Markup> {
     let mut badges = Vec::new();
     match node.repeat {
-        Some(Repeat::Again) => badges.push(markup::badge(Status::Warning, "same event ID again")),
+        Some(Repeat::Duplicate) => badges.push(markup::badge(Status::Warning, "duplicate")),
+        Some(Repeat::Retry) => badges.push(markup::badge(Status::Idle, "retry")),
+        Some(Repeat::Elsewhere) => badges.push(markup::badge(Status::Idle, "also published here")),
         Some(Repeat::Replay) => badges.push(markup::badge(Status::Idle, "replayed")),
         None => {}
     }

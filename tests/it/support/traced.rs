@@ -90,6 +90,7 @@ pub(crate) async fn fill(store: &Store, now: Timestamp) {
             aggregate_id: Some("order-1042".to_owned()),
         },
         source: Some("order-service".to_owned()),
+        is_retry: false,
         replay: None,
         application: Some(ApplicationSpan {
             trace: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
