@@ -30,7 +30,8 @@ CREATE UNIQUE INDEX traced_events_by_record
 CREATE INDEX traced_events_by_fingerprint
     ON traced_events (fingerprint) WHERE fingerprint IS NOT NULL;
 CREATE INDEX traced_events_by_correlation ON traced_events (correlation_id, at_ms);
-CREATE INDEX traced_events_by_event ON traced_events (event_id) WHERE event_id IS NOT NULL;
+CREATE INDEX traced_events_by_event
+    ON traced_events (event_id, correlation_id) WHERE event_id IS NOT NULL;
 CREATE INDEX traced_events_by_aggregate
     ON traced_events (aggregate_id) WHERE aggregate_id IS NOT NULL;
 CREATE INDEX traced_events_by_time ON traced_events (at_ms);

@@ -114,6 +114,32 @@ pub struct TracedEvent {
     pub application: Option<ApplicationSpan>,
 }
 
+/// The first event of an ID within a trace, as far as its effects need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishedEvent {
+    pub correlation_id: String,
+    pub event_id: String,
+    pub at: Timestamp,
+    pub cluster: ClusterName,
+    pub system: System,
+    /// As [`EventPlace::destination`].
+    pub destination: String,
+}
+
+impl From<&TracedEvent> for PublishedEvent {
+    fn from(traced: &TracedEvent) -> Self {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        Self {
+            correlation_id: text(&traced.event.correlation_id),
+            event_id: text(&traced.event.event_id),
+            at: traced.at,
+            cluster: traced.place.cluster().clone(),
+            system: traced.place.system(),
+            destination: traced.place.destination(),
+        }
+    }
+}
+
 /// A dead letter as a trace needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedLetter {

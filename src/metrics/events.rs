@@ -1,3 +1,4 @@
+use super::handovers::HandoverDurations;
 use super::histogram::ClusterDurations;
 use super::text::{Labels, SeriesBudget, families};
 use crate::domain::{ClusterName, ConsumerGroup, GroupTopicStatus, QueueStatus};
@@ -9,7 +10,8 @@ families! {
         /// group on a topic, or the messages of a work queue that were settled.
         processed: Counter = "events_processed_total",
         /// Time from publishing an event to a stage of its processing, which the basis names: the commit of
-        /// the consumer group beyond the event, as far as samples can tell.
+        /// the consumer group beyond the event, as far as samples can tell, or the publishing of an event that names
+        /// it as its cause.
         durations: Histogram = "event_processing_duration_seconds",
     }
 }
@@ -65,6 +67,15 @@ impl EventFamilies {
         &mut self,
         cluster: &ClusterName,
         durations: &ClusterDurations,
+        budget: &mut SeriesBudget,
+    ) {
+        durations.write(cluster, &mut self.durations, budget);
+    }
+
+    pub(super) fn handovers(
+        &mut self,
+        cluster: &ClusterName,
+        durations: &HandoverDurations,
         budget: &mut SeriesBudget,
     ) {
         durations.write(cluster, &mut self.durations, budget);

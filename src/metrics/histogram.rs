@@ -21,10 +21,37 @@ pub(super) struct ProcessingDurations {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Histogram {
+pub(super) struct Histogram {
     /// Not cumulative; the last one counts what exceeds all bounds.
     counts: Vec<u64>,
     sum: f64,
+}
+
+impl Histogram {
+    /// The bounds are the same every time.
+    pub(super) fn observe(&mut self, bounds: &[f64], duration: Duration, events: u64) {
+        self.counts.resize(bounds.len() + 1, 0);
+        let seconds = duration.as_secs_f64();
+        let bucket = bounds.partition_point(|bound| *bound < seconds);
+        self.counts[bucket] += events;
+        self.sum += seconds * events as f64;
+    }
+
+    pub(super) fn write(
+        &self,
+        bounds: &[f64],
+        labels: &Labels,
+        family: &mut Family,
+        budget: &mut SeriesBudget,
+    ) {
+        let cumulative = self.counts.iter().scan(0, |total, count| {
+            *total += count;
+            Some(*total)
+        });
+        let count = self.counts.iter().sum();
+        let buckets: Vec<(f64, u64)> = bounds.iter().copied().zip(cumulative).collect();
+        family.set_histogram(budget, labels, &buckets, (self.sum, count));
+    }
 }
 
 impl ProcessingDurations {
@@ -47,12 +74,8 @@ impl ProcessingDurations {
         durations: &[(Duration, u64)],
     ) {
         let histogram = self.histograms.entry(key).or_default();
-        histogram.counts.resize(self.bounds.len() + 1, 0);
         for (duration, records) in durations {
-            let seconds = duration.as_secs_f64();
-            let bucket = self.bounds.partition_point(|bound| *bound < seconds);
-            histogram.counts[bucket] += records;
-            histogram.sum += seconds * *records as f64;
+            histogram.observe(&self.bounds, *duration, *records);
         }
     }
 
@@ -108,13 +131,7 @@ impl ClusterDurations {
                 ("consumer", group.as_str()),
                 ("basis", "publish_to_commit"),
             ]);
-            let cumulative = histogram.counts.iter().scan(0, |total, count| {
-                *total += count;
-                Some(*total)
-            });
-            let count = histogram.counts.iter().sum();
-            let buckets: Vec<(f64, u64)> = self.bounds.iter().copied().zip(cumulative).collect();
-            family.set_histogram(budget, &labels, &buckets, (histogram.sum, count));
+            histogram.write(&self.bounds, &labels, family, budget);
         }
     }
 }

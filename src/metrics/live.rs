@@ -82,6 +82,9 @@ live_metrics! {
     pub(super) struct TraceMetrics {
         /// Events that the tap of the traces read: stored, or without a correlation ID and left out.
         events: IntCounterVec = "redrive_trace_events_total" ["cluster", "outcome"],
+        /// Events that have an earlier time than the event that caused them, by the cluster of the cause: clocks
+        /// disagree.
+        clock_skew: IntCounterVec = "redrive_trace_clock_skew_total" ["cluster"],
     }
 }
 

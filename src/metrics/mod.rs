@@ -12,6 +12,7 @@ mod detail;
 mod events;
 mod exposition;
 mod format;
+mod handovers;
 mod health;
 mod histogram;
 mod kafka;
@@ -37,6 +38,7 @@ use detail::GroupDetail;
 use events::EventFamilies;
 use exposition::{ClusterText, EncodedCluster, Exposition};
 pub use format::Format;
+use handovers::HandoverDurations;
 use health::HealthFamilies;
 use histogram::ProcessingDurations;
 use kafka::KafkaFamilies;
@@ -94,6 +96,7 @@ pub struct Metrics {
     live: LiveMetrics,
     dead_letters: Mutex<DeadLetterCounts>,
     processing: Mutex<ProcessingDurations>,
+    handovers: Mutex<HandoverDurations>,
     sampled: Mutex<Arc<Exposition>>,
     compressed_scrape: Mutex<Option<Instant>>,
 }
@@ -128,6 +131,7 @@ impl Metrics {
             live,
             dead_letters: Mutex::default(),
             processing: Mutex::new(ProcessingDurations::new(sampling_interval)),
+            handovers: Mutex::default(),
             sampled: Mutex::default(),
             compressed_scrape: Mutex::default(),
         }
@@ -204,6 +208,7 @@ impl Metrics {
             }
             None => {}
         }
+        events.handovers(name, &lock(&self.handovers), budget);
         let aliases = aliases::families(&self.aliases, cluster, detail, &self.groups, budget);
         let families = [
             health.into_families(),

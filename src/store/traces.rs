@@ -7,8 +7,8 @@ use super::replays::{COLUMNS, ReplayRow};
 use super::{Store, StoreError};
 use crate::domain::{
     ApplicationSpan, ClusterName, DeadLetterId, DeadLetterSummary, Decoded, EventIdentity,
-    EventPlace, Offset, Origin, Partition, RecordPlace, Replay, RoutedPlace, Timestamp,
-    TracedEvent,
+    EventPlace, Offset, Origin, Partition, PublishedEvent, RecordPlace, Replay, RoutedPlace,
+    Timestamp, TracedEvent,
 };
 
 const EVENT_COLUMNS: &str = "cluster, topic, partition, log_offset, vhost, exchange, routing_key, \
@@ -102,6 +102,30 @@ impl Store {
             query.build().execute(&mut *transaction).await?;
         }
         Ok(transaction.commit().await?)
+    }
+
+    /// The event that was seen first of each ID, given as correlation ID and event ID.
+    pub async fn published_events(
+        &self,
+        ids: &[(&str, &str)],
+    ) -> Result<Vec<PublishedEvent>, StoreError> {
+        let mut published = Vec::new();
+        for chunk in ids.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new("WITH wanted (correlation, event) AS (");
+            query.push_values(chunk, |mut row, (correlation_id, event_id)| {
+                row.push_bind(*correlation_id).push_bind(*event_id);
+            });
+            query.push(format!(
+                ") SELECT {EVENT_COLUMNS} FROM wanted JOIN traced_events ON id = \
+                 (SELECT id FROM traced_events seen WHERE seen.event_id = wanted.event \
+                 AND seen.correlation_id = wanted.correlation ORDER BY seen.id LIMIT 1)"
+            ));
+            let rows: Vec<EventRow> = query.build_query_as().fetch_all(&self.reader).await?;
+            for row in rows {
+                published.push(PublishedEvent::from(&row.into_event()?));
+            }
+        }
+        Ok(published)
     }
 
     /// Removes events from before `oldest`, and of more than `most` those that were seen first, whatever time a

@@ -6,6 +6,8 @@
 //! and dead letters and replays of both brokers come into it from the store. The time, a correlation ID and a
 //! body are whatever a producer wrote: nothing is proven by them, so each link names its evidence.
 
+mod handovers;
+mod keeper;
 mod load;
 mod stitch;
 mod tap;

@@ -6,6 +6,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::keeper::Keeper;
 use crate::brokers::kafka::{KafkaError, KafkaRecord, TapConsumer};
 use crate::config::{Config, KafkaConfig};
 use crate::dialects::was_tried_before;
@@ -40,11 +41,12 @@ pub fn tasks(
     if config.traces.kafka_topics.is_empty() {
         return tasks;
     }
+    let keeper = Arc::new(Keeper::new(store.clone()));
     for kafka in &config.kafka {
         let tap = Tap {
             config: Arc::clone(config),
             kafka: kafka.clone(),
-            store: store.clone(),
+            keeper: Arc::clone(&keeper),
             metrics: Arc::clone(metrics),
             snapshots: snapshots.clone(),
             stop: stop.clone(),
@@ -79,7 +81,7 @@ async fn prune(config: Arc<Config>, store: Store, stop: CancellationToken) {
 struct Tap {
     config: Arc<Config>,
     kafka: KafkaConfig,
-    store: Store,
+    keeper: Arc<Keeper>,
     metrics: Arc<Metrics>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     stop: CancellationToken,
@@ -155,7 +157,7 @@ impl Tap {
             .iter()
             .filter_map(|record| traced(cluster, record, now))
             .collect();
-        self.store.put_traced_events(&events).await?;
+        self.keeper.keep(&events, &self.metrics).await?;
         self.metrics
             .traced(cluster, events.len(), batch.len() - events.len());
         Ok(())

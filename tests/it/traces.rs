@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
 use redrive::config::Config;
 use redrive::domain::conventions::{
     CAUSATION_ID, CORRELATION_ID, ERROR_CLASS, EVENT_ID, EVENT_TYPE, ORIGINAL_OFFSET,
     ORIGINAL_PARTITION, ORIGINAL_TOPIC,
 };
-use redrive::domain::{Header, Message, Partition, TopicName};
+use redrive::domain::{Header, Message, Partition, Timestamp, TopicName};
 use redrive::traces::{self, Cause, Repeat, Step};
 use reqwest::StatusCode;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::intake::{Redrive, config};
+use crate::sampling::client;
 use crate::support::dashboard::Dashboard;
 use crate::support::{eventually, kafka, unique};
 use crate::web::{api, get};
@@ -173,6 +176,64 @@ async fn the_story_of_an_order_is_told_from_headers_and_bodies() {
     redrive.stop().await;
 }
 
+/// Sends an event with a time of its own; an empty cause is none.
+async fn publish_at(topic: &TopicName, at: Timestamp, order: &str, (id, cause): (&str, &str)) {
+    let producer: FutureProducer = client().create().unwrap();
+    let body = json!({
+        "eventId": id,
+        "correlationId": order,
+        "causationId": cause,
+        "source": format!("service-of-{id}"),
+    });
+    let body = body.to_string();
+    let record = FutureRecord::<(), str>::to(topic.as_str())
+        .timestamp(at.as_millis())
+        .payload(&body);
+    let sent = producer.send(record, Duration::from_secs(10)).await;
+    sent.unwrap();
+}
+
+#[tokio::test]
+async fn how_long_it_took_from_an_event_to_the_next_is_measured_by_their_times() {
+    let site = Site::new().await;
+    let redrive = Redrive::start(site.config(), &site.folder).await;
+    site.until_it_is_followed(&redrive).await;
+    let order = unique("order");
+    let (orders, payments) = (&site.orders, &site.payments);
+    let begun = Timestamp::now();
+    let after = |millis| begun.plus(Duration::from_millis(millis));
+    // The effect is there before its cause is.
+    publish_at(payments, after(1_240), &order, ("paid", "ordered")).await;
+    publish_at(orders, begun, &order, ("ordered", "")).await;
+    publish_at(payments, after(40), &order, ("paid", "ordered")).await;
+    publish_at(orders, after(1_250), &order, ("shipped", "paid")).await;
+    let early = begun.minus(Duration::from_secs(1));
+    publish_at(orders, early, &order, ("too-early", "ordered")).await;
+    let line = |suffix: &str, source: &TopicName, consumer: &str, value: &str| {
+        format!(
+            "event_processing_duration_seconds_{suffix}{{cluster=\"kafka\",system=\"kafka\",\
+             source=\"{source}\",consumer=\"service-of-{consumer}\",basis=\"publish_to_publish\"}} {value}\n"
+        )
+    };
+    let expected = [
+        line("sum", orders, "paid", "1.24"),
+        line("count", orders, "paid", "1"),
+        line("sum", payments, "shipped", "0.01"),
+        line("count", payments, "shipped", "1"),
+        "redrive_trace_clock_skew_total{cluster=\"kafka\"} 1\n".to_owned(),
+    ];
+    let told = eventually("the durations are told", async || {
+        let text = redrive.exposition();
+        expected
+            .iter()
+            .all(|line| text.contains(line))
+            .then_some(text)
+    });
+    let text = told.await;
+    assert!(!text.contains("service-of-too-early"), "{text}");
+    redrive.stop().await;
+}
+
 #[tokio::test]
 async fn a_restarted_tap_goes_on_where_it_was() {
     let site = Site::new().await;
@@ -219,7 +280,7 @@ async fn a_trace_is_found_by_any_of_its_ids_and_told_as_page_and_json() {
     let in_topic = |topic: &str| {
         let found = steps
             .iter()
-            .position(|step| step["record"]["topic"] == topic);
+            .position(|step| step["published"]["topic"] == topic);
         found.unwrap()
     };
     let (paid, sent) = (in_topic("payments"), in_topic("shipping"));
