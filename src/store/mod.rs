@@ -52,6 +52,7 @@ mod search_index;
 mod search_terms;
 mod streams;
 mod suggestions;
+mod trace_search;
 mod traces;
 mod transfer;
 mod unkept_bodies;
@@ -95,7 +96,8 @@ pub use retention::{Removal, Removed, RetentionRun, StoreSpace};
 pub use returns::{Return, ReturnState, Returning};
 pub use revisions::NewRevision;
 pub use sample_history::HistoryPage;
-pub use traces::{TRACES_FOUND, TraceParts, TraceQuery, TraceSummary};
+pub use trace_search::{TRACES_FOUND, TraceQuery, TraceSummary};
+pub use traces::TraceParts;
 pub use transfer::ImportedDeadLetter;
 pub use unkept_bodies::UnkeptBody;
 

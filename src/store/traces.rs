@@ -21,33 +21,6 @@ const ROWS: usize = 500;
 /// Events that one transaction removes.
 const PRUNED_AT_ONCE: i64 = 5_000;
 
-/// The newest events and dead letters that a search without an ID looks at.
-const NEWEST_EVENTS: i64 = 20_000;
-const NEWEST_LETTERS: i64 = 2_000;
-
-/// Traces that a search tells.
-pub const TRACES_FOUND: i64 = 100;
-
-/// Which traces are looked for. All that is given must hold.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TraceQuery {
-    /// A correlation, event or aggregate ID, whole.
-    pub id: Option<String>,
-    pub event_type: Option<String>,
-    pub has_dead_letter: bool,
-}
-
-/// A trace in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceSummary {
-    pub correlation_id: String,
-    /// Of the events and dead letters together.
-    pub first: Timestamp,
-    pub last: Timestamp,
-    pub events: u64,
-    pub dead_letters: u64,
-}
-
 /// All that has one correlation ID, up to the limit of each kind.
 #[derive(Clone, Debug, Default)]
 pub struct TraceParts {
@@ -223,81 +196,6 @@ impl Store {
         }
         Ok(replays)
     }
-
-    /// Traces that match, those with the newest step first.
-    pub async fn traces(&self, wanted: &TraceQuery) -> Result<Vec<TraceSummary>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "WITH found (correlation_id, at_ms) AS (SELECT correlation_id, at_ms FROM \
-             (SELECT correlation_id, at_ms, event_type FROM traced_events ",
-        );
-        if let Some(id) = &wanted.id {
-            let columns = ["correlation_id", "event_id", "aggregate_id"];
-            query.push("WHERE ");
-            push_has_id(&mut query, "traced_events", &columns, id);
-        }
-        query.push(format!(
-            " ORDER BY at_ms DESC LIMIT {NEWEST_EVENTS}) e WHERE TRUE"
-        ));
-        if let Some(event_type) = &wanted.event_type {
-            query.push(" AND e.event_type = ").push_bind(event_type);
-        }
-        if wanted.has_dead_letter {
-            query.push(
-                " AND EXISTS (SELECT 1 FROM dead_letters d \
-                 WHERE d.correlation_id = e.correlation_id)",
-            );
-        }
-        query.push(
-            " UNION ALL SELECT correlation_id, dead_at_ms FROM \
-             (SELECT correlation_id, dead_at_ms, event_type FROM dead_letters \
-             WHERE correlation_id IS NOT NULL",
-        );
-        if let Some(id) = &wanted.id {
-            query.push(" AND ");
-            push_has_id(
-                &mut query,
-                "dead_letters",
-                &["correlation_id", "event_id"],
-                id,
-            );
-        }
-        query.push(format!(
-            " ORDER BY id DESC LIMIT {NEWEST_LETTERS}) l WHERE TRUE"
-        ));
-        if let Some(event_type) = &wanted.event_type {
-            query.push(" AND l.event_type = ").push_bind(event_type);
-        }
-        query.push(format!(
-            "), newest AS (SELECT correlation_id AS trace, MAX(at_ms) AS newest_ms FROM found \
-             GROUP BY correlation_id ORDER BY newest_ms DESC LIMIT {TRACES_FOUND}) \
-             SELECT trace AS correlation_id, \
-             (SELECT MIN(at_ms) FROM traced_events e WHERE e.correlation_id = trace) AS first_event_ms, \
-             (SELECT MAX(at_ms) FROM traced_events e WHERE e.correlation_id = trace) AS last_event_ms, \
-             (SELECT COUNT(*) FROM traced_events e WHERE e.correlation_id = trace) AS events, \
-             (SELECT MIN(dead_at_ms) FROM dead_letters d WHERE d.correlation_id = trace) AS first_death_ms, \
-             (SELECT MAX(dead_at_ms) FROM dead_letters d WHERE d.correlation_id = trace) AS last_death_ms, \
-             (SELECT COUNT(*) FROM dead_letters d WHERE d.correlation_id = trace) AS dead_letters \
-             FROM newest ORDER BY newest_ms DESC, trace"
-        ));
-        let rows: Vec<FoundRow> = query.build_query_as().fetch_all(&self.reader).await?;
-        Ok(rows.into_iter().map(TraceSummary::from).collect())
-    }
-}
-
-/// That one of the columns holds the ID. Each is looked up in its own index, whatever else is asked.
-fn push_has_id(
-    query: &mut QueryBuilder<Sqlite>,
-    table: &'static str,
-    columns: &[&'static str],
-    id: &str,
-) {
-    query.push("id IN (");
-    for (index, column) in columns.iter().enumerate() {
-        let union = if index == 0 { "" } else { " UNION ALL " };
-        query.push(format!("{union}SELECT id FROM {table} WHERE {column} = "));
-        query.push_bind(id.to_owned());
-    }
-    query.push(")");
 }
 
 #[derive(Debug, FromRow)]
@@ -380,31 +278,5 @@ impl LetterRow {
     }
 }
 
-#[derive(Debug, FromRow)]
-struct FoundRow {
-    correlation_id: String,
-    first_event_ms: Option<i64>,
-    last_event_ms: Option<i64>,
-    events: i64,
-    first_death_ms: Option<i64>,
-    last_death_ms: Option<i64>,
-    dead_letters: i64,
-}
-
-impl From<FoundRow> for TraceSummary {
-    fn from(row: FoundRow) -> Self {
-        let first = [row.first_event_ms, row.first_death_ms];
-        let last = [row.last_event_ms, row.last_death_ms];
-        let count = |count: i64| u64::try_from(count).unwrap_or(0);
-        Self {
-            first: Timestamp(first.into_iter().flatten().min().unwrap_or_default()),
-            last: Timestamp(last.into_iter().flatten().max().unwrap_or_default()),
-            events: count(row.events),
-            dead_letters: count(row.dead_letters),
-            correlation_id: row.correlation_id,
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;

@@ -26,6 +26,7 @@ mod security;
 mod server;
 mod state;
 mod table;
+mod trace_query;
 pub(crate) mod views;
 mod visit;
 

@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use url::form_urlencoded;
 
+use crate::domain::Timestamp;
+
 /// Names and values as they were sent; names may repeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Parameters {
@@ -26,6 +28,19 @@ impl Parameters {
         let mut pairs = self.pairs.iter();
         let found = pairs.find(|(key, value)| key == name && !value.is_empty());
         found.map(|(_, value)| value.as_str())
+    }
+
+    /// The value as a time, or what is wrong with it.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<Timestamp>, String> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        parse_time(text).map(Some).ok_or_else(|| {
+            format!(
+                "{name}={text} is no time; write 2026-11-24, 2026-11-24T15:30 or \
+                 2026-11-24T15:30:00Z, in UTC"
+            )
+        })
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
@@ -52,6 +67,15 @@ impl Parameters {
         query.extend_pairs(&self.pairs);
         format!("{path}?{}", query.finish())
     }
+}
+
+/// RFC 3339, or without an offset, as a browser's field for a time sends it: then it is UTC.
+fn parse_time(text: &str) -> Option<Timestamp> {
+    Timestamp::parse_rfc3339(text).or_else(|| {
+        let time: jiff::civil::DateTime = text.trim().parse().ok()?;
+        let timestamp = jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?;
+        Some(Timestamp(timestamp.as_millisecond()))
+    })
 }
 
 /// A path of segments, each encoded, so that a virtual host `/` stays one segment.

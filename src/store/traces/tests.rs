@@ -2,7 +2,7 @@ use super::*;
 use crate::domain::{NewDeadLetter, ReplayId, TimeBasis};
 use crate::store::tests::{NOW, entry, fixture, job, kafka_letter};
 
-fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
+pub(in crate::store) fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
     TracedEvent {
         place: EventPlace::Record(RecordPlace {
             cluster: "c".into(),
@@ -26,19 +26,11 @@ fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
     }
 }
 
-fn letter(offset: i64, correlation: &str) -> NewDeadLetter {
+pub(in crate::store) fn letter(offset: i64, correlation: &str) -> NewDeadLetter {
     let mut letter = kafka_letter(offset);
     letter.event.correlation_id = Some(correlation.to_owned());
     letter.event.event_id = Some("dead-event".to_owned());
     letter
-}
-
-async fn found(store: &Store, query: TraceQuery) -> Vec<String> {
-    let found = store.traces(&query).await.unwrap();
-    found
-        .into_iter()
-        .map(|trace| trace.correlation_id)
-        .collect()
 }
 
 #[tokio::test]
@@ -104,55 +96,6 @@ async fn a_record_that_comes_again_takes_the_place_of_itself() {
     }
     assert_eq!(store.trace_parts("a", 10).await.unwrap().all_events, 0);
     assert_eq!(store.trace_parts("b", 10).await.unwrap().all_events, 1);
-}
-
-#[tokio::test]
-async fn a_search_finds_by_any_of_the_ids_and_tells_the_newest_first() {
-    let fixture = fixture().await;
-    let store = &fixture.store;
-    let mut paid = event(9, "b", "e9");
-    paid.event.event_type = Some("PaymentTaken".to_owned());
-    let events = [event(2, "a", "e2"), event(3, "a", "e3"), paid];
-    store.put_traced_events(&events).await.unwrap();
-    let letters = [letter(0, "a"), letter(1, "dead-only")];
-    store
-        .index_kafka_batch(&"c".into(), &letters, &[], &[], NOW)
-        .await
-        .unwrap();
-
-    let all = store.traces(&TraceQuery::default()).await.unwrap();
-    let counts: Vec<_> = all
-        .iter()
-        .map(|trace| {
-            (
-                trace.correlation_id.as_str(),
-                trace.events,
-                trace.dead_letters,
-            )
-        })
-        .collect();
-    assert_eq!(counts, [("a", 2, 1), ("dead-only", 0, 1), ("b", 1, 0)]);
-    assert_eq!((all[0].first, all[0].last), (Timestamp(2), NOW));
-
-    let by_id = |id: &str| TraceQuery {
-        id: Some(id.to_owned()),
-        ..TraceQuery::default()
-    };
-    assert_eq!(found(store, by_id("a")).await, ["a"]);
-    assert_eq!(found(store, by_id("e9")).await, ["b"]);
-    assert_eq!(found(store, by_id("aggregate-e3")).await, ["a"]);
-    assert_eq!(found(store, by_id("dead-event")).await, ["a", "dead-only"]);
-    assert!(found(store, by_id("nobody")).await.is_empty());
-    let typed = TraceQuery {
-        event_type: Some("PaymentTaken".to_owned()),
-        ..TraceQuery::default()
-    };
-    assert_eq!(found(store, typed).await, ["b"]);
-    let dead = TraceQuery {
-        has_dead_letter: true,
-        ..TraceQuery::default()
-    };
-    assert_eq!(found(store, dead).await, ["a", "dead-only"]);
 }
 
 #[tokio::test]

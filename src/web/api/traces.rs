@@ -8,6 +8,7 @@ use crate::store::TraceSummary;
 use crate::traces::{Cause, Node, Repeat, Step};
 use crate::web::AppState;
 use crate::web::problem::Problem;
+use crate::web::trace_query::trace_query;
 use crate::web::views;
 use crate::web::visit::Visit;
 
@@ -29,7 +30,8 @@ pub(super) async fn list(
     State(state): State<AppState>,
     visit: Visit,
 ) -> Result<Json<Traces>, Problem> {
-    let found = state.store.traces(&views::wanted(&visit.query)).await?;
+    let wanted = trace_query(&visit.query).map_err(Problem::bad_request)?;
+    let found = state.store.traces(&wanted).await?;
     let summary = |found: TraceSummary| Summary {
         correlation_id: found.correlation_id,
         first_at: time(found.first),

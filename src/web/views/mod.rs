@@ -105,4 +105,4 @@ pub(crate) use saved_filters::{
 pub(crate) use status::status;
 pub(crate) use theme::choose_theme;
 pub(crate) use trace::{known_trace, trace};
-pub(crate) use traces::{traces, wanted};
+pub(crate) use traces::traces;

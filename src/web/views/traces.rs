@@ -14,6 +14,7 @@ use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::Parameters;
 use crate::web::problem::Problem;
+use crate::web::trace_query::trace_query;
 use crate::web::visit::Visit;
 
 struct Row {
@@ -25,15 +26,27 @@ struct Row {
     last: Markup,
 }
 
+/// The search as it was typed.
+struct Typed {
+    id: String,
+    event_type: String,
+    source: String,
+    since: String,
+    until: String,
+    at_least: String,
+    has_dead_letter: bool,
+    has_duplicate: bool,
+    /// Why it is none.
+    error: String,
+}
+
 #[derive(Template)]
 #[template(path = "traces.html")]
 struct TracesPage {
     sentence: String,
     /// What is followed, or how to begin.
     tapped: String,
-    id: String,
-    event_type: String,
-    has_dead_letter: bool,
+    typed: Typed,
     is_narrowed: bool,
     /// There may be more.
     is_cut: bool,
@@ -44,8 +57,13 @@ pub(crate) async fn traces(
     State(state): State<AppState>,
     visit: Visit,
 ) -> Result<Response, Problem> {
-    let wanted = wanted(&visit.query);
-    let found = state.store.traces(&wanted).await?;
+    let (wanted, found, error) = match trace_query(&visit.query) {
+        Ok(wanted) => {
+            let found = state.store.traces(&wanted).await?;
+            (wanted, found, String::new())
+        }
+        Err(error) => (TraceQuery::default(), Vec::new(), error),
+    };
     // Who has an ID wants its story.
     if let (Some(_), [only]) = (&wanted.id, found.as_slice()) {
         return Ok(Redirect::to(&trace_url(&only.correlation_id)).into_response());
@@ -53,26 +71,28 @@ pub(crate) async fn traces(
     let content = TracesPage {
         sentence: sentence(&found, &wanted),
         tapped: tapped(&state.config.traces),
-        is_narrowed: wanted != TraceQuery::default(),
+        is_narrowed: wanted != TraceQuery::default() || !error.is_empty(),
         is_cut: i64::try_from(found.len()).is_ok_and(|found| found >= TRACES_FOUND),
         rows: found.iter().map(|found| row(found, visit.now)).collect(),
-        id: wanted.id.unwrap_or_default(),
-        event_type: wanted.event_type.unwrap_or_default(),
-        has_dead_letter: wanted.has_dead_letter,
+        typed: Typed::of(&visit.query, error),
     };
     visit.page(&state, NavigationEntry::Traces, "Traces", &content)
 }
 
-/// What the query string asks for.
-pub(crate) fn wanted(query: &Parameters) -> TraceQuery {
-    let text = |name: &str| {
-        let given = query.get(name).map(str::trim);
-        given.filter(|text| !text.is_empty()).map(str::to_owned)
-    };
-    TraceQuery {
-        id: text("id"),
-        event_type: text("type"),
-        has_dead_letter: query.get("dead").is_some(),
+impl Typed {
+    fn of(query: &Parameters, error: String) -> Self {
+        let text = |name: &str| query.get(name).unwrap_or_default().to_owned();
+        Self {
+            id: text("id"),
+            event_type: text("type"),
+            source: text("source"),
+            since: text("since"),
+            until: text("until"),
+            at_least: text("at_least"),
+            has_dead_letter: query.get("dead").is_some(),
+            has_duplicate: query.get("duplicate").is_some(),
+            error,
+        }
     }
 }
 
