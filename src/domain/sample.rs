@@ -209,6 +209,34 @@ pub struct QueueCounters {
     pub delivered: u64,
 }
 
+impl QueueSample {
+    /// A durable classic queue without settings, of which no counts are known.
+    pub fn classic(vhost: VhostName, queue: QueueName) -> Self {
+        Self {
+            vhost,
+            queue,
+            queue_type: QueueType::Classic,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            dead_letter: None,
+            message_ttl: None,
+            expires: None,
+            max_length: None,
+            max_length_bytes: None,
+            overflow: None,
+            single_active_consumer: false,
+            delivery_limit: None,
+            messages: None,
+            ready: None,
+            unacked: None,
+            bytes: None,
+            consumers: None,
+            counters: None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct ExchangeSample {
     pub vhost: VhostName,

@@ -18,6 +18,7 @@ mod drafts;
 mod error;
 mod failure_groups;
 mod filter_sql;
+mod flows;
 mod group_care;
 mod group_events;
 mod group_trends;

@@ -4,6 +4,7 @@ use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
 use super::replays::{COLUMNS, ReplayRow};
+use super::trace_search::NEWEST_EVENTS;
 use super::{Store, StoreError};
 use crate::domain::{
     ApplicationSpan, ClusterName, DeadLetterId, DeadLetterSummary, Decoded, EventIdentity,
@@ -99,6 +100,21 @@ impl Store {
             }
         }
         Ok(published)
+    }
+
+    /// Those of the newest events whose ID came more than once in their trace.
+    pub async fn repeated_events(&self) -> Result<Vec<TracedEvent>, StoreError> {
+        let query = format!(
+            "WITH seen AS MATERIALIZED (SELECT {EVENT_COLUMNS} FROM traced_events \
+             WHERE event_id IS NOT NULL ORDER BY at_ms DESC LIMIT {NEWEST_EVENTS}) \
+             SELECT * FROM seen WHERE (correlation_id, event_id) IN \
+             (SELECT correlation_id, event_id FROM seen GROUP BY 1, 2 HAVING COUNT(*) > 1)"
+        );
+        let rows: Vec<EventRow> = QueryBuilder::<Sqlite>::new(query)
+            .build_query_as()
+            .fetch_all(&self.reader)
+            .await?;
+        rows.into_iter().map(EventRow::into_event).collect()
     }
 
     /// Removes events from before `oldest`, and of more than `most` those that were seen first, whatever time a

@@ -6,12 +6,16 @@
 //! and dead letters and replays of both brokers come into it from the store. The time, a correlation ID and a
 //! body are whatever a producer wrote: nothing is proven by them, so each link names its evidence.
 
+mod flow;
 mod handovers;
 mod keeper;
 mod load;
+mod repeats;
 mod stitch;
 mod tap;
 
+pub use flow::{FlowEdge, FlowGraph, FlowKind, FlowMeasure, FlowNode, OwnNames, flow_graph};
 pub use load::load;
+pub use repeats::{RepeatCounts, RepeatedEvent, Repeats, SourceRepeats, repeats};
 pub use stitch::{Cause, MOST_STEPS, Node, Repeat, Step, Trace, stitch};
 pub use tap::tasks;

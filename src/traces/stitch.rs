@@ -52,6 +52,18 @@ pub enum Repeat {
     Duplicate,
 }
 
+impl Repeat {
+    /// Why an event comes again, to a destination to which it did not come before or did.
+    pub(super) const fn of(event: &TracedEvent, is_new_there: bool) -> Self {
+        match event.replay {
+            Some(_) => Self::Replay,
+            None if event.is_retry => Self::Retry,
+            None if is_new_there => Self::Elsewhere,
+            None => Self::Duplicate,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     pub step: Step,
@@ -155,12 +167,8 @@ impl Links {
                     if let Some(id) = &event.event.event_id {
                         let first = *links.by_event_id.entry(id.clone()).or_insert(index);
                         let is_new_there = destinations.insert((id, event.place.destination()));
-                        links.repeats[index] = (first != index).then_some(match event.replay {
-                            Some(_) => Repeat::Replay,
-                            None if event.is_retry => Repeat::Retry,
-                            None if is_new_there => Repeat::Elsewhere,
-                            None => Repeat::Duplicate,
-                        });
+                        let repeat = Repeat::of(event, is_new_there);
+                        links.repeats[index] = (first != index).then_some(repeat);
                     }
                 }
                 Step::Letter(letter) => {

@@ -13,7 +13,7 @@ use redrive::domain::conventions::{
 use redrive::domain::{Header, Message, Partition, Timestamp, TopicName};
 use redrive::traces::{self, Cause, Repeat, Step};
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::intake::{Redrive, config};
@@ -290,4 +290,46 @@ async fn a_trace_is_found_by_any_of_its_ids_and_told_as_page_and_json() {
     let found = api(&dashboard, "/traces?dead=1").await;
     assert_eq!(found["items"][0]["correlation_id"], order);
     assert_eq!(found["items"][0]["events"], 6);
+}
+
+#[tokio::test]
+async fn what_came_twice_and_what_flows_are_told_as_pages_and_json() {
+    let dashboard = Dashboard::busy().await;
+    let (_, _, html) = get(&dashboard, "/duplicates").await;
+    assert!(html.contains("PaymentAuthorised"), "{html}");
+    let found = api(&dashboard, "/duplicates").await;
+    let [item] = found["items"].as_array().unwrap().as_slice() else {
+        panic!("{found}");
+    };
+    assert_eq!(
+        (&item["times"], &item["duplicates"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(found["sources"][0]["destination"], "payments");
+
+    let flow = api(&dashboard, "/flow").await;
+    let nodes = flow["nodes"].as_array().unwrap();
+    let edges = flow["edges"].as_array().unwrap();
+    let name = |end: &Value| nodes[usize::try_from(end.as_u64().unwrap()).unwrap()]["name"].clone();
+    let has_edge = |from: &str, kind: &str, to: &str| {
+        edges.iter().any(|edge| {
+            edge["kind"] == kind && name(&edge["from"]) == from && name(&edge["to"]) == to
+        })
+    };
+    for (from, kind, to) in [
+        ("order-service", "publishes", "payments"),
+        ("orders", "reads", "payment-consumers"),
+        ("payment-consumers", "dead_letters", "orders.dlq"),
+        ("events", "routes", "orders.queue"),
+        ("orders.queue", "dead_letters", "orders.dlq"),
+    ] {
+        assert!(has_edge(from, kind, to), "{from} {kind} {to}: {flow}");
+    }
+    let (_, _, html) = get(&dashboard, "/flow").await;
+    assert!(
+        html.contains("href=\"/queues/rabbitmq/%2F/orders.queue\""),
+        "{html}"
+    );
+    let (_, _, html) = get(&dashboard, "/flow?name=nothing+is+called+so").await;
+    assert!(html.contains("No place has"), "{html}");
 }

@@ -112,3 +112,19 @@ async fn what_is_old_and_what_is_too_much_leaves() {
     let left: Vec<_> = left.iter().map(|event| event.at.0).collect();
     assert_eq!(left, [5, 6, 7, 8, 9]);
 }
+
+#[tokio::test]
+async fn events_that_came_again_are_told_with_all_their_copies() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let events = [
+        event(1, "a", "twice"),
+        event(2, "a", "twice"),
+        event(3, "b", "twice"),
+        event(4, "a", "once"),
+    ];
+    store.put_traced_events(&events).await.unwrap();
+    let mut repeated = store.repeated_events().await.unwrap();
+    repeated.sort_by_key(|event| event.at);
+    assert_eq!(repeated, events[..2]);
+}

@@ -14,6 +14,7 @@ mod dead_letter_list;
 mod diff_view;
 mod discard;
 mod discarded;
+mod duplicates;
 mod edit;
 mod error_page;
 mod error_view;
@@ -21,6 +22,9 @@ mod evidence;
 mod facts_view;
 mod failure_group;
 mod failure_groups;
+mod flow;
+mod flow_drawing;
+mod flow_layout;
 mod frame;
 mod freshness;
 mod headers_view;
@@ -64,6 +68,7 @@ pub(crate) use dead_letter::{dead_letter, download_payload};
 pub(crate) use dead_letter_list::dead_letter_list;
 pub(crate) use discard::{confirm_discard, discard};
 pub(crate) use discarded::{discarded, restore};
+pub(crate) use duplicates::{duplicates, who_consumes};
 pub use edit::edited_without_change;
 pub(crate) use edit::{edit, must_be_deliverable, review_edit, save_edit, save_revision};
 pub(crate) use error_page::ErrorPage;
@@ -73,6 +78,7 @@ pub(crate) use failure_group::{
     known_group, note_failure_group,
 };
 pub(crate) use failure_groups::failure_groups;
+pub(crate) use flow::{flow, flow_of_the_last_hour};
 pub(crate) use frame::{Frame, NavigationEntry};
 pub(crate) use notifications::{kind_name, queue_test, send_test_notification};
 pub(crate) use open_replays::{
