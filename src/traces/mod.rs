@@ -18,4 +18,4 @@ pub use flow::{FlowEdge, FlowGraph, FlowKind, FlowMeasure, FlowNode, OwnNames, f
 pub use load::load;
 pub use repeats::{RepeatCounts, RepeatedEvent, Repeats, SourceRepeats, repeats};
 pub use stitch::{Cause, MOST_STEPS, Node, Repeat, Step, Trace, stitch};
-pub use tap::tasks;
+pub use tap::{tasks, traced_event};

@@ -155,7 +155,7 @@ impl Tap {
         let now = Timestamp::now();
         let events: Vec<_> = batch
             .iter()
-            .filter_map(|record| traced(cluster, record, now))
+            .filter_map(|record| traced_event(cluster, record, now))
             .collect();
         self.keeper.keep(&events, &self.metrics).await?;
         self.metrics
@@ -165,7 +165,11 @@ impl Tap {
 }
 
 /// What a trace keeps of a record; nothing of one without a correlation ID.
-fn traced(cluster: &ClusterName, record: &KafkaRecord, now: Timestamp) -> Option<TracedEvent> {
+pub fn traced_event(
+    cluster: &ClusterName,
+    record: &KafkaRecord,
+    now: Timestamp,
+) -> Option<TracedEvent> {
     let facts = event_facts(&record.message);
     facts.event.correlation_id.as_ref()?;
     let replay = record.message.header(REPLAY_ID);
