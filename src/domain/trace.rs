@@ -2,7 +2,8 @@ use serde::Deserialize;
 
 use super::{
     ClusterName, DeadLetterId, DeadLetterStatus, EventIdentity, ExchangeName, Offset, Partition,
-    ReplayId, ReplayJobId, ReplayStateName, System, Timestamp, TopicName, VhostName,
+    ReplayId, ReplayJobId, ReplayStateName, RevisionNumber, System, Timestamp, TopicName,
+    VhostName,
 };
 
 /// Where a record of Kafka stands.
@@ -158,6 +159,17 @@ pub struct TracedLetter {
     pub original: Option<RecordPlace>,
     /// The replay that died again with it.
     pub died_from: Option<ReplayId>,
+    pub edits: Vec<TracedEdit>,
+}
+
+/// A revision of a dead letter as a trace needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracedEdit {
+    pub letter: DeadLetterId,
+    pub revision: RevisionNumber,
+    pub at: Timestamp,
+    pub author: String,
+    pub note: Option<String>,
 }
 
 /// A replay as a trace needs it.
@@ -166,6 +178,8 @@ pub struct TracedReplay {
     pub id: ReplayId,
     pub job: ReplayJobId,
     pub letter: DeadLetterId,
+    /// What it sent.
+    pub revision: RevisionNumber,
     /// When it was sent; absent where that is not known.
     pub at: Option<Timestamp>,
     pub state: ReplayStateName,

@@ -8,8 +8,8 @@ use super::trace_search::NEWEST_EVENTS;
 use super::{Store, StoreError};
 use crate::domain::{
     ApplicationSpan, ClusterName, DeadLetterId, DeadLetterSummary, Decoded, EventIdentity,
-    EventPlace, Offset, Origin, Partition, PublishedEvent, RecordPlace, Replay, RoutedPlace,
-    Timestamp, TracedEvent,
+    EventPlace, Offset, Origin, Partition, PublishedEvent, RecordPlace, Replay, RevisionNumber,
+    RoutedPlace, Timestamp, TracedEdit, TracedEvent,
 };
 
 const EVENT_COLUMNS: &str = "cluster, topic, partition, log_offset, vhost, exchange, routing_key, \
@@ -31,6 +31,7 @@ pub struct TraceParts {
     pub all_events: u64,
     pub all_dead_letters: u64,
     pub dead_letters: Vec<(DeadLetterSummary, Origin)>,
+    pub edits: Vec<TracedEdit>,
     pub replays: Vec<Replay>,
 }
 
@@ -185,9 +186,33 @@ impl Store {
             events: events?,
             all_events: u64::try_from(all_events).unwrap_or(0),
             all_dead_letters: u64::try_from(all_dead_letters).unwrap_or(0),
+            edits: self.edits_of_all(&ids, most).await?,
             replays: self.replays_of_all(&ids, most).await?,
             dead_letters,
         })
+    }
+
+    async fn edits_of_all(
+        &self,
+        ids: &[DeadLetterId],
+        most: i64,
+    ) -> Result<Vec<TracedEdit>, StoreError> {
+        let mut edits = Vec::new();
+        for chunk in ids.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "SELECT dead_letter, number, author, created_at_ms, note FROM revisions \
+                 WHERE dead_letter IN (",
+            );
+            let mut list = query.separated(", ");
+            for id in chunk {
+                list.push_bind(id.0);
+            }
+            query.push(") ORDER BY dead_letter, number LIMIT ");
+            query.push_bind(most);
+            let rows: Vec<EditRow> = query.build_query_as().fetch_all(&self.reader).await?;
+            edits.extend(rows.into_iter().map(TracedEdit::from));
+        }
+        Ok(edits)
     }
 
     async fn replays_of_all(
@@ -276,6 +301,27 @@ impl EventRow {
                 span: self.application_span,
             }),
         })
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct EditRow {
+    dead_letter: i64,
+    number: u32,
+    author: String,
+    created_at_ms: i64,
+    note: Option<String>,
+}
+
+impl From<EditRow> for TracedEdit {
+    fn from(row: EditRow) -> Self {
+        Self {
+            letter: DeadLetterId(row.dead_letter),
+            revision: RevisionNumber(row.number),
+            at: Timestamp(row.created_at_ms),
+            author: row.author,
+            note: row.note,
+        }
     }
 }
 

@@ -1,7 +1,9 @@
+use std::collections::HashMap;
+
 use super::stitch::{MOST_STEPS, Trace, stitch};
 use crate::domain::{
-    DeadLetterSummary, Destination, Landing, Origin, RecordPlace, Replay, ReplayState, System,
-    Timestamp, TracedLetter, TracedReplay,
+    DeadLetterId, DeadLetterSummary, Destination, Landing, Origin, RecordPlace, Replay,
+    ReplayState, System, Timestamp, TracedEdit, TracedLetter, TracedReplay,
 };
 use crate::store::{Store, StoreError};
 
@@ -10,8 +12,15 @@ pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreErr
     let parts = store.trace_parts(correlation_id, MOST_STEPS).await?;
     let read = (parts.events.len() + parts.dead_letters.len()) as u64;
     let all = parts.all_events + parts.all_dead_letters;
+    let mut edits: HashMap<DeadLetterId, Vec<TracedEdit>> = HashMap::new();
+    for edit in parts.edits {
+        edits.entry(edit.letter).or_default().push(edit);
+    }
     let letters = parts.dead_letters.iter();
-    let letters = letters.map(|(summary, origin)| letter(summary, origin));
+    let letters = letters.map(|(summary, origin)| TracedLetter {
+        edits: edits.remove(&summary.id).unwrap_or_default(),
+        ..letter(summary, origin)
+    });
     let replays = parts.replays.iter().map(replay);
     let mut trace = stitch(parts.events, letters.collect(), replays.collect());
     trace.left_out += all.saturating_sub(read);
@@ -39,6 +48,7 @@ fn letter(summary: &DeadLetterSummary, origin: &Origin) -> TracedLetter {
             .map(|consumer| consumer.as_str().to_owned()),
         original: original(summary, origin),
         died_from: summary.died_from_replay,
+        edits: Vec::new(),
     }
 }
 
@@ -61,6 +71,7 @@ fn replay(replay: &Replay) -> TracedReplay {
         id: replay.id,
         job: replay.job,
         letter: replay.dead_letter,
+        revision: replay.revision,
         at,
         state: replay.state.name(),
         destination: replay.destination.to_string(),

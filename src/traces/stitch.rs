@@ -7,7 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::{
-    DeadLetterId, RecordPlace, ReplayId, Timestamp, TracedEvent, TracedLetter, TracedReplay,
+    DeadLetterId, RecordPlace, ReplayId, RevisionNumber, Timestamp, TracedEdit, TracedEvent,
+    TracedLetter, TracedReplay,
 };
 
 /// Beyond so many steps a trace is cut: dead letters and replays stay, and of the events the first.
@@ -18,6 +19,7 @@ pub const MOST_STEPS: usize = 1_000;
 pub enum Step {
     Event(TracedEvent),
     Letter(TracedLetter),
+    Edit(TracedEdit),
     Replay(TracedReplay),
     /// An event that others name as their cause, and that was not seen.
     Missing(String),
@@ -33,8 +35,8 @@ pub enum Cause {
     /// A dead letter's headers name the record above as the original, or the event is the record that a replay
     /// became.
     Provenance,
-    /// The replay is one of the dead letter above.
-    ReplayOf,
+    /// The edit is one of the dead letter above, or the replay sends it or that edit.
+    OwnRecord,
     /// It has the event ID of the one above.
     SameEvent,
 }
@@ -91,6 +93,7 @@ impl Step {
         match self {
             Self::Event(event) => Some(event.at),
             Self::Letter(letter) => Some(letter.at),
+            Self::Edit(edit) => Some(edit.at),
             Self::Replay(replay) => replay.at,
             Self::Missing(_) => None,
         }
@@ -108,14 +111,21 @@ pub fn stitch(
     events.dedup_by(|a, b| a.place == b.place && a.place.record().is_some());
     letters.sort_by_key(|letter| (letter.at, letter.id.0));
     replays.sort_by_key(|replay| (replay.at, replay.id));
-    let all = events.len() + letters.len() + replays.len();
-    letters.truncate(MOST_STEPS);
-    replays.truncate(MOST_STEPS - letters.len());
-    events.truncate(MOST_STEPS - letters.len() - replays.len());
-    let left_out = (all - events.len() - letters.len() - replays.len()) as u64;
+    let edits = letters.iter_mut();
+    let mut edits: Vec<TracedEdit> = edits
+        .flat_map(|letter| std::mem::take(&mut letter.edits))
+        .collect();
+    let all = events.len() + letters.len() + replays.len() + edits.len();
+    let mut room = MOST_STEPS;
+    cut(&mut letters, &mut room);
+    cut(&mut replays, &mut room);
+    cut(&mut edits, &mut room);
+    cut(&mut events, &mut room);
+    let left_out = (all - (MOST_STEPS - room)) as u64;
     let steps = events.into_iter().map(Step::Event);
     let steps = steps
         .chain(letters.into_iter().map(Step::Letter))
+        .chain(edits.into_iter().map(Step::Edit))
         .chain(replays.into_iter().map(Step::Replay));
     let mut links = Links::of(steps.collect());
     links.find_causes();
@@ -123,6 +133,11 @@ pub fn stitch(
         nodes: links.in_order(),
         left_out,
     }
+}
+
+fn cut<T>(steps: &mut Vec<T>, room: &mut usize) {
+    steps.truncate(*room);
+    *room -= steps.len();
 }
 
 /// The steps with what is above each.
@@ -134,6 +149,7 @@ struct Links {
     /// The first of each ID.
     by_event_id: HashMap<String, usize>,
     letters: HashMap<DeadLetterId, usize>,
+    edits: HashMap<(DeadLetterId, RevisionNumber), usize>,
     replays: HashMap<ReplayId, usize>,
     /// The record that a replay became.
     replayed: HashMap<ReplayId, usize>,
@@ -150,6 +166,7 @@ impl Links {
             by_record: HashMap::new(),
             by_event_id: HashMap::new(),
             letters: HashMap::new(),
+            edits: HashMap::new(),
             replays: HashMap::new(),
             replayed: HashMap::new(),
             landed: HashMap::new(),
@@ -173,6 +190,9 @@ impl Links {
                 }
                 Step::Letter(letter) => {
                     links.letters.insert(letter.id, index);
+                }
+                Step::Edit(edit) => {
+                    links.edits.insert((edit.letter, edit.revision), index);
                 }
                 Step::Replay(replay) => {
                     links.replays.insert(replay.id, index);
@@ -206,7 +226,12 @@ impl Links {
                 let sent_by = sent_by.or_else(|| self.landed.get(record?));
                 (sent_by.copied(), Cause::Provenance)
             }
-            Step::Replay(replay) => (self.letters.get(&replay.letter).copied(), Cause::ReplayOf),
+            Step::Edit(edit) => (self.letters.get(&edit.letter).copied(), Cause::OwnRecord),
+            Step::Replay(replay) => {
+                let edit = self.edits.get(&(replay.letter, replay.revision));
+                let letter = self.letters.get(&replay.letter);
+                (edit.or(letter).copied(), Cause::OwnRecord)
+            }
             Step::Letter(letter) => {
                 let original = letter.original.as_ref();
                 let original = original.and_then(|place| self.by_record.get(place));
@@ -220,7 +245,7 @@ impl Links {
         let event = match &self.steps[index] {
             Step::Event(event) => event.event.clone(),
             Step::Letter(letter) => letter.event.clone(),
-            Step::Replay(_) | Step::Missing(_) => return provenance,
+            Step::Edit(_) | Step::Replay(_) | Step::Missing(_) => return provenance,
         };
         if provenance.0.is_some() {
             return provenance;

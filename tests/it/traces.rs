@@ -95,6 +95,7 @@ async fn story(redrive: &Redrive, order: &str) -> Vec<String> {
         let what = match &node.step {
             Step::Event(event) => event.event.event_type.clone().unwrap_or_default(),
             Step::Letter(_) => "dead letter".to_owned(),
+            Step::Edit(_) => "edit".to_owned(),
             Step::Replay(_) => "replay".to_owned(),
             Step::Missing(id) => format!("missing {id}"),
         };
@@ -109,7 +110,7 @@ async fn story(redrive: &Redrive, order: &str) -> Vec<String> {
             Cause::Unknown => "",
             Cause::CausationId => " by causation ID",
             Cause::Provenance => " by provenance",
-            Cause::ReplayOf => " by record",
+            Cause::OwnRecord => " by record",
             Cause::SameEvent => " by event ID",
         };
         format!("{}{what}{repeat}{evidence}", "  ".repeat(node.depth))

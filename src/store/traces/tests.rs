@@ -1,5 +1,6 @@
 use super::*;
-use crate::domain::{NewDeadLetter, ReplayId, TimeBasis};
+use crate::domain::{Message, NewDeadLetter, ReplayId, TimeBasis};
+use crate::store::NewRevision;
 use crate::store::tests::{NOW, entry, fixture, job, kafka_letter};
 
 pub(in crate::store) fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
@@ -71,6 +72,15 @@ async fn what_has_a_correlation_id_is_told_whole() {
         .await
         .unwrap();
     let ids = [indexed[0].id];
+    let edit = NewRevision {
+        dead_letter: ids[0],
+        builds_on: RevisionNumber(0),
+        message: Message::default(),
+        author: "anna".to_owned(),
+        note: Some("a typo".to_owned()),
+        at: NOW,
+    };
+    store.add_revision(&edit, &entry()).await.unwrap();
     store.create_job(&job(&ids), &entry()).await.unwrap();
 
     let parts = store.trace_parts("a", 100).await.unwrap();
@@ -80,6 +90,14 @@ async fn what_has_a_correlation_id_is_told_whole() {
     assert_eq!(letters, ids);
     let replays: Vec<_> = parts.replays.iter().map(|r| r.dead_letter).collect();
     assert_eq!(replays, ids);
+    let edited = TracedEdit {
+        letter: ids[0],
+        revision: RevisionNumber(1),
+        at: NOW,
+        author: "anna".to_owned(),
+        note: Some("a typo".to_owned()),
+    };
+    assert_eq!(parts.edits, [edited]);
     let cut = store.trace_parts("a", 1).await.unwrap();
     assert_eq!((cut.events.len(), cut.all_events), (1, 4));
     let nothing = store.trace_parts("c", 100).await.unwrap();

@@ -62,6 +62,7 @@ fn letter(number: i64, at: i64, id: &str) -> TracedLetter {
         consumer: None,
         original: None,
         died_from: None,
+        edits: Vec::new(),
     }
 }
 
@@ -74,6 +75,7 @@ fn replay(number: u128, of: i64, at: i64) -> TracedReplay {
         id: replay_id(number),
         job: ReplayJobId(Uuid::from_u128(1)),
         letter: DeadLetterId(of),
+        revision: RevisionNumber(0),
         at: Some(Timestamp(at)),
         state: ReplayStateName::Sent,
         destination: "orders".to_owned(),
@@ -91,6 +93,7 @@ fn shown(trace: &Trace) -> Vec<String> {
                 format!("{id}@{}", event.place.record().unwrap().offset.0)
             }
             Step::Letter(letter) => format!("letter {}", letter.id.0),
+            Step::Edit(edit) => format!("edit {}", edit.revision),
             Step::Replay(replay) => format!("replay {}", replay.id.0.as_u128()),
             Step::Missing(id) => format!("missing {id}"),
         };
@@ -202,6 +205,33 @@ fn an_event_that_comes_again_stands_below_the_first() {
 }
 
 #[test]
+fn an_edit_stands_between_the_dead_letter_and_the_replay_that_sent_it() {
+    let mut died = letter(1, 5, "a");
+    let edit = |revision, at| TracedEdit {
+        letter: DeadLetterId(1),
+        revision: RevisionNumber(revision),
+        at: Timestamp(at),
+        author: "anna".to_owned(),
+        note: None,
+    };
+    died.edits = vec![edit(1, 6), edit(2, 8)];
+    let edited = TracedReplay {
+        revision: RevisionNumber(1),
+        ..replay(7, 1, 7)
+    };
+    check(
+        &stitch(vec![], vec![died], vec![edited, replay(8, 1, 9)]),
+        &[
+            "letter 1 Unknown",
+            "  edit 1 OwnRecord",
+            "    replay 7 OwnRecord",
+            "  edit 2 OwnRecord",
+            "  replay 8 OwnRecord",
+        ],
+    );
+}
+
+#[test]
 fn a_dead_letter_its_replay_and_what_became_of_it_are_one_line() {
     let mut first = letter(1, 2, "a");
     first.original = Some(place(1));
@@ -214,7 +244,7 @@ fn a_dead_letter_its_replay_and_what_became_of_it_are_one_line() {
             "a@0 Unknown",
             "  a@1 SameEvent Duplicate",
             "    letter 1 Provenance",
-            "      replay 7 ReplayOf",
+            "      replay 7 OwnRecord",
             "        a@5 Provenance Replay",
             "          letter 2 Provenance",
         ],
@@ -236,7 +266,7 @@ fn what_the_tap_did_not_see_is_stitched_from_the_store_alone() {
         ),
         &[
             "letter 1 Unknown",
-            "  replay 7 ReplayOf",
+            "  replay 7 OwnRecord",
             "    letter 2 Provenance",
             "missing a Unknown",
             "  letter 3 CausationId",
@@ -293,7 +323,7 @@ fn beyond_the_cap_dead_letters_stay_and_so_do_the_first_events() {
         _ => None,
     });
     assert_eq!(last_event, Some(most - 3));
-    assert_eq!(trace.nodes.last().unwrap().cause, Cause::ReplayOf);
+    assert_eq!(trace.nodes.last().unwrap().cause, Cause::OwnRecord);
 }
 
 prop_compose! {

@@ -72,6 +72,11 @@ struct TraceStep {
     /// Of a dead letter or of a replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
+    /// Of an edit, or what a replay sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
 }
 
 /// Where and when an event was published.
@@ -133,6 +138,8 @@ impl TraceStep {
             dead_letter: None,
             replay: None,
             state: None,
+            revision: None,
+            author: None,
         };
         match &node.step {
             Step::Event(event) => Self {
@@ -149,10 +156,18 @@ impl TraceStep {
                 state: Some(letter.status.as_str()),
                 ..base
             },
+            Step::Edit(edit) => Self {
+                kind: "edit",
+                dead_letter: Some(edit.letter.0),
+                revision: Some(edit.revision.0),
+                author: Some(edit.author.clone()),
+                ..base
+            },
             Step::Replay(replay) => Self {
                 kind: "replay",
                 dead_letter: Some(replay.letter.0),
                 replay: Some(replay.id.to_string()),
+                revision: Some(replay.revision.0),
                 state: Some(replay.state.as_str()),
                 ..base
             },
@@ -196,7 +211,7 @@ const fn evidence(cause: Cause) -> Option<&'static str> {
         Cause::Unknown => None,
         Cause::CausationId => Some("causation_id"),
         Cause::Provenance => Some("provenance"),
-        Cause::ReplayOf => Some("replay_of"),
+        Cause::OwnRecord => Some("own_record"),
         Cause::SameEvent => Some("same_event"),
     }
 }

@@ -8,7 +8,8 @@ use askama::filters::Safe;
 
 use super::replays::state_status;
 use crate::domain::{
-    DeadLetterStatus, EventPlace, TimeBasis, Timestamp, TracedEvent, TracedLetter, TracedReplay,
+    DeadLetterStatus, EventPlace, TimeBasis, Timestamp, TracedEdit, TracedEvent, TracedLetter,
+    TracedReplay,
 };
 use crate::traces::{Cause, Node, Repeat, Step, Trace};
 use crate::web::escape::Markup;
@@ -82,6 +83,7 @@ fn row(node: &Node, above: Option<&Node>, span: Span) -> TraceRow {
     let shown = match &node.step {
         Step::Event(event) => event_line(event),
         Step::Letter(letter) => letter_line(letter),
+        Step::Edit(edit) => edit_line(edit),
         Step::Replay(replay) => replay_line(replay),
         Step::Missing(id) => Line {
             title: "An event that was not seen".to_owned(),
@@ -173,6 +175,15 @@ fn letter_line(letter: &TracedLetter) -> Line {
     }
 }
 
+fn edit_line(edit: &TracedEdit) -> Line {
+    Line {
+        href: format!("/dead-letters/{}?tab=history", edit.letter),
+        title: format!("Edited by {}: revision {}", edit.author, edit.revision),
+        details: with_text(vec![("Note", edit.note.clone().unwrap_or_default())]),
+        ..Line::default()
+    }
+}
+
 fn replay_line(replay: &TracedReplay) -> Line {
     Line {
         href: format!("/replays/{}", replay.job),
@@ -197,6 +208,7 @@ const fn kind(step: &Step) -> (Status, &'static str) {
             }
             DeadLetterStatus::Discarded | DeadLetterStatus::Gone => (Status::Idle, "dead letter"),
         },
+        Step::Edit(_) => (Status::Idle, "edit"),
         Step::Replay(_) => (Status::Warning, "replay"),
         Step::Missing(_) => (Status::Unknown, "not seen"),
     }
@@ -217,7 +229,7 @@ fn badges(node: &Node) -> Vec<Markup> {
             let (status, word) = state_status(replay.state);
             badges.push(markup::badge(status, word));
         }
-        Step::Event(_) | Step::Missing(_) => {}
+        Step::Event(_) | Step::Edit(_) | Step::Missing(_) => {}
     }
     badges
 }
@@ -230,7 +242,7 @@ const fn evidence(node: &Node) -> &'static str {
         (Cause::CausationId, _) => "by its causation ID",
         (Cause::Provenance, Step::Letter(_)) => "by the headers of the dead letter",
         (Cause::Provenance, _) => "by the replay ID",
-        (Cause::ReplayOf, _) => "by Redrive's own record",
+        (Cause::OwnRecord, _) => "by Redrive's own record",
         (Cause::SameEvent, _) => "by the same event ID",
     }
 }
