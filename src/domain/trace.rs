@@ -141,6 +141,15 @@ impl From<&TracedEvent> for PublishedEvent {
     }
 }
 
+/// That a service was seen to publish because of events of a destination.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KnownHandover {
+    pub cluster: ClusterName,
+    /// As [`EventPlace::destination`].
+    pub destination: String,
+    pub service: String,
+}
+
 /// A dead letter as a trace needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedLetter {

@@ -8,8 +8,8 @@ use super::trace_search::NEWEST_EVENTS;
 use super::{Store, StoreError};
 use crate::domain::{
     ApplicationSpan, ClusterName, DeadLetterId, DeadLetterSummary, Decoded, EventIdentity,
-    EventPlace, Offset, Origin, Partition, PublishedEvent, RecordPlace, Replay, RevisionNumber,
-    RoutedPlace, Timestamp, TracedEdit, TracedEvent,
+    EventPlace, KnownHandover, Offset, Origin, Partition, PublishedEvent, RecordPlace, Replay,
+    RevisionNumber, RoutedPlace, Timestamp, TracedEdit, TracedEvent,
 };
 
 const EVENT_COLUMNS: &str = "cluster, topic, partition, log_offset, vhost, exchange, routing_key, \
@@ -116,6 +116,39 @@ impl Store {
             .fetch_all(&self.reader)
             .await?;
         rows.into_iter().map(EventRow::into_event).collect()
+    }
+
+    /// Remembers handovers; those that are known stay as they are.
+    pub async fn remember_handovers(&self, seen: &[KnownHandover]) -> Result<(), StoreError> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT OR IGNORE INTO known_handovers (cluster, destination, service) ",
+        );
+        query.push_values(seen, |mut row, seen| {
+            row.push_bind(seen.cluster.as_str())
+                .push_bind(seen.destination.as_str())
+                .push_bind(seen.service.as_str());
+        });
+        query.build().execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// All handovers that were seen, at most so many.
+    pub async fn known_handovers(&self, most: usize) -> Result<Vec<KnownHandover>, StoreError> {
+        let rows: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT cluster, destination, service FROM known_handovers ORDER BY 1, 2, 3 LIMIT ?",
+        )
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&self.reader)
+        .await?;
+        let handover = |(cluster, destination, service): (String, String, String)| KnownHandover {
+            cluster: cluster.into(),
+            destination,
+            service,
+        };
+        Ok(rows.into_iter().map(handover).collect())
     }
 
     /// Removes events from before `oldest`, and of more than `most` those that were seen first, whatever time a

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 
+use super::MOST_HANDOVERS;
 use super::stitch::{MOST_STEPS, Trace, stitch};
 use crate::domain::{
     DeadLetterId, DeadLetterSummary, Destination, Landing, Origin, RecordPlace, Replay,
@@ -22,7 +23,9 @@ pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreErr
         ..letter(summary, origin)
     });
     let replays = parts.replays.iter().map(replay);
-    let mut trace = stitch(parts.events, letters.collect(), replays.collect());
+    let handovers = store.known_handovers(MOST_HANDOVERS).await?;
+    let known = handovers.into_iter().collect();
+    let mut trace = stitch(parts.events, letters.collect(), replays.collect(), &known);
     trace.left_out += all.saturating_sub(read);
     Ok(trace)
 }

@@ -6,6 +6,9 @@
 //! and dead letters and replays of both brokers come into it from the store. The time, a correlation ID and a
 //! body are whatever a producer wrote: nothing is proven by them, so each link names its evidence.
 
+/// Services and what they react to: more are not remembered, and no cause is inferred by them.
+const MOST_HANDOVERS: usize = 1_000;
+
 mod flow;
 mod handovers;
 mod keeper;

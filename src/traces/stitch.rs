@@ -7,8 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::{
-    DeadLetterId, RecordPlace, ReplayId, RevisionNumber, Timestamp, TracedEdit, TracedEvent,
-    TracedLetter, TracedReplay,
+    DeadLetterId, KnownHandover, RecordPlace, ReplayId, RevisionNumber, Timestamp, TracedEdit,
+    TracedEvent, TracedLetter, TracedReplay,
 };
 
 /// Beyond so many steps a trace is cut: dead letters and replays stay, and of the events the first.
@@ -39,6 +39,9 @@ pub enum Cause {
     OwnRecord,
     /// It has the event ID of the one above.
     SameEvent,
+    /// No header says so: its service was seen to publish because of events of that destination, of which there
+    /// is only one before it.
+    Inferred,
 }
 
 /// An event whose ID was seen before in the trace.
@@ -105,6 +108,7 @@ pub fn stitch(
     mut events: Vec<TracedEvent>,
     mut letters: Vec<TracedLetter>,
     mut replays: Vec<TracedReplay>,
+    known: &HashSet<KnownHandover>,
 ) -> Trace {
     events.sort_by(|a, b| (a.at, &a.place).cmp(&(b.at, &b.place)));
     // Equal messages of RabbitMQ have equal places.
@@ -128,7 +132,7 @@ pub fn stitch(
         .chain(edits.into_iter().map(Step::Edit))
         .chain(replays.into_iter().map(Step::Replay));
     let mut links = Links::of(steps.collect());
-    links.find_causes();
+    links.find_causes(known);
     Trace {
         nodes: links.in_order(),
         left_out,
@@ -207,9 +211,12 @@ impl Links {
         links
     }
 
-    fn find_causes(&mut self) {
+    fn find_causes(&mut self, known: &HashSet<KnownHandover>) {
         for index in 0..self.steps.len() {
-            let (above, cause) = self.cause_of(index);
+            let (above, cause) = match self.cause_of(index) {
+                (None, _) => (self.inferred(index, known), Cause::Inferred),
+                named => named,
+            };
             // IDs that point at each other in a circle: the step of the circle that comes last is at the root.
             if above.is_some_and(|above| !self.leads_to(above, index)) {
                 self.above[index] = (above, cause);
@@ -266,6 +273,27 @@ impl Links {
             Some(first) => (Some(first), Cause::SameEvent),
             None => (None, Cause::Unknown),
         }
+    }
+
+    /// The only event before it from which its service is known to go on.
+    fn inferred(&self, index: usize, known: &HashSet<KnownHandover>) -> Option<usize> {
+        let Step::Event(effect) = &self.steps[index] else {
+            return None;
+        };
+        let service = effect.source.clone()?;
+        let mut causes = (0..index).filter(|before| {
+            let Step::Event(cause) = &self.steps[*before] else {
+                return false;
+            };
+            let handover = KnownHandover {
+                cluster: cause.place.cluster().clone(),
+                destination: cause.place.destination(),
+                service: service.clone(),
+            };
+            self.repeats[*before].is_none() && known.contains(&handover)
+        });
+        let only = causes.next();
+        only.filter(|_| causes.next().is_none())
     }
 
     fn add_missing(&mut self, event_id: String) -> usize {

@@ -112,6 +112,7 @@ async fn story(redrive: &Redrive, order: &str) -> Vec<String> {
             Cause::Provenance => " by provenance",
             Cause::OwnRecord => " by record",
             Cause::SameEvent => " by event ID",
+            Cause::Inferred => " inferred",
         };
         format!("{}{what}{repeat}{evidence}", "  ".repeat(node.depth))
     };
@@ -232,6 +233,23 @@ async fn how_long_it_took_from_an_event_to_the_next_is_measured_by_their_times()
     });
     let text = told.await;
     assert!(!text.contains("service-of-too-early"), "{text}");
+    redrive.stop().await;
+}
+
+#[tokio::test]
+async fn what_one_order_taught_is_inferred_of_another() {
+    let site = Site::new().await;
+    let redrive = Redrive::start(site.config(), &site.folder).await;
+    site.until_it_is_followed(&redrive).await;
+    let (named, silent) = (unique("named"), unique("silent"));
+    let now = Timestamp::now();
+    publish_at(&site.orders, now, &named, ("ordered", "")).await;
+    publish_at(&site.payments, now, &named, ("paid", "ordered")).await;
+    eventually_told(&redrive, &named, &["", "   by causation ID"]).await;
+    publish_at(&site.orders, now, &silent, ("ordered", "")).await;
+    let later = now.plus(Duration::from_millis(5));
+    publish_at(&site.payments, later, &silent, ("paid", "")).await;
+    eventually_told(&redrive, &silent, &["", "   inferred"]).await;
     redrive.stop().await;
 }
 

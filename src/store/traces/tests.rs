@@ -146,3 +146,27 @@ async fn events_that_came_again_are_told_with_all_their_copies() {
     repeated.sort_by_key(|event| event.at);
     assert_eq!(repeated, events[..2]);
 }
+
+#[tokio::test]
+async fn handovers_are_remembered_once() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let seen = |service: &str| KnownHandover {
+        cluster: "c".into(),
+        destination: "orders".to_owned(),
+        service: service.to_owned(),
+    };
+    let (billing, mails) = (seen("billing"), seen("mails"));
+    store.remember_handovers(&[]).await.unwrap();
+    for seen in [
+        [mails.clone(), billing.clone()],
+        [billing.clone(), mails.clone()],
+    ] {
+        store.remember_handovers(&seen).await.unwrap();
+    }
+    assert_eq!(
+        store.known_handovers(10).await.unwrap(),
+        [billing.clone(), mails]
+    );
+    assert_eq!(store.known_handovers(1).await.unwrap(), [billing]);
+}

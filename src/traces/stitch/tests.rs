@@ -84,6 +84,23 @@ fn replay(number: u128, of: i64, at: i64) -> TracedReplay {
     }
 }
 
+/// Without anything that is known from other traces.
+fn stitch(
+    events: Vec<TracedEvent>,
+    letters: Vec<TracedLetter>,
+    replays: Vec<TracedReplay>,
+) -> Trace {
+    super::stitch(events, letters, replays, &HashSet::new())
+}
+
+fn handover(destination: &str, service: &str) -> KnownHandover {
+    KnownHandover {
+        cluster: "k".into(),
+        destination: destination.to_owned(),
+        service: service.to_owned(),
+    }
+}
+
 /// A line a node: its depth, what it is, why it stands there.
 fn shown(trace: &Trace) -> Vec<String> {
     let line = |node: &Node| {
@@ -202,6 +219,43 @@ fn an_event_that_comes_again_stands_below_the_first() {
             "  a@4 CausationId Duplicate",
         ],
     );
+}
+
+#[test]
+fn a_cause_is_inferred_where_only_one_event_can_be_it() {
+    let from = |mut event: TracedEvent, service: &str| {
+        event.source = Some(service.to_owned());
+        event
+    };
+    let known = [handover("orders", "billing")].into();
+    let infer = |events: Vec<TracedEvent>| super::stitch(events, vec![], vec![], &known);
+    let ordered = from(event(1, "ordered", ""), "shop");
+    let again = from(event(2, "ordered", ""), "shop");
+    let billed = from(event(3, "billed", ""), "billing");
+    let mailed = from(event(4, "mailed", ""), "mailer");
+    check(
+        &infer(vec![ordered.clone(), again, billed.clone(), mailed]),
+        &[
+            "ordered@1 Unknown",
+            "  ordered@2 SameEvent Duplicate",
+            "  billed@3 Inferred",
+            "mailed@4 Unknown",
+        ],
+    );
+    // Two orders: nothing tells which of them it was.
+    let other = from(event(2, "other", ""), "shop");
+    check(
+        &infer(vec![ordered.clone(), other, billed.clone()]),
+        &["ordered@1 Unknown", "other@2 Unknown", "billed@3 Unknown"],
+    );
+    // What a header says counts more.
+    let named = from(event(3, "billed", "ordered"), "billing");
+    check(
+        &infer(vec![ordered, named]),
+        &["ordered@1 Unknown", "  billed@3 CausationId"],
+    );
+    // Nothing before it.
+    check(&infer(vec![billed]), &["billed@3 Unknown"]);
 }
 
 #[test]
@@ -332,6 +386,7 @@ prop_compose! {
         TracedEvent {
             at: Timestamp(at),
             replay: (replay > 3).then(|| replay_id(replay)),
+            source: (id % 2 == 0).then(|| "billing".to_owned()),
             ..event(offset, &name(id), &name(cause))
         }
     }
@@ -368,6 +423,8 @@ proptest! {
         let letters = unique(letters, |letter| letter.id);
         let replays = replays.into_iter().map(|(id, of, at)| replay(id, of, at)).collect();
         let replays: Vec<TracedReplay> = unique(replays, |replay: &TracedReplay| replay.id);
+        let known = [handover("orders", "billing")].into();
+        let stitch = |events, letters, replays| super::stitch(events, letters, replays, &known);
         let trace = stitch(events.clone(), letters.clone(), replays.clone());
         let turned = |length: usize| if length == 0 { 0 } else { shift % length };
         let (mut other, mut letters, mut replays) = (events.clone(), letters, replays);

@@ -213,5 +213,6 @@ const fn evidence(cause: Cause) -> Option<&'static str> {
         Cause::Provenance => Some("provenance"),
         Cause::OwnRecord => Some("own_record"),
         Cause::SameEvent => Some("same_event"),
+        Cause::Inferred => Some("inferred"),
     }
 }

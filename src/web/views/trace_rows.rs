@@ -244,6 +244,7 @@ const fn evidence(node: &Node) -> &'static str {
         (Cause::Provenance, _) => "by the replay ID",
         (Cause::OwnRecord, _) => "by Redrive's own record",
         (Cause::SameEvent, _) => "by the same event ID",
+        (Cause::Inferred, _) => "inferred: its service published because of such events before",
     }
 }
 
@@ -286,7 +287,11 @@ fn track(node: &Node, above: Option<&Node>, span: Span, status: Status) -> Marku
     );
     if let Some(from) = above.and_then(|above| above.step.at()) {
         let from = position(from, span);
-        let _ = write!(svg, "<path d=\"M{from:.1} {middle}H{x:.1}\"/>");
+        let class = match node.cause {
+            Cause::Inferred => " class=\"inferred\"",
+            _ => "",
+        };
+        let _ = write!(svg, "<path{class} d=\"M{from:.1} {middle}H{x:.1}\"/>");
     }
     let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{middle}\" r=\"4\"/></svg>");
     Safe(svg)
