@@ -12,8 +12,8 @@ use crate::config::{Config, KafkaConfig};
 use crate::dialects::was_tried_before;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, ConsumerGroup, EventPlace, NameFilter, RecordPlace, Snapshot, System, TimeBasis,
-    Timestamp, TopicName, TracedEvent,
+    ClusterName, ConsumerGroup, EventPlace, Masking, NameFilter, RecordPlace, Snapshot, System,
+    TimeBasis, Timestamp, TopicName, TracedEvent,
 };
 use crate::event_identity::event_facts;
 use crate::metrics::Metrics;
@@ -155,7 +155,7 @@ impl Tap {
         let now = Timestamp::now();
         let events: Vec<_> = batch
             .iter()
-            .filter_map(|record| traced_event(cluster, record, now))
+            .filter_map(|record| traced_event(cluster, record, &self.config.masking, now))
             .collect();
         self.keeper.keep(&events, &self.metrics).await?;
         self.metrics
@@ -168,9 +168,10 @@ impl Tap {
 pub fn traced_event(
     cluster: &ClusterName,
     record: &KafkaRecord,
+    masking: &Masking,
     now: Timestamp,
 ) -> Option<TracedEvent> {
-    let facts = event_facts(&record.message);
+    let facts = event_facts(&masking.without(&record.message));
     facts.event.correlation_id.as_ref()?;
     let replay = record.message.header(REPLAY_ID);
     let (at, basis) = match record.timestamp {
