@@ -29,6 +29,7 @@ mod snapshot;
 mod time;
 mod topology;
 mod trace;
+mod trace_gap;
 
 pub use bulk_action::*;
 pub use dead_letter::*;
@@ -55,3 +56,4 @@ pub use snapshot::*;
 pub use time::Timestamp;
 pub use topology::*;
 pub use trace::*;
+pub use trace_gap::*;

@@ -54,6 +54,7 @@ mod search_terms;
 mod streams;
 mod suggestions;
 mod trace_search;
+mod trace_gaps;
 mod traces;
 mod transfer;
 mod unkept_bodies;
