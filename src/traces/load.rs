@@ -5,6 +5,9 @@ use crate::domain::{
 };
 use crate::store::{Store, StoreError};
 
+/// Gaps that a trace tells of.
+const MOST_GAPS: u32 = 10;
+
 /// Stitches all that is known of one correlation ID; empty if nothing is.
 pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreError> {
     let parts = store.trace_parts(correlation_id, MOST_STEPS).await?;
@@ -15,6 +18,9 @@ pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreErr
     let replays = parts.replays.iter().map(replay);
     let mut trace = stitch(parts.events, letters.collect(), replays.collect());
     trace.left_out += all.saturating_sub(read);
+    if let Some(span) = trace.span() {
+        trace.gaps = store.trace_gaps(span, MOST_GAPS).await?;
+    }
     Ok(trace)
 }
 
