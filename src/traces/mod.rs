@@ -2,13 +2,12 @@
 //! replayed it.
 //!
 //! `kafka_tap` follows the topics of `[traces]` as an ordinary consumer group, `rabbitmq_tap` its exchanges
-//! through a queue of its own, for which `binding_plan` says what is bound. They keep of each event only its
+//! through a queue of its own, for which `rabbitmq_tap/binding_plan` says what is bound. They keep of each event only its
 //! identity, its time and its place, and where events are missing the time of the gap. `stitch` makes a trace of
 //! all that has one correlation ID; it is pure, and dead letters and replays of both brokers come into it from
 //! the store. The time, a correlation ID and a body are whatever a producer wrote: nothing is proven by them, so
 //! each link names its evidence.
 
-mod binding_plan;
 mod flow;
 mod handovers;
 mod kafka_tap;
@@ -16,9 +15,7 @@ mod keeper;
 mod load;
 mod rabbitmq_tap;
 mod repeats;
-mod routed_event;
 mod stitch;
-mod tap_backlog;
 mod tap_board;
 mod tasks;
 

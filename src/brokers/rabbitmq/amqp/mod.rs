@@ -39,6 +39,4 @@ pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 pub use return_publisher::{ReturnOutcome, ReturnPublisher, as_returned};
 pub use stream::{StreamMessage, StreamStart, read_stream};
 pub use take_one::{HeldMessage, hold_message};
-pub use tap::{
-    TAP_EXPIRES, TAP_MAX_BYTES, TAP_PREFETCH, TapCopy, TapQueue, TapQueueError, configured_vhosts,
-};
+pub use tap::{TAP_EXPIRES, TAP_MAX_BYTES, TapCopy, TapQueue, TapQueueError, configured_vhosts};

@@ -31,10 +31,6 @@ pub const TAP_EXPIRES: Duration = Duration::from_mins(30);
 /// The bodies in a tap's queue together.
 pub const TAP_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Enough that one batch is on its way while the one before is stored, and few enough that large messages do not
-/// fill the memory.
-pub const TAP_PREFETCH: u16 = 400;
-
 /// A tap's queue in one virtual host.
 #[derive(Clone, Debug)]
 pub struct TapQueue {
@@ -96,6 +92,7 @@ impl TapQueue {
     pub async fn consume(
         &self,
         config: &RabbitMqConfig,
+        prefetch: u16,
     ) -> Result<(ManagedConsumer, u64), TapQueueError> {
         let connection = connect(config, &self.vhost, "traces").await?;
         let waiting = self.declare(&connection).await;
@@ -104,7 +101,7 @@ impl TapQueue {
             exclusive: true,
             ..BasicConsumeOptions::default()
         };
-        let consumer = ManagedConsumer::on(connection, &self.queue, TAP_PREFETCH, options).await;
+        let consumer = ManagedConsumer::on(connection, &self.queue, prefetch, options).await;
         Ok((consumer.map_err(|error| self.explained(error))?, waiting))
     }
 
@@ -215,7 +212,8 @@ impl TapQueue {
                 queue,
                 source: error,
             },
-            Some((AMQPSoftError::PRECONDITIONFAILED | AMQPSoftError::RESOURCELOCKED, _)) => {
+            // Precondition failed, or locked.
+            Some((_, text)) if text.contains("inequivalent") || text.contains("locked queue") => {
                 TapQueueError::OtherSettings {
                     vhost,
                     queue,

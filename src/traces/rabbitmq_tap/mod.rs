@@ -1,44 +1,41 @@
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+//! One virtual host of RabbitMQ is followed through a queue with copies of what its exchanges route.
+//!
+//! The tap changes nothing for others. What it binds copies bindings that exist ([`binding_plan`]), so that what
+//! nobody takes is still returned or goes to the alternate exchange; when a model goes, its copy goes within
+//! seconds, and all of them go with the queue when Redrive does not come back. A queue that is full drops its
+//! oldest messages, and the gap is kept ([`backlog`]).
+
+mod backlog;
+mod binding_plan;
+mod bindings;
+mod routed_event;
+mod taken;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::binding_plan::{BindingKey, ExchangeRules, Plan, Situation, copies, plan};
+use backlog::{Backlog, QueueLimits, Reading};
+use binding_plan::ExchangeRules;
+use bindings::{Bindings, SYNC_INTERVAL};
+use routed_event::traced;
+use taken::{Prefetch, TakenSince};
+
 use super::keeper::Keeper;
-use super::routed_event::traced;
-use super::tap_backlog::{Backlog, QueueLimits, Reading};
 use super::tap_board::TapState;
 use super::tasks::TapContext;
 use crate::brokers::rabbitmq::amqp::{
-    AmqpError, ManagedConsumer, TAP_EXPIRES, TAP_MAX_BYTES, TAP_PREFETCH, TakenMessage, TapQueue,
-    TapQueueError,
+    AmqpError, ManagedConsumer, TAP_EXPIRES, TAP_MAX_BYTES, TakenMessage, TapQueue, TapQueueError,
 };
 use crate::brokers::rabbitmq::{ManagementClient, RabbitMqError};
 use crate::config::RabbitMqConfig;
 use crate::domain::{
-    EventPlace, ExchangeName, GapReason, QueueName, QueueRole, TapPlace, Timestamp, TraceGap,
-    TracedEvent, VhostName,
+    EventPlace, GapReason, QueueName, TapPlace, Timestamp, TraceGap, TracedEvent, VhostName,
 };
 use crate::store::StoreError;
 
 /// Messages that are stored at once.
 const BATCH: usize = 200;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
-
-/// Between two comparisons of the bindings, with a broker that answers at once; a slow one has nine times the rest.
-const SYNC_INTERVAL: Duration = Duration::from_secs(5);
-const REST_AFTER_SYNC: u32 = 9;
-
-/// What was made is looked at again so soon: a copy whose arguments came out otherwise must not stay.
-const VERIFIED_AFTER: Duration = Duration::from_millis(500);
-
-/// How often the effective limits of the queue are asked for: a policy may lower them.
-const LIMITS_INTERVAL: Duration = Duration::from_mins(1);
-
-/// What the broker refused is tried again after this time.
-const REFUSED_FOR: Duration = Duration::from_mins(5);
-
-/// How often the queue is counted while messages come.
-const COUNT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often it is noted that nothing is missing.
 const NOTE_INTERVAL: Duration = Duration::from_secs(10);
@@ -61,6 +58,12 @@ enum TapError {
     Store(#[from] StoreError),
 }
 
+/// Why a consumer ended that did not fail.
+enum Ending {
+    Stopped,
+    OtherPrefetch,
+}
+
 /// Follows the exchanges of one virtual host through a queue with copies.
 pub(super) struct RabbitMqTap {
     context: TapContext,
@@ -69,15 +72,6 @@ pub(super) struct RabbitMqTap {
     queue: TapQueue,
     place: TapPlace,
     limits: Mutex<QueueLimits>,
-}
-
-/// What is remembered of the bindings from one comparison to the next.
-struct Bindings {
-    /// Copies that were made last.
-    made: Vec<BindingKey>,
-    failed: HashMap<BindingKey, usize>,
-    refused: BTreeMap<ExchangeName, String>,
-    refused_at: Instant,
 }
 
 impl RabbitMqTap {
@@ -154,16 +148,22 @@ impl RabbitMqTap {
                 return Ok(());
             }
         }
-        let (mut consumer, waiting) = self.queue.consume(&self.rabbitmq).await?;
-        self.read_limits(&management).await;
-        let backlog = self.backlog(backlog, waiting).await?;
-        self.note(TapState::Following);
-        let consumed = tokio::select! {
-            consumed = self.consume(&mut consumer, backlog) => consumed,
-            never = self.keep_bound(rules, &management, &mut bindings) => never,
-        };
-        consumer.close().await;
-        consumed
+        let mut prefetch = Prefetch::default();
+        loop {
+            let consumed = self.queue.consume(&self.rabbitmq, prefetch.count());
+            let (mut consumer, waiting) = consumed.await?;
+            self.read_limits(&management).await;
+            let backlog = self.backlog(backlog, waiting).await?;
+            self.note(TapState::Following);
+            let ending = tokio::select! {
+                ending = self.consume(&mut consumer, backlog, &mut prefetch) => ending,
+                never = self.keep_bound(rules, &management, &mut bindings) => never,
+            };
+            consumer.close().await;
+            if let Ending::Stopped = ending? {
+                return Ok(());
+            }
+        }
     }
 
     /// What is known of the queue, with what was in it when it was declared.
@@ -195,17 +195,21 @@ impl RabbitMqTap {
         Ok(backlog)
     }
 
-    /// Stores and acknowledges until it is stopped.
+    /// Stores and acknowledges until it is stopped, or until another prefetch fits better.
     async fn consume(
         &self,
         consumer: &mut ManagedConsumer,
         backlog: &mut Backlog,
-    ) -> Result<(), TapError> {
+        prefetch: &mut Prefetch,
+    ) -> Result<Ending, TapError> {
         let mut taken = TakenSince::default();
         let mut noted_at = Instant::now();
         loop {
             let batch = tokio::select! {
-                () = self.context.stop.cancelled() => break,
+                () = self.context.stop.cancelled() => {
+                    self.note_whole(backlog).await?;
+                    return Ok(Ending::Stopped);
+                }
                 batch = consumer.next_batch(BATCH, BATCH_WAIT) => batch?,
             };
             let last = batch.last().map(|message| message.delivery_tag);
@@ -220,15 +224,17 @@ impl RabbitMqTap {
                 Some(_) => None,
             };
             if let Some(ready) = ready {
-                let reading = std::mem::take(&mut taken).reading(ready);
+                let reading = std::mem::take(&mut taken).reading(ready, prefetch.count());
                 self.observe(backlog, reading).await?;
             }
             if noted_at.elapsed() >= NOTE_INTERVAL {
                 noted_at = Instant::now();
                 self.note_whole(backlog).await?;
             }
+            if prefetch.adapt(&batch, Instant::now()) {
+                return Ok(Ending::OtherPrefetch);
+            }
         }
-        self.note_whole(backlog).await
     }
 
     /// Stores a batch, before it is acknowledged.
@@ -280,114 +286,6 @@ impl RabbitMqTap {
         Ok(noted.await?)
     }
 
-    /// Keeps the bindings of the queue as those that they copy. What fails costs the events nothing, and is
-    /// tried again.
-    async fn keep_bound<T>(
-        &self,
-        rules: &ExchangeRules,
-        management: &ManagementClient,
-        bindings: &mut Bindings,
-    ) -> T {
-        let mut limits_read = Instant::now();
-        loop {
-            let started = Instant::now();
-            match self.bind(rules, management, bindings).await {
-                Ok(()) => self.note(TapState::Following),
-                Err(error) => {
-                    let error = crate::error_chain(&error);
-                    tracing::warn!(cluster = %self.rabbitmq.name, vhost = %self.queue.vhost, error,
-                        "cannot compare the bindings of the tap; trying again");
-                    self.note(TapState::Failing(error));
-                }
-            }
-            let rest = started.elapsed().saturating_mul(REST_AFTER_SYNC);
-            let interval = if bindings.made.is_empty() {
-                SYNC_INTERVAL
-            } else {
-                VERIFIED_AFTER
-            };
-            tokio::time::sleep(rest.max(interval)).await;
-            if limits_read.elapsed() >= LIMITS_INTERVAL {
-                limits_read = Instant::now();
-                self.read_limits(management).await;
-            }
-        }
-    }
-
-    async fn bind(
-        &self,
-        rules: &ExchangeRules,
-        management: &ManagementClient,
-        bindings: &mut Bindings,
-    ) -> Result<(), TapError> {
-        let Some(plan) = self.plan(rules, management, bindings).await? else {
-            return Ok(());
-        };
-        let (made, add): (Vec<_>, Vec<_>) = plan.add.into_iter().unzip();
-        let refused = self
-            .queue
-            .rebind(&self.rabbitmq, &plan.remove, &add)
-            .await?;
-        bindings.note_made(made, refused);
-        Ok(())
-    }
-
-    /// Compares the bindings with those that should be, once the DLQs are known.
-    async fn plan(
-        &self,
-        rules: &ExchangeRules,
-        management: &ManagementClient,
-        bindings: &mut Bindings,
-    ) -> Result<Option<Plan>, TapError> {
-        let Some(dlqs) = self.dlqs() else {
-            return Ok(None);
-        };
-        let routing = management.tap_routing(&self.queue.vhost).await?;
-        let own = &self.queue.queue;
-        let there = copies(&routing, own);
-        bindings.note_there(|key| there.contains_key(key));
-        let known = Situation {
-            own,
-            dlqs: &dlqs,
-            failed: &bindings.failed,
-            refused: &bindings.refused,
-        };
-        let plan = plan(rules, &routing, &known);
-        self.context.board.set_exchanges(
-            &self.rabbitmq.name,
-            &self.place,
-            plan.followed.clone(),
-            plan.left_out.clone(),
-        );
-        Ok(Some(plan))
-    }
-
-    /// The DLQs of the virtual host by the last sample.
-    fn dlqs(&self) -> Option<BTreeSet<QueueName>> {
-        let snapshot = self.context.snapshots.borrow().clone();
-        let detail = snapshot.cluster(&self.rabbitmq.name)?.rabbitmq()?;
-        let queues = detail.queues.iter();
-        let dlqs = queues.filter(|status| {
-            status.sample.vhost == self.queue.vhost
-                && matches!(status.role, QueueRole::Dlq | QueueRole::Parking)
-        });
-        Some(dlqs.map(|status| status.sample.queue.clone()).collect())
-    }
-
-    /// A policy of the virtual host may set lower limits. What was known stays if the broker does not tell.
-    async fn read_limits(&self, management: &ManagementClient) {
-        let (vhost, queue) = (&self.queue.vhost, &self.queue.queue);
-        let Ok(Some(details)) = management.queue(vhost, queue).await else {
-            return;
-        };
-        let sample = &details.sample;
-        let limits = QueueLimits {
-            messages: sample.max_length.unwrap_or(self.queue.max_length),
-            bytes: sample.max_length_bytes.unwrap_or(TAP_MAX_BYTES),
-        };
-        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
-    }
-
     fn limits(&self) -> QueueLimits {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -401,80 +299,6 @@ impl RabbitMqTap {
         tokio::select! {
             () = self.context.stop.cancelled() => true,
             () = tokio::time::sleep(time) => false,
-        }
-    }
-}
-
-impl Bindings {
-    fn new() -> Self {
-        Self {
-            made: Vec::new(),
-            failed: HashMap::new(),
-            refused: BTreeMap::new(),
-            refused_at: Instant::now(),
-        }
-    }
-
-    fn note_made(&mut self, made: Vec<BindingKey>, refused: BTreeMap<ExchangeName, String>) {
-        let is_made = |(exchange, _): &BindingKey| !refused.contains_key(exchange);
-        self.made = made.into_iter().filter(is_made).collect();
-        if !refused.is_empty() {
-            self.refused_at = Instant::now();
-            self.refused.extend(refused);
-        }
-    }
-
-    /// What was made and is not there got another key than its model: an argument is of another type.
-    fn note_there(&mut self, is_there: impl Fn(&BindingKey) -> bool) {
-        for key in std::mem::take(&mut self.made) {
-            if !is_there(&key) {
-                *self.failed.entry(key).or_default() += 1;
-            }
-        }
-        if self.refused_at.elapsed() >= REFUSED_FOR {
-            self.refused.clear();
-        }
-    }
-}
-
-/// What came since the queue was counted.
-struct TakenSince {
-    since: Instant,
-    messages: u64,
-    bytes: u64,
-}
-
-impl Default for TakenSince {
-    fn default() -> Self {
-        Self {
-            since: Instant::now(),
-            messages: 0,
-            bytes: 0,
-        }
-    }
-}
-
-impl TakenSince {
-    fn add(&mut self, batch: &[TakenMessage]) {
-        let body = |taken: &TakenMessage| taken.message.body.as_ref().map_or(0, bytes::Bytes::len);
-        self.messages += batch.len() as u64;
-        self.bytes += batch.iter().map(body).sum::<usize>() as u64;
-    }
-
-    fn is_to_be_counted(&self, limits: QueueLimits) -> bool {
-        self.since.elapsed() >= COUNT_INTERVAL || self.messages >= limits.counted_after()
-    }
-
-    fn reading(self, ready: u64) -> Reading {
-        Reading {
-            at: Timestamp::now(),
-            ready,
-            // What is on its way has left the queue as well.
-            taken: match ready {
-                0 => 0,
-                _ => self.messages + u64::from(TAP_PREFETCH),
-            },
-            mean_bytes: self.bytes / self.messages.max(1),
         }
     }
 }
