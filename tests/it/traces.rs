@@ -391,7 +391,7 @@ async fn what_came_twice_and_what_flows_are_told_as_pages_and_json() {
 async fn a_gap_and_what_is_not_followed_are_said() {
     let dashboard = Dashboard::busy().await;
     let order = "9f0c2a41-55aa-4c1e-8f00-1234567890ab";
-    let missing = "events of virtual host / of rabbitmq (rabbitmq) may be missing";
+    let missing = "events of virtual host / on rabbitmq may be missing";
     let (_, _, html) = get(&dashboard, "/traces").await;
     for part in [
         missing,

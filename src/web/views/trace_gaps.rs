@@ -2,7 +2,7 @@
 
 use askama::filters::Safe;
 
-use crate::domain::{ExchangeName, GapReason, System, TapPlace, TraceGap};
+use crate::domain::{ExchangeName, GapReason, TapPlace, TraceGap};
 use crate::traces::{TapState, TapStatus};
 use crate::web::escape::{Markup, escaped};
 use crate::web::markup::{self, Status};
@@ -22,14 +22,14 @@ pub(super) struct TapRow {
 
 /// "Between 12:00 and 12:04 events of … may be missing".
 pub(super) fn gap_sentence(gap: &TraceGap) -> Markup {
-    let (system, place) = match &gap.place {
-        TapPlace::Topic(topic) => (System::Kafka, format!("topic {topic}")),
-        TapPlace::Vhost(vhost) => (System::RabbitMq, format!("virtual host {vhost}")),
+    let place = match &gap.place {
+        TapPlace::Topic(topic) => format!("topic {topic}"),
+        TapPlace::Vhost(vhost) => format!("virtual host {vhost}"),
     };
     let why = match gap.reason {
         GapReason::FellBehind => "the tap fell behind, and its queue was full",
     };
-    let place = escaped(&format!("{place} of {} ({system})", gap.cluster));
+    let place = escaped(&format!("{place} on {}", gap.cluster));
     Safe(format!(
         "Between {} and {} events of {place} may be missing: {why}.",
         markup::clock(gap.from).0,
@@ -94,8 +94,8 @@ mod tests {
             assert!(sentence.contains("c&lt;1&gt;"), "{sentence}");
             assert_eq!(sentence.matches("<time").count(), 2, "{sentence}");
         };
-        check(TapPlace::Vhost("/".into()), "virtual host / of c");
-        check(TapPlace::Topic("orders".into()), "topic orders of c");
+        check(TapPlace::Vhost("/".into()), "virtual host / on c");
+        check(TapPlace::Topic("orders".into()), "topic orders on c");
     }
 
     #[test]
