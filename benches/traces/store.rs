@@ -8,8 +8,9 @@ use anyhow::{Result, ensure};
 use redrive::config::{Config, HumanDuration, KafkaConfig};
 use redrive::lifecycle::Lifecycle;
 use redrive::metrics::{Format, Metrics};
+use redrive::sampling;
 use redrive::store::Store;
-use redrive::{sampling, traces};
+use redrive::traces::{self, TapBoard, TapContext};
 
 use crate::figure::{self, Goal};
 use crate::{peer, site};
@@ -52,8 +53,15 @@ async fn take_in(kafka: &KafkaConfig, topic: &str, url: &str) -> Result<f64> {
     let sampling = sampling::start(&config, Arc::clone(&metrics), &stop, |task| {
         lifecycle.spawn("sampling", task);
     });
-    let snapshots = sampling.subscribe();
-    for task in traces::tasks(&config, &store, &metrics, &snapshots, &stop) {
+    let taps = TapContext {
+        config,
+        store: store.clone(),
+        metrics: Arc::clone(&metrics),
+        snapshots: sampling.subscribe(),
+        board: TapBoard::default(),
+        stop,
+    };
+    for task in traces::tasks(&taps) {
         lifecycle.spawn("traces", task);
     }
     let (first, begun) = until(&metrics, 1).await?;

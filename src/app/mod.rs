@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::sandbox::Sandbox;
 use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
+use crate::traces::{TapBoard, TapContext};
 use crate::web::{self, AppState};
 use crate::{notifications, replay, sampling, traces};
 
@@ -95,7 +96,15 @@ async fn start_parts(
     for task in notifications::tasks(config, store, metrics, &stop) {
         lifecycle.spawn("notifications", task);
     }
-    for task in traces::tasks(config, store, metrics, &sampling.subscribe(), &stop) {
+    let taps = TapContext {
+        config: Arc::clone(config),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        snapshots: sampling.subscribe(),
+        board: TapBoard::default(),
+        stop: stop.clone(),
+    };
+    for task in traces::tasks(&taps) {
         lifecycle.spawn("traces", task);
     }
     let alerts = AlertBoard::default();
@@ -137,6 +146,7 @@ async fn start_parts(
         schemas,
         repairs,
         alerts,
+        taps: taps.board,
         stop,
     })
 }

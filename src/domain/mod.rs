@@ -30,6 +30,7 @@ mod snapshot;
 mod time;
 mod topology;
 mod trace;
+mod trace_gap;
 
 pub use bulk_action::*;
 pub use dead_letter::*;
@@ -57,3 +58,4 @@ pub use snapshot::*;
 pub use time::Timestamp;
 pub use topology::*;
 pub use trace::*;
+pub use trace_gap::*;

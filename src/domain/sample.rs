@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::conventions::TAP_DEAD_LETTER_KEY;
 use super::{
     ConsumerGroup, ExchangeName, Offset, Partition, QueueName, Timestamp, TopicName, VhostName,
 };
@@ -188,6 +189,17 @@ pub struct QueueSample {
     pub bytes: Option<u64>,
     pub consumers: Option<u64>,
     pub counters: Option<QueueCounters>,
+}
+
+impl QueueSample {
+    /// A queue with copies of events, which a tap of this or another Redrive declared.
+    pub fn is_of_a_tap(&self) -> bool {
+        let target = self.dead_letter.as_ref();
+        target.is_some_and(|target| {
+            target.exchange.as_str().is_empty()
+                && target.routing_key.as_deref() == Some(TAP_DEAD_LETTER_KEY)
+        })
+    }
 }
 
 /// Where a queue's dead letters go.

@@ -53,6 +53,7 @@ mod search_index;
 mod search_terms;
 mod streams;
 mod suggestions;
+mod trace_gaps;
 mod trace_search;
 mod traces;
 mod transfer;

@@ -8,6 +8,9 @@ use crate::domain::{
 };
 use crate::store::{Store, StoreError};
 
+/// Gaps that a trace tells of.
+const MOST_GAPS: u32 = 10;
+
 /// Stitches all that is known of one correlation ID; empty if nothing is.
 pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreError> {
     let parts = store.trace_parts(correlation_id, MOST_STEPS).await?;
@@ -27,6 +30,9 @@ pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreErr
     let known = handovers.into_iter().collect();
     let mut trace = stitch(parts.events, letters.collect(), replays.collect(), &known);
     trace.left_out += all.saturating_sub(read);
+    if let Some(span) = trace.span() {
+        trace.gaps = store.trace_gaps(span, MOST_GAPS).await?;
+    }
     Ok(trace)
 }
 

@@ -7,8 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::{
-    DeadLetterId, KnownHandover, RecordPlace, ReplayId, RevisionNumber, Timestamp, TracedEdit,
-    TracedEvent, TracedLetter, TracedReplay,
+    DeadLetterId, KnownHandover, RecordPlace, ReplayId, RevisionNumber, Timestamp, TraceGap,
+    TracedEdit, TracedEvent, TracedLetter, TracedReplay,
 };
 
 /// Beyond so many steps a trace is cut: dead letters and replays stay, and of the events the first.
@@ -88,6 +88,16 @@ pub struct Trace {
     pub nodes: Vec<Node>,
     /// Steps that were cut off.
     pub left_out: u64,
+    /// When taps missed events between its first and its last step, the last gap first.
+    pub gaps: Vec<TraceGap>,
+}
+
+impl Trace {
+    /// From the first step to the last.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let times = || self.nodes.iter().filter_map(|node| node.step.at());
+        times().min().zip(times().max())
+    }
 }
 
 impl Step {
@@ -136,6 +146,7 @@ pub fn stitch(
     Trace {
         nodes: links.in_order(),
         left_out,
+        gaps: Vec::new(),
     }
 }
 

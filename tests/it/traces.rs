@@ -10,7 +10,7 @@ use redrive::domain::conventions::{
     CAUSATION_ID, CORRELATION_ID, ERROR_CLASS, EVENT_ID, EVENT_TYPE, ORIGINAL_OFFSET,
     ORIGINAL_PARTITION, ORIGINAL_TOPIC,
 };
-use redrive::domain::{Header, Message, Partition, Timestamp, TopicName};
+use redrive::domain::{AmqpProperties, Header, Message, Partition, Timestamp, TopicName};
 use redrive::traces::{self, Cause, Repeat, Step};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use crate::intake::{Redrive, config};
 use crate::sampling::client;
 use crate::support::dashboard::Dashboard;
+use crate::support::rabbitmq::Vhost;
 use crate::support::{eventually, kafka, unique};
 use crate::web::{api, get};
 
@@ -273,6 +274,58 @@ async fn a_restarted_tap_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn an_order_that_crosses_both_brokers_is_one_trace() {
+    let site = Site::new().await;
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    let (exchange, queue) = ("commands".into(), "ship".into());
+    channel.declare_exchange(&exchange, "direct").await.unwrap();
+    channel.declare_queue(&queue, &[]).await.unwrap();
+    let bound = channel.bind_queue(&queue, &exchange, "ship-order");
+    bound.await.unwrap();
+    let mut config = site.config();
+    config.rabbitmq = vec![vhost.config()];
+    config.traces.rabbitmq_exchanges = vec!["commands".to_owned()];
+    let redrive = Redrive::start(config, &site.folder).await;
+    site.until_it_is_followed(&redrive).await;
+    eventually("the exchange is followed", async || {
+        let mut statuses = redrive.taps.statuses().into_iter();
+        let is_followed = statuses.any(|status| !status.followed.is_empty());
+        is_followed.then_some(())
+    })
+    .await;
+    let order = unique("order");
+    let created = [
+        (CORRELATION_ID, order.as_str()),
+        (EVENT_ID, "e1"),
+        (EVENT_TYPE, "OrderCreated"),
+    ];
+    site.send(&site.orders, &created, "{}").await;
+    let command = Message {
+        properties: Some(Box::new(AmqpProperties {
+            correlation_id: Some(order.clone()),
+            message_id: Some("e2".to_owned()),
+            kind: Some("ShipOrder".to_owned()),
+            timestamp: u64::try_from(Timestamp::now().0 / 1000).ok(),
+            ..AmqpProperties::default()
+        })),
+        headers: vec![Header::text(CAUSATION_ID, "e1")],
+        ..Message::default()
+    };
+    // The tap may be noted before its binding is made.
+    eventually("the command is seen", async || {
+        let sent = channel.publish(&exchange, "ship-order", &command);
+        sent.await.unwrap();
+        let parts = redrive.store.trace_parts(&order, 10).await.unwrap();
+        (parts.all_events >= 2).then_some(())
+    })
+    .await;
+    let told = story(&redrive, &order).await;
+    assert_eq!(told[..2], ["OrderCreated", "  ShipOrder by causation ID"]);
+    redrive.stop().await;
+}
+
+#[tokio::test]
 async fn a_trace_is_found_by_any_of_its_ids_and_told_as_page_and_json() {
     let dashboard = Dashboard::busy().await;
     let order = "9f0c2a41-55aa-4c1e-8f00-1234567890ab";
@@ -351,4 +404,27 @@ async fn what_came_twice_and_what_flows_are_told_as_pages_and_json() {
     );
     let (_, _, html) = get(&dashboard, "/flow?name=nothing+is+called+so").await;
     assert!(html.contains("No place has"), "{html}");
+}
+
+#[tokio::test]
+async fn a_gap_and_what_is_not_followed_are_said() {
+    let dashboard = Dashboard::busy().await;
+    let order = "9f0c2a41-55aa-4c1e-8f00-1234567890ab";
+    let missing = "events of virtual host / on rabbitmq may be missing";
+    let (_, _, html) = get(&dashboard, "/traces").await;
+    for part in [
+        missing,
+        "events (2 bindings)",
+        "shards: its type is x-consistent-hash",
+        "name another in traces.rabbitmq_queue",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    let (_, _, html) = get(&dashboard, &format!("/traces/{order}")).await;
+    assert!(html.contains(missing), "{html}");
+    let trace = api(&dashboard, &format!("/traces/{order}")).await;
+    assert_eq!(trace["gaps"][0]["vhost"], "/");
+    assert_eq!(trace["gaps"][0]["reason"], "fell_behind");
+    let list = api(&dashboard, "/traces").await;
+    assert_eq!(list["gaps"], trace["gaps"]);
 }

@@ -3,7 +3,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use super::list::time;
-use crate::domain::{EventIdentity, EventPlace, TracedEvent};
+use crate::domain::{EventIdentity, EventPlace, TapPlace, TraceGap, TracedEvent};
 use crate::store::TraceSummary;
 use crate::traces::{Cause, Node, Repeat, Step};
 use crate::web::AppState;
@@ -12,9 +12,46 @@ use crate::web::trace_query::trace_query;
 use crate::web::views;
 use crate::web::visit::Visit;
 
+/// Gaps that the list tells of, the last first.
+const GAPS: u32 = 100;
+
 #[derive(Debug, Serialize)]
 pub(super) struct Traces {
     items: Vec<Summary>,
+    gaps: Vec<Gap>,
+}
+
+/// A time in which events may be missing.
+#[derive(Debug, Serialize)]
+struct Gap {
+    cluster: String,
+    #[serde(flatten)]
+    place: GapPlace,
+    from: String,
+    to: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum GapPlace {
+    Topic(String),
+    Vhost(String),
+}
+
+impl From<&TraceGap> for Gap {
+    fn from(gap: &TraceGap) -> Self {
+        Self {
+            cluster: gap.cluster.to_string(),
+            place: match &gap.place {
+                TapPlace::Topic(topic) => GapPlace::Topic(topic.to_string()),
+                TapPlace::Vhost(vhost) => GapPlace::Vhost(vhost.to_string()),
+            },
+            from: time(gap.from),
+            to: time(gap.to),
+            reason: gap.reason.as_str(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -39,8 +76,10 @@ pub(super) async fn list(
         events: found.events,
         dead_letters: found.dead_letters,
     };
+    let gaps = views::trace_gaps(&state, visit.now, GAPS).await?;
     Ok(Json(Traces {
         items: found.into_iter().map(summary).collect(),
+        gaps: gaps.iter().map(Gap::from).collect(),
     }))
 }
 
@@ -49,6 +88,7 @@ pub(super) async fn list(
 pub(super) struct Trace {
     correlation_id: String,
     left_out: u64,
+    gaps: Vec<Gap>,
     steps: Vec<TraceStep>,
 }
 
@@ -115,6 +155,7 @@ pub(super) async fn detail(
     Ok(Json(Trace {
         correlation_id,
         left_out: trace.left_out,
+        gaps: trace.gaps.iter().map(Gap::from).collect(),
         steps: trace.nodes.iter().map(TraceStep::of).collect(),
     }))
 }

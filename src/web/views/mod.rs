@@ -53,6 +53,7 @@ mod stack_view;
 mod status;
 mod theme;
 mod trace;
+mod trace_gaps;
 mod trace_rows;
 mod traces;
 
@@ -111,4 +112,4 @@ pub(crate) use saved_filters::{
 pub(crate) use status::status;
 pub(crate) use theme::choose_theme;
 pub(crate) use trace::{known_trace, trace};
-pub(crate) use traces::traces;
+pub(crate) use traces::{trace_gaps, traces};

@@ -7,6 +7,7 @@ use askama::Template;
 use askama::filters::Safe;
 
 use super::replays::state_status;
+use super::trace_gaps::gap_sentence;
 use crate::domain::{
     DeadLetterStatus, EventPlace, TimeBasis, Timestamp, TracedEdit, TracedEvent, TracedLetter,
     TracedReplay,
@@ -54,6 +55,7 @@ struct Span {
 struct TraceTable {
     rows: Vec<TraceRow>,
     left_out: u64,
+    gaps: Vec<Markup>,
 }
 
 /// A trace as a table.
@@ -61,16 +63,14 @@ pub(super) fn trace_table(trace: &Trace) -> Result<Markup, askama::Error> {
     let table = TraceTable {
         rows: trace_rows(trace),
         left_out: trace.left_out,
+        gaps: trace.gaps.iter().map(gap_sentence).collect(),
     };
     Ok(Safe(table.render()?))
 }
 
 fn trace_rows(trace: &Trace) -> Vec<TraceRow> {
-    let times = || trace.nodes.iter().filter_map(|node| node.step.at());
-    let span = Span {
-        first: times().min().unwrap_or_default(),
-        last: times().max().unwrap_or_default(),
-    };
+    let (first, last) = trace.span().unwrap_or_default();
+    let span = Span { first, last };
     let row = |node: &Node| {
         let above = node.parent.map(|parent| &trace.nodes[parent]);
         row(node, above, span)
@@ -314,8 +314,7 @@ pub(super) fn trace_url(correlation_id: &str) -> String {
 
 /// What the drawing spans, in words.
 pub(super) fn spanned(trace: &Trace) -> String {
-    let times = || trace.nodes.iter().filter_map(|node| node.step.at());
-    match times().min().zip(times().max()) {
+    match trace.span() {
         Some((first, last)) => markup::duration(last.since(first)),
         None => String::new(),
     }
