@@ -16,6 +16,7 @@ mod handovers;
 mod kafka_tap;
 mod keeper;
 mod load;
+mod pressure;
 mod rabbitmq_tap;
 mod repeats;
 mod stitch;
