@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::sandbox::Sandbox;
 use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
+use crate::traces::{ExportBoard, Exporter};
 use crate::web::{self, AppState};
 use crate::{notifications, replay, sampling, traces};
 
@@ -98,6 +99,11 @@ async fn start_parts(
     for task in traces::tasks(config, store, metrics, &sampling.subscribe(), &stop) {
         lifecycle.spawn("traces", task);
     }
+    let trace_export = ExportBoard::default();
+    let exporter = Exporter::configured(config, store, metrics, &trace_export, &stop);
+    if let Some(exporter) = exporter {
+        lifecycle.spawn("trace export", exporter.run());
+    }
     let alerts = AlertBoard::default();
     let follow = alerts::follow(config.prometheus.clone(), alerts.clone(), stop.clone());
     lifecycle.spawn("alerts", follow);
@@ -137,6 +143,7 @@ async fn start_parts(
         schemas,
         repairs,
         alerts,
+        trace_export,
         stop,
     })
 }

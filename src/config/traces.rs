@@ -1,9 +1,12 @@
 use serde::Deserialize;
+use url::Url;
 
-use super::{ConfigError, HumanDuration};
+use super::{ConfigError, HumanDuration, TraceExportConfig};
 use crate::domain::NameFilter;
 
 const SHORTEST_AGE_SECONDS: u64 = 60;
+
+const TRACE_ID: &str = "{trace_id}";
 
 /// `[traces]`: which topics are followed, and how long their events are kept. Dead letters and replays are in
 /// traces in any case.
@@ -21,6 +24,9 @@ pub struct TracesConfig {
     pub max_age: HumanDuration,
     /// Of more events those that were seen first are removed.
     pub max_events: u64,
+    /// The page of a trace of the applications in Jaeger or Tempo, with `{trace_id}` for its ID.
+    pub application_trace_url: Option<String>,
+    pub export: TraceExportConfig,
 }
 
 impl Default for TracesConfig {
@@ -31,6 +37,8 @@ impl Default for TracesConfig {
             consumer_group: "redrive-traces".to_owned(),
             max_age: HumanDuration::from_secs(3 * 86_400),
             max_events: 1_000_000,
+            application_trace_url: None,
+            export: TraceExportConfig::default(),
         }
     }
 }
@@ -58,7 +66,21 @@ impl TracesConfig {
             let problem = "must be at least 1; without kafka_topics nothing is kept";
             return Err(ConfigError::invalid("traces.max_events", problem));
         }
-        Ok(())
+        if self.application_trace_url.is_some() && self.application_trace("0").is_none() {
+            return Err(ConfigError::invalid(
+                "traces.application_trace_url",
+                "is no URL with {trace_id}, such as https://jaeger.example/trace/{trace_id}",
+            ));
+        }
+        self.export.validate()
+    }
+
+    /// The page of a trace of the applications.
+    pub fn application_trace(&self, trace_id: &str) -> Option<String> {
+        let template = self.application_trace_url.as_deref()?;
+        let url = Url::parse(&template.replace(TRACE_ID, trace_id)).ok()?;
+        let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+        (is_web && template.contains(TRACE_ID)).then(|| url.to_string())
     }
 }
 
@@ -81,5 +103,25 @@ mod tests {
         check("consumer_group = ''", "traces.consumer_group");
         check("max_age = '10s'", "traces.max_age");
         check("max_events = 0", "traces.max_events");
+        let template = |url: &str| format!("application_trace_url = '{url}'");
+        let key = "traces.application_trace_url";
+        check(&template("https://jaeger/trace"), key);
+        check(&template("jaeger/{trace_id}"), key);
+        check(&template("javascript:alert({trace_id})"), key);
+    }
+
+    #[test]
+    fn a_trace_of_the_applications_has_its_page() {
+        let check = |template: &str, expected: &str| {
+            let text = format!("[traces]\napplication_trace_url = '{template}'");
+            let config = Config::parse(&text, []).unwrap();
+            let url = config.traces.application_trace("4bf9");
+            assert_eq!(url.as_deref(), Some(expected));
+        };
+        check("https://j/trace/{trace_id}", "https://j/trace/4bf9");
+        check(
+            "http://t?q=\"{trace_id}\"&s=1",
+            "http://t/?q=%224bf9%22&s=1",
+        );
     }
 }

@@ -6,12 +6,14 @@
 //! and dead letters and replays of both brokers come into it from the store. The time, a correlation ID and a
 //! body are whatever a producer wrote: nothing is proven by them, so each link names its evidence.
 
+mod export;
 mod handovers;
 mod keeper;
 mod load;
 mod stitch;
 mod tap;
 
+pub use export::{ExportBoard, ExportStatus, Exporter, TraceId};
 pub use load::load;
 pub use stitch::{Cause, MOST_STEPS, Node, Repeat, Step, Trace, stitch};
 pub use tap::tasks;

@@ -39,6 +39,19 @@ pub enum Cause {
     SameEvent,
 }
 
+impl Cause {
+    /// The word for it in the API and in exported spans.
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::CausationId => Some("causation_id"),
+            Self::Provenance => Some("provenance"),
+            Self::ReplayOf => Some("replay_of"),
+            Self::SameEvent => Some("same_event"),
+        }
+    }
+}
+
 /// An event whose ID was seen before in the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
@@ -50,6 +63,18 @@ pub enum Repeat {
     Elsewhere,
     /// It came to the same destination again, and nothing tells why: a producer sent it twice.
     Duplicate,
+}
+
+impl Repeat {
+    /// The word for it in the API and in exported spans.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Retry => "retry",
+            Self::Elsewhere => "elsewhere",
+            Self::Duplicate => "duplicate",
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,16 +22,16 @@ use crate::support::dashboard::Dashboard;
 use crate::support::{eventually, kafka, unique};
 use crate::web::{api, get};
 
-struct Site {
+pub(crate) struct Site {
     producer: ReplayProducer,
-    orders: TopicName,
-    payments: TopicName,
-    dlq: TopicName,
-    folder: TempDir,
+    pub(crate) orders: TopicName,
+    pub(crate) payments: TopicName,
+    pub(crate) dlq: TopicName,
+    pub(crate) folder: TempDir,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let name = |what: &str| TopicName::new(unique(what));
         let site = Self {
             producer: ReplayProducer::new(&kafka(), Duration::from_secs(10)).unwrap(),
@@ -47,7 +47,7 @@ impl Site {
         site
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let mut config = Config {
             kafka: vec![kafka()],
             ..config()
@@ -61,7 +61,12 @@ impl Site {
         config
     }
 
-    async fn send(&self, topic: &TopicName, headers: &[(&str, &str)], body: &str) -> i64 {
+    pub(crate) async fn send(
+        &self,
+        topic: &TopicName,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> i64 {
         let message = Message {
             headers: headers
                 .iter()
@@ -75,7 +80,7 @@ impl Site {
     }
 
     /// The tap begins at the end of what it never read, so that something has to be seen first.
-    async fn until_it_is_followed(&self, redrive: &Redrive) {
+    pub(crate) async fn until_it_is_followed(&self, redrive: &Redrive) {
         for topic in [&self.orders, &self.payments] {
             let warm = unique("warm");
             eventually("the topic is followed", async || {

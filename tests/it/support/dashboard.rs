@@ -18,6 +18,7 @@ use redrive::schemas::Schemas;
 use redrive::store::{
     Gap, GapKind, KafkaCursor, NewAuditEntry, NewReplay, NewReplayJob, NewRevision, Store,
 };
+use redrive::traces::ExportBoard;
 use redrive::web::{self, AppState};
 use serde_json::json;
 use tempfile::TempDir;
@@ -118,6 +119,7 @@ impl Dashboard {
             schemas,
             repairs,
             alerts,
+            trace_export: ExportBoard::default(),
             stop,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
