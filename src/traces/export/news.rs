@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::waiting::{Lowest, Place, Waiting};
 use crate::domain::Timestamp;
 use crate::store::{ExportPosition, Store, StoreError, TraceNews};
@@ -7,7 +9,7 @@ const ROWS: u32 = 2_000;
 
 /// A replay has its time of change before it is committed, so that younger ones may still appear between those that
 /// are there.
-const SETTLED_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
 
 /// How far the store was read for what is new in traces.
 pub(super) struct News {
@@ -22,17 +24,16 @@ impl News {
     /// Goes on where the last run had exported all; the first one ever begins with what comes from now on.
     pub(super) async fn resume(store: &Store, now: Timestamp) -> Result<Self, StoreError> {
         let end = store.export_end(now).await?;
-        let position = match store.export_position().await? {
+        let position = if let Some(position) = store.export_position().await? {
             // A store that was restored from a copy may end before it.
-            Some(position) => ExportPosition {
+            ExportPosition {
                 event: position.event.min(end.event),
                 letter: position.letter.min(end.letter),
                 replay_ms: position.replay_ms,
-            },
-            None => {
-                store.put_export_position(end).await?;
-                end
             }
+        } else {
+            store.put_export_position(end).await?;
+            end
         };
         Ok(Self {
             event: position.event,

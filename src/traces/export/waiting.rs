@@ -122,7 +122,7 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    const TIMES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+    const TIMES: (Duration, Duration) = (Duration::from_secs(30), Duration::from_mins(10));
 
     fn taken(waiting: &mut Waiting, seconds: i64, most: usize) -> Vec<String> {
         let due = waiting.take_due(TIMES, Timestamp::from_seconds(seconds), most);

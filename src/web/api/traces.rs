@@ -49,7 +49,8 @@ pub(super) async fn list(
 pub(super) struct Trace {
     correlation_id: String,
     /// Under which it is exported.
-    trace_id: Option<String>,
+    #[serde(rename = "trace_id")]
+    exported_id: Option<String>,
     left_out: u64,
     steps: Vec<TraceStep>,
 }
@@ -110,7 +111,7 @@ pub(super) async fn detail(
 ) -> Result<Json<Trace>, Problem> {
     let trace = views::known_trace(&state, &correlation_id).await?;
     Ok(Json(Trace {
-        trace_id: TraceId::of(&correlation_id).map(|id| id.to_string()),
+        exported_id: TraceId::of(&correlation_id).map(|id| id.to_string()),
         correlation_id,
         left_out: trace.left_out,
         steps: trace.nodes.iter().map(TraceStep::of).collect(),
