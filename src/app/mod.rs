@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::sandbox::Sandbox;
 use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
-use crate::traces::{ExportBoard, Exporter};
+use crate::traces::{ExportBoard, Exporter, TapBoard, TapContext};
 use crate::web::{self, AppState};
 use crate::{notifications, replay, sampling, traces};
 
@@ -96,7 +96,15 @@ async fn start_parts(
     for task in notifications::tasks(config, store, metrics, &stop) {
         lifecycle.spawn("notifications", task);
     }
-    for task in traces::tasks(config, store, metrics, &sampling.subscribe(), &stop) {
+    let taps = TapContext {
+        config: Arc::clone(config),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        snapshots: sampling.subscribe(),
+        board: TapBoard::default(),
+        stop: stop.clone(),
+    };
+    for task in traces::tasks(&taps) {
         lifecycle.spawn("traces", task);
     }
     let trace_export = ExportBoard::default();
@@ -143,6 +151,7 @@ async fn start_parts(
         schemas,
         repairs,
         alerts,
+        taps: taps.board,
         trace_export,
         stop,
     })

@@ -9,6 +9,7 @@ mod environment;
 mod error;
 mod grouping;
 mod kafka_security;
+mod masking;
 mod metrics;
 mod notifications;
 mod retention;
@@ -28,6 +29,7 @@ pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub use error::ConfigError;
 pub use grouping::GroupingConfig;
 pub use kafka_security::{KafkaSaslConfig, KafkaTlsConfig, OauthClient, SaslMechanism};
+pub use masking::MaskingConfig;
 pub use metrics::{Alias, GroupSeries, MetricsConfig, SeriesDetail};
 pub use notifications::{NotificationConfig, NotificationKind};
 pub use retention::RetentionConfig;
@@ -56,6 +58,7 @@ pub struct Config {
     pub metrics: MetricsConfig,
     pub dead_letters: DeadLettersConfig,
     pub grouping: GroupingConfig,
+    pub masking: MaskingConfig,
     pub retention: RetentionConfig,
     pub replay: ReplayConfig,
     /// Webhooks; none by default.

@@ -53,7 +53,8 @@ pub(super) fn dead_letter_or_pointer(
         None => None,
     };
     let original = dialects::readable(&message);
-    let event = event_identity(original.as_ref().unwrap_or(&message));
+    let readable = original.as_ref().unwrap_or(&message);
+    let event = event_identity(&config.masking.without(readable));
     let classification = by_rule(
         config.grouping.rules(),
         (&cluster, &position),

@@ -72,3 +72,8 @@ pub const CORRELATION_ID: &str = "correlationId";
 pub const CAUSATION_ID: &str = "causationId";
 /// The entity that the event is about, usually the record key.
 pub const AGGREGATE_ID: &str = "aggregateId";
+
+/// RabbitMQ: the dead-letter routing key of the queue in which a tap of the traces gets its copies, on the
+/// default exchange. Names that begin with `amq.` are refused to clients (403, seen on 3.10.8), so that no
+/// queue can have this one: what the queue drops dies, whatever dead-letter exchange a policy names.
+pub const TAP_DEAD_LETTER_KEY: &str = "amq.redrive-tap";

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterName, DeadLetterStatus, Message, Position, Timestamp};
+use super::{ClusterName, DeadLetterStatus, Masking, Message, Position, Timestamp};
 
 /// The version of the form that is written, and the only one that is read.
 pub const EXPORT_FORMAT: &str = "redrive-dead-letter/1";
@@ -23,6 +23,9 @@ pub struct ExportedDeadLetter {
     pub body_omitted: Option<String>,
     /// Oldest first.
     pub revisions: Vec<ExportedRevision>,
+    /// Headers or fields of payloads were hidden when it was written.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub masked: bool,
 }
 
 /// An edit of an exported dead letter.
@@ -46,6 +49,11 @@ pub enum ExportLineError {
     LongName { field: &'static str, length: usize },
     #[error("its {0} is empty")]
     Missing(&'static str),
+    #[error(
+        "headers or fields of it were masked when it was exported, and the import would lose them; export it where \
+         [masking] has no rules"
+    )]
+    Masked,
 }
 
 /// No broker has longer names.
@@ -77,7 +85,21 @@ impl ExportedDeadLetter {
                 return Err(ExportLineError::Missing(field));
             }
         }
+        if letter.masked {
+            return Err(ExportLineError::Masked);
+        }
         Ok(letter)
+    }
+
+    /// The same with what is hidden marked, if there is any rule.
+    #[must_use]
+    pub fn masked_by(mut self, masking: &Masking) -> Self {
+        self.masked |= masking.is_on();
+        self.message = masking.masked(&self.message).into_owned();
+        for revision in &mut self.revisions {
+            revision.message = masking.masked(&revision.message).into_owned();
+        }
+        self
     }
 
     /// The status that it gets where it is imported: a replay and a discard do not travel, so that what
@@ -120,6 +142,10 @@ mod tests {
         let unknown =
             line(EXPORT_FORMAT, "k").replace("\"body_omitted\"", "\"more\":1,\"body_omitted\"");
         check(&unknown, "unknown field `more`");
+        let rules = Masking::new(&["x-*".to_owned()], &[]).unwrap();
+        let whole = ExportedDeadLetter::parse(line(EXPORT_FORMAT, "k").as_bytes()).unwrap();
+        let masked = serde_json::to_string(&whole.masked_by(&rules)).unwrap();
+        check(&masked, "were masked when it was exported");
     }
 
     fn any_bytes() -> impl Strategy<Value = Bytes> {

@@ -10,7 +10,7 @@ pub struct GlobError {
 }
 
 /// Names selected by glob patterns, without regard to case (`*.dlq`, `*-DLT`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NameFilter {
     set: GlobSet,
 }

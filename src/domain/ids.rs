@@ -104,7 +104,9 @@ impl fmt::Display for DeadLetterId {
 }
 
 /// The number of a revision of a dead letter: 0 is the immutable original.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct RevisionNumber(pub u32);
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use super::conventions::TAP_DEAD_LETTER_KEY;
 use super::{
     ConsumerGroup, ExchangeName, Offset, Partition, QueueName, Timestamp, TopicName, VhostName,
 };
@@ -190,6 +191,17 @@ pub struct QueueSample {
     pub counters: Option<QueueCounters>,
 }
 
+impl QueueSample {
+    /// A queue with copies of events, which a tap of this or another Redrive declared.
+    pub fn is_of_a_tap(&self) -> bool {
+        let target = self.dead_letter.as_ref();
+        target.is_some_and(|target| {
+            target.exchange.as_str().is_empty()
+                && target.routing_key.as_deref() == Some(TAP_DEAD_LETTER_KEY)
+        })
+    }
+}
+
 /// Where a queue's dead letters go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetterTarget {
@@ -207,6 +219,34 @@ pub struct QueueCounters {
     pub redelivered: u64,
     /// Deliveries of all kinds: the first of a message and every later one.
     pub delivered: u64,
+}
+
+impl QueueSample {
+    /// A durable classic queue without settings, of which no counts are known.
+    pub fn classic(vhost: VhostName, queue: QueueName) -> Self {
+        Self {
+            vhost,
+            queue,
+            queue_type: QueueType::Classic,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            dead_letter: None,
+            message_ttl: None,
+            expires: None,
+            max_length: None,
+            max_length_bytes: None,
+            overflow: None,
+            single_active_consumer: false,
+            delivery_limit: None,
+            messages: None,
+            ready: None,
+            unacked: None,
+            bytes: None,
+            consumers: None,
+            counters: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

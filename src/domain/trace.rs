@@ -2,8 +2,8 @@ use serde::Deserialize;
 
 use super::{
     ClusterName, DeadLetterId, DeadLetterStatus, DeathReason, Destination, EventIdentity,
-    ExchangeName, Offset, Partition, Position, ReplayId, ReplayJobId, ReplayStateName, System,
-    Timestamp, TopicName, VhostName,
+    ExchangeName, Offset, Partition, Position, ReplayId, ReplayJobId, ReplayStateName,
+    RevisionNumber, System, Timestamp, TopicName, VhostName,
 };
 
 /// Where a record of Kafka stands.
@@ -141,6 +141,15 @@ impl From<&TracedEvent> for PublishedEvent {
     }
 }
 
+/// That a service was seen to publish because of events of a destination.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KnownHandover {
+    pub cluster: ClusterName,
+    /// As [`EventPlace::destination`].
+    pub destination: String,
+    pub service: String,
+}
+
 /// A dead letter as a trace needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedLetter {
@@ -164,6 +173,17 @@ pub struct TracedLetter {
     pub original: Option<RecordPlace>,
     /// The replay that died again with it.
     pub died_from: Option<ReplayId>,
+    pub edits: Vec<TracedEdit>,
+}
+
+/// A revision of a dead letter as a trace needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracedEdit {
+    pub letter: DeadLetterId,
+    pub revision: RevisionNumber,
+    pub at: Timestamp,
+    pub author: String,
+    pub note: Option<String>,
 }
 
 impl TracedLetter {
@@ -183,6 +203,8 @@ pub struct TracedReplay {
     pub id: ReplayId,
     pub job: ReplayJobId,
     pub letter: DeadLetterId,
+    /// What it sent.
+    pub revision: RevisionNumber,
     /// When it was sent; absent where that is not known.
     pub at: Option<Timestamp>,
     pub state: ReplayStateName,

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::board::Observation;
@@ -5,7 +6,9 @@ use super::derive_rabbitmq::RabbitMqState;
 use super::task::ClusterSampler;
 use crate::brokers::rabbitmq::RabbitMqSampler;
 use crate::config::{QueueCustody, RabbitMqConfig};
-use crate::domain::{ClusterDetail, QueueRole, RabbitMqSample, TopologyOverrides};
+use crate::domain::{
+    BindingDestination, ClusterDetail, QueueKey, QueueRole, RabbitMqSample, TopologyOverrides,
+};
 use crate::error_chain;
 
 /// Looks at one RabbitMQ cluster.
@@ -33,6 +36,7 @@ impl RabbitMqCluster {
         let taken_at = sample.taken_at;
         let cost = std::mem::take(&mut sample.cost);
         let problems = std::mem::take(&mut sample.problems);
+        leave_out_taps(&mut sample);
         let facts = facts(&sample);
         let detail = self.state.derive(sample, &self.overrides);
         Observation {
@@ -73,6 +77,23 @@ fn overrides(config: &RabbitMqConfig) -> TopologyOverrides {
         }
     }
     overrides
+}
+
+/// What Redrive's own taps get is nobody's work and nobody's dead letters; the page Traces tells of them.
+fn leave_out_taps(sample: &mut RabbitMqSample) {
+    let taps: HashSet<QueueKey> = sample
+        .queues
+        .extract_if(.., |queue| queue.is_of_a_tap())
+        .map(|queue| (queue.vhost, queue.queue))
+        .collect();
+    sample
+        .bindings
+        .retain(|binding| match &binding.destination {
+            BindingDestination::Queue(queue) => {
+                !taps.contains(&(binding.vhost.clone(), queue.clone()))
+            }
+            BindingDestination::Exchange(_) => true,
+        });
 }
 
 fn facts(sample: &RabbitMqSample) -> Vec<(String, String)> {

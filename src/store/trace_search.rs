@@ -8,7 +8,7 @@ use super::{Store, StoreError};
 use crate::domain::Timestamp;
 
 /// The newest events and dead letters that a search looks at, of those with the ID and in the time that it names.
-const NEWEST_EVENTS: i64 = 20_000;
+pub(super) const NEWEST_EVENTS: i64 = 20_000;
 const NEWEST_LETTERS: i64 = 2_000;
 
 /// Traces that a search tells.

@@ -4,11 +4,12 @@ use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
 use super::replays::{COLUMNS, ReplayRow};
+use super::trace_search::NEWEST_EVENTS;
 use super::{Store, StoreError};
 use crate::domain::{
     ApplicationSpan, ClusterName, DeadLetterId, DeadLetterSummary, Decoded, EventIdentity,
-    EventPlace, Offset, Origin, Partition, PublishedEvent, RecordPlace, Replay, RoutedPlace,
-    Timestamp, TracedEvent,
+    EventPlace, KnownHandover, Offset, Origin, Partition, PublishedEvent, RecordPlace, Replay,
+    RevisionNumber, RoutedPlace, Timestamp, TracedEdit, TracedEvent,
 };
 
 const EVENT_COLUMNS: &str = "cluster, topic, partition, log_offset, vhost, exchange, routing_key, \
@@ -30,6 +31,7 @@ pub struct TraceParts {
     pub all_events: u64,
     pub all_dead_letters: u64,
     pub dead_letters: Vec<(DeadLetterSummary, Origin)>,
+    pub edits: Vec<TracedEdit>,
     pub replays: Vec<Replay>,
 }
 
@@ -101,6 +103,54 @@ impl Store {
         Ok(published)
     }
 
+    /// Those of the newest events whose ID came more than once in their trace.
+    pub async fn repeated_events(&self) -> Result<Vec<TracedEvent>, StoreError> {
+        let query = format!(
+            "WITH seen AS MATERIALIZED (SELECT {EVENT_COLUMNS} FROM traced_events \
+             WHERE event_id IS NOT NULL ORDER BY at_ms DESC LIMIT {NEWEST_EVENTS}) \
+             SELECT * FROM seen WHERE (correlation_id, event_id) IN \
+             (SELECT correlation_id, event_id FROM seen GROUP BY 1, 2 HAVING COUNT(*) > 1)"
+        );
+        let rows: Vec<EventRow> = QueryBuilder::<Sqlite>::new(query)
+            .build_query_as()
+            .fetch_all(&self.reader)
+            .await?;
+        rows.into_iter().map(EventRow::into_event).collect()
+    }
+
+    /// Remembers handovers; those that are known stay as they are.
+    pub async fn remember_handovers(&self, seen: &[KnownHandover]) -> Result<(), StoreError> {
+        if seen.is_empty() {
+            return Ok(());
+        }
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "INSERT OR IGNORE INTO known_handovers (cluster, destination, service) ",
+        );
+        query.push_values(seen, |mut row, seen| {
+            row.push_bind(seen.cluster.as_str())
+                .push_bind(seen.destination.as_str())
+                .push_bind(seen.service.as_str());
+        });
+        query.build().execute(&self.writer).await?;
+        Ok(())
+    }
+
+    /// All handovers that were seen, at most so many.
+    pub async fn known_handovers(&self, most: usize) -> Result<Vec<KnownHandover>, StoreError> {
+        let rows: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT cluster, destination, service FROM known_handovers ORDER BY 1, 2, 3 LIMIT ?",
+        )
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&self.reader)
+        .await?;
+        let handover = |(cluster, destination, service): (String, String, String)| KnownHandover {
+            cluster: cluster.into(),
+            destination,
+            service,
+        };
+        Ok(rows.into_iter().map(handover).collect())
+    }
+
     /// Removes events from before `oldest`, and of more than `most` those that were seen first, whatever time a
     /// producer gave them; in short transactions. The one that was seen last stays in any case.
     pub async fn prune_traced_events(
@@ -170,9 +220,33 @@ impl Store {
             events: events?,
             all_events: u64::try_from(all_events).unwrap_or(0),
             all_dead_letters: u64::try_from(all_dead_letters).unwrap_or(0),
+            edits: self.edits_of_all(&ids, most).await?,
             replays: self.replays_of_all(&ids, most).await?,
             dead_letters,
         })
+    }
+
+    async fn edits_of_all(
+        &self,
+        ids: &[DeadLetterId],
+        most: i64,
+    ) -> Result<Vec<TracedEdit>, StoreError> {
+        let mut edits = Vec::new();
+        for chunk in ids.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "SELECT dead_letter, number, author, created_at_ms, note FROM revisions \
+                 WHERE dead_letter IN (",
+            );
+            let mut list = query.separated(", ");
+            for id in chunk {
+                list.push_bind(id.0);
+            }
+            query.push(") ORDER BY dead_letter, number LIMIT ");
+            query.push_bind(most);
+            let rows: Vec<EditRow> = query.build_query_as().fetch_all(&self.reader).await?;
+            edits.extend(rows.into_iter().map(TracedEdit::from));
+        }
+        Ok(edits)
     }
 
     async fn replays_of_all(
@@ -261,6 +335,27 @@ impl EventRow {
                 span: self.application_span,
             }),
         })
+    }
+}
+
+#[derive(Debug, FromRow)]
+struct EditRow {
+    dead_letter: i64,
+    number: u32,
+    author: String,
+    created_at_ms: i64,
+    note: Option<String>,
+}
+
+impl From<EditRow> for TracedEdit {
+    fn from(row: EditRow) -> Self {
+        Self {
+            letter: DeadLetterId(row.dead_letter),
+            revision: RevisionNumber(row.number),
+            at: Timestamp(row.created_at_ms),
+            author: row.author,
+            note: row.note,
+        }
     }
 }
 

@@ -66,6 +66,7 @@ impl Store {
                     note: revision.note,
                 })
                 .collect(),
+            masked: false,
         })
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::domain::{ClusterName, PublishedEvent, System, Timestamp, TracedEvent};
+use crate::domain::{ClusterName, KnownHandover, PublishedEvent, System, Timestamp, TracedEvent};
 
 /// Effects whose cause was not seen yet.
 const MOST_WAITING: usize = 50_000;
@@ -24,6 +24,17 @@ pub(super) struct Handover {
     pub(super) consumer: String,
     /// Negative if clocks disagree.
     pub(super) millis: i64,
+}
+
+impl Handover {
+    /// What it teaches; nothing if the service does not say its name.
+    pub(super) fn known(&self) -> Option<KnownHandover> {
+        (self.consumer != UNKNOWN_SERVICE).then(|| KnownHandover {
+            cluster: self.cluster.clone(),
+            destination: self.source.clone(),
+            service: self.consumer.clone(),
+        })
+    }
 }
 
 /// An event ID within a trace.

@@ -1,9 +1,11 @@
+use std::collections::HashSet;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::handovers::{Handovers, ids_to_look_up};
-use crate::domain::TracedEvent;
+use super::MOST_HANDOVERS;
+use super::handovers::{Handover, Handovers, ids_to_look_up};
+use crate::domain::{KnownHandover, TracedEvent};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -11,6 +13,7 @@ use crate::store::{Store, StoreError};
 pub(super) struct Keeper {
     store: Store,
     handovers: Mutex<Handovers>,
+    remembered: Mutex<HashSet<KnownHandover>>,
 }
 
 impl Keeper {
@@ -18,6 +21,7 @@ impl Keeper {
         Self {
             store,
             handovers: Mutex::default(),
+            remembered: Mutex::default(),
         }
     }
 
@@ -31,7 +35,9 @@ impl Keeper {
         let mut handovers = self.handovers.lock().await;
         let known = self.store.published_events(&ids_to_look_up(events)).await?;
         self.store.put_traced_events(events).await?;
-        for handover in handovers.complete(known, events) {
+        let completed = handovers.complete(known, events);
+        self.remember(&completed).await?;
+        for handover in completed {
             let Ok(millis) = u64::try_from(handover.millis) else {
                 metrics.clock_skew(&handover.cluster);
                 continue;
@@ -42,6 +48,21 @@ impl Keeper {
                 Duration::from_millis(millis),
             );
         }
+        Ok(())
+    }
+
+    /// From these causes are inferred where no header names one.
+    async fn remember(&self, completed: &[Handover]) -> Result<(), StoreError> {
+        let mut remembered = self.remembered.lock().await;
+        let room = MOST_HANDOVERS.saturating_sub(remembered.len());
+        let seen = completed.iter().filter_map(Handover::known);
+        let new: HashSet<KnownHandover> = seen
+            .filter(|seen| !remembered.contains(seen))
+            .take(room)
+            .collect();
+        let new: Vec<KnownHandover> = new.into_iter().collect();
+        self.store.remember_handovers(&new).await?;
+        remembered.extend(new);
         Ok(())
     }
 }

@@ -1,20 +1,38 @@
+use std::collections::HashMap;
+
+use super::MOST_HANDOVERS;
 use super::stitch::{MOST_STEPS, Trace, stitch};
 use crate::domain::{
-    DeadLetterSummary, Destination, ExchangeName, Landing, Origin, RecordPlace, Replay,
-    ReplayState, System, Timestamp, TracedLetter, TracedReplay,
+    DeadLetterId, DeadLetterSummary, Destination, ExchangeName, Landing, Origin, RecordPlace,
+    Replay, ReplayState, System, Timestamp, TracedEdit, TracedLetter, TracedReplay,
 };
 use crate::store::{Store, StoreError};
+
+/// Gaps that a trace tells of.
+const MOST_GAPS: u32 = 10;
 
 /// Stitches all that is known of one correlation ID; empty if nothing is.
 pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreError> {
     let parts = store.trace_parts(correlation_id, MOST_STEPS).await?;
     let read = (parts.events.len() + parts.dead_letters.len()) as u64;
     let all = parts.all_events + parts.all_dead_letters;
+    let mut edits: HashMap<DeadLetterId, Vec<TracedEdit>> = HashMap::new();
+    for edit in parts.edits {
+        edits.entry(edit.letter).or_default().push(edit);
+    }
     let letters = parts.dead_letters.iter();
-    let letters = letters.map(|(summary, origin)| letter(summary, origin));
+    let letters = letters.map(|(summary, origin)| TracedLetter {
+        edits: edits.remove(&summary.id).unwrap_or_default(),
+        ..letter(summary, origin)
+    });
     let replays = parts.replays.iter().map(replay);
-    let mut trace = stitch(parts.events, letters.collect(), replays.collect());
+    let handovers = store.known_handovers(MOST_HANDOVERS).await?;
+    let known = handovers.into_iter().collect();
+    let mut trace = stitch(parts.events, letters.collect(), replays.collect(), &known);
     trace.left_out += all.saturating_sub(read);
+    if let Some(span) = trace.span() {
+        trace.gaps = store.trace_gaps(span, MOST_GAPS).await?;
+    }
     Ok(trace)
 }
 
@@ -36,6 +54,7 @@ fn letter(summary: &DeadLetterSummary, origin: &Origin) -> TracedLetter {
             .map(|consumer| consumer.as_str().to_owned()),
         original: original(summary, origin),
         died_from: summary.died_from_replay,
+        edits: Vec::new(),
     }
 }
 
@@ -70,6 +89,7 @@ fn replay(replay: &Replay) -> TracedReplay {
         id: replay.id,
         job: replay.job,
         letter: replay.dead_letter,
+        revision: replay.revision,
         at,
         state: replay.state.name(),
         destination: replay.destination.clone(),

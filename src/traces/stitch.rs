@@ -7,7 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::domain::{
-    DeadLetterId, RecordPlace, ReplayId, Timestamp, TracedEvent, TracedLetter, TracedReplay,
+    DeadLetterId, KnownHandover, RecordPlace, ReplayId, RevisionNumber, Timestamp, TraceGap,
+    TracedEdit, TracedEvent, TracedLetter, TracedReplay,
 };
 
 /// Beyond so many steps a trace is cut: dead letters and replays stay, and of the events the first.
@@ -18,6 +19,7 @@ pub const MOST_STEPS: usize = 1_000;
 pub enum Step {
     Event(TracedEvent),
     Letter(TracedLetter),
+    Edit(TracedEdit),
     Replay(TracedReplay),
     /// An event that others name as their cause, and that was not seen.
     Missing(String),
@@ -33,10 +35,13 @@ pub enum Cause {
     /// A dead letter's headers name the record above as the original, or the event is the record that a replay
     /// became.
     Provenance,
-    /// The replay is one of the dead letter above.
-    ReplayOf,
+    /// The edit is one of the dead letter above, or the replay sends it or that edit.
+    OwnRecord,
     /// It has the event ID of the one above.
     SameEvent,
+    /// No header says so: its service was seen to publish because of events of that destination, of which there
+    /// is only one before it.
+    Inferred,
 }
 
 impl Cause {
@@ -46,8 +51,9 @@ impl Cause {
             Self::Unknown => None,
             Self::CausationId => Some("causation_id"),
             Self::Provenance => Some("provenance"),
-            Self::ReplayOf => Some("replay_of"),
+            Self::OwnRecord => Some("own_record"),
             Self::SameEvent => Some("same_event"),
+            Self::Inferred => Some("inferred"),
         }
     }
 }
@@ -66,6 +72,16 @@ pub enum Repeat {
 }
 
 impl Repeat {
+    /// Why an event comes again, to a destination to which it did not come before or did.
+    pub(super) const fn of(event: &TracedEvent, is_new_there: bool) -> Self {
+        match event.replay {
+            Some(_) => Self::Replay,
+            None if event.is_retry => Self::Retry,
+            None if is_new_there => Self::Elsewhere,
+            None => Self::Duplicate,
+        }
+    }
+
     /// The word for it in the API and in exported spans.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -96,6 +112,16 @@ pub struct Trace {
     pub nodes: Vec<Node>,
     /// Steps that were cut off.
     pub left_out: u64,
+    /// When taps missed events between its first and its last step, the last gap first.
+    pub gaps: Vec<TraceGap>,
+}
+
+impl Trace {
+    /// From the first step to the last.
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+        let times = || self.nodes.iter().filter_map(|node| node.step.at());
+        times().min().zip(times().max())
+    }
 }
 
 impl Step {
@@ -104,6 +130,7 @@ impl Step {
         match self {
             Self::Event(event) => Some(event.at),
             Self::Letter(letter) => Some(letter.at),
+            Self::Edit(edit) => Some(edit.at),
             Self::Replay(replay) => replay.at,
             Self::Missing(_) => None,
         }
@@ -115,27 +142,41 @@ pub fn stitch(
     mut events: Vec<TracedEvent>,
     mut letters: Vec<TracedLetter>,
     mut replays: Vec<TracedReplay>,
+    known: &HashSet<KnownHandover>,
 ) -> Trace {
     events.sort_by(|a, b| (a.at, &a.place).cmp(&(b.at, &b.place)));
     // Equal messages of RabbitMQ have equal places.
     events.dedup_by(|a, b| a.place == b.place && a.place.record().is_some());
     letters.sort_by_key(|letter| (letter.at, letter.id.0));
     replays.sort_by_key(|replay| (replay.at, replay.id));
-    let all = events.len() + letters.len() + replays.len();
-    letters.truncate(MOST_STEPS);
-    replays.truncate(MOST_STEPS - letters.len());
-    events.truncate(MOST_STEPS - letters.len() - replays.len());
-    let left_out = (all - events.len() - letters.len() - replays.len()) as u64;
+    let edits = letters.iter_mut();
+    let mut edits: Vec<TracedEdit> = edits
+        .flat_map(|letter| std::mem::take(&mut letter.edits))
+        .collect();
+    let all = events.len() + letters.len() + replays.len() + edits.len();
+    let mut room = MOST_STEPS;
+    cut(&mut letters, &mut room);
+    cut(&mut replays, &mut room);
+    cut(&mut edits, &mut room);
+    cut(&mut events, &mut room);
+    let left_out = (all - (MOST_STEPS - room)) as u64;
     let steps = events.into_iter().map(Step::Event);
     let steps = steps
         .chain(letters.into_iter().map(Step::Letter))
+        .chain(edits.into_iter().map(Step::Edit))
         .chain(replays.into_iter().map(Step::Replay));
     let mut links = Links::of(steps.collect());
-    links.find_causes();
+    links.find_causes(known);
     Trace {
         nodes: links.in_order(),
         left_out,
+        gaps: Vec::new(),
     }
+}
+
+fn cut<T>(steps: &mut Vec<T>, room: &mut usize) {
+    steps.truncate(*room);
+    *room -= steps.len();
 }
 
 /// The steps with what is above each.
@@ -147,6 +188,7 @@ struct Links {
     /// The first of each ID.
     by_event_id: HashMap<String, usize>,
     letters: HashMap<DeadLetterId, usize>,
+    edits: HashMap<(DeadLetterId, RevisionNumber), usize>,
     replays: HashMap<ReplayId, usize>,
     /// The record that a replay became.
     replayed: HashMap<ReplayId, usize>,
@@ -163,6 +205,7 @@ impl Links {
             by_record: HashMap::new(),
             by_event_id: HashMap::new(),
             letters: HashMap::new(),
+            edits: HashMap::new(),
             replays: HashMap::new(),
             replayed: HashMap::new(),
             landed: HashMap::new(),
@@ -180,16 +223,15 @@ impl Links {
                     if let Some(id) = &event.event.event_id {
                         let first = *links.by_event_id.entry(id.clone()).or_insert(index);
                         let is_new_there = destinations.insert((id, event.place.destination()));
-                        links.repeats[index] = (first != index).then_some(match event.replay {
-                            Some(_) => Repeat::Replay,
-                            None if event.is_retry => Repeat::Retry,
-                            None if is_new_there => Repeat::Elsewhere,
-                            None => Repeat::Duplicate,
-                        });
+                        let repeat = Repeat::of(event, is_new_there);
+                        links.repeats[index] = (first != index).then_some(repeat);
                     }
                 }
                 Step::Letter(letter) => {
                     links.letters.insert(letter.id, index);
+                }
+                Step::Edit(edit) => {
+                    links.edits.insert((edit.letter, edit.revision), index);
                 }
                 Step::Replay(replay) => {
                     links.replays.insert(replay.id, index);
@@ -204,9 +246,12 @@ impl Links {
         links
     }
 
-    fn find_causes(&mut self) {
+    fn find_causes(&mut self, known: &HashSet<KnownHandover>) {
         for index in 0..self.steps.len() {
-            let (above, cause) = self.cause_of(index);
+            let (above, cause) = match self.cause_of(index) {
+                (None, _) => (self.inferred(index, known), Cause::Inferred),
+                named => named,
+            };
             // IDs that point at each other in a circle: the step of the circle that comes last is at the root.
             if above.is_some_and(|above| !self.leads_to(above, index)) {
                 self.above[index] = (above, cause);
@@ -223,7 +268,12 @@ impl Links {
                 let sent_by = sent_by.or_else(|| self.landed.get(record?));
                 (sent_by.copied(), Cause::Provenance)
             }
-            Step::Replay(replay) => (self.letters.get(&replay.letter).copied(), Cause::ReplayOf),
+            Step::Edit(edit) => (self.letters.get(&edit.letter).copied(), Cause::OwnRecord),
+            Step::Replay(replay) => {
+                let edit = self.edits.get(&(replay.letter, replay.revision));
+                let letter = self.letters.get(&replay.letter);
+                (edit.or(letter).copied(), Cause::OwnRecord)
+            }
             Step::Letter(letter) => {
                 let original = letter.original.as_ref();
                 let original = original.and_then(|place| self.by_record.get(place));
@@ -237,7 +287,7 @@ impl Links {
         let event = match &self.steps[index] {
             Step::Event(event) => event.event.clone(),
             Step::Letter(letter) => letter.event.clone(),
-            Step::Replay(_) | Step::Missing(_) => return provenance,
+            Step::Edit(_) | Step::Replay(_) | Step::Missing(_) => return provenance,
         };
         if provenance.0.is_some() {
             return provenance;
@@ -258,6 +308,27 @@ impl Links {
             Some(first) => (Some(first), Cause::SameEvent),
             None => (None, Cause::Unknown),
         }
+    }
+
+    /// The only event before it from which its service is known to go on.
+    fn inferred(&self, index: usize, known: &HashSet<KnownHandover>) -> Option<usize> {
+        let Step::Event(effect) = &self.steps[index] else {
+            return None;
+        };
+        let service = effect.source.clone()?;
+        let mut causes = (0..index).filter(|before| {
+            let Step::Event(cause) = &self.steps[*before] else {
+                return false;
+            };
+            let handover = KnownHandover {
+                cluster: cause.place.cluster().clone(),
+                destination: cause.place.destination(),
+                service: service.clone(),
+            };
+            self.repeats[*before].is_none() && known.contains(&handover)
+        });
+        let only = causes.next();
+        only.filter(|_| causes.next().is_none())
     }
 
     fn add_missing(&mut self, event_id: String) -> usize {

@@ -117,6 +117,8 @@ fn pages() -> Router<AppState> {
         .route("/replays", get(views::replays).post(views::start_replay))
         .route("/replays/new", get(views::preflight))
         .route("/traces", get(views::traces))
+        .route("/flow", get(views::flow))
+        .route("/duplicates", get(views::duplicates))
         .route("/traces/{correlation_id}", get(views::trace))
         .route("/replays/unknown", get(views::unknown_replays))
         .route(

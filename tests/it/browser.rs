@@ -15,7 +15,7 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 35] = [
+const PAGES: [(&str, &str); 38] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -44,6 +44,9 @@ const PAGES: [(&str, &str); 35] = [
     ("preflight-one", "/replays/new?id=12"),
     ("traces", "/traces"),
     ("traces-none", "/traces?id=nobody"),
+    ("flow", "/flow"),
+    ("flow-around", "/flow?name=orders"),
+    ("duplicates", "/duplicates"),
     ("trace", "/traces/9f0c2a41-55aa-4c1e-8f00-1234567890ab"),
     ("letter-trace", "/dead-letters/12?tab=trace"),
     ("alerts", "/alerts"),

@@ -17,7 +17,7 @@ use redrive::lifecycle::Lifecycle;
 use redrive::metrics::{Format, Metrics};
 use redrive::sampling::{self, SamplingHandle};
 use redrive::store::{GapKind, PageRequest, Store};
-use redrive::traces;
+use redrive::traces::{self, TapBoard, TapContext};
 use tempfile::TempDir;
 
 use crate::support::rabbitmq::{Vhost, bodies, body, fill, number, text};
@@ -29,6 +29,7 @@ pub(crate) struct Redrive {
     pub(crate) sampling: SamplingHandle,
     pub(crate) observer: Observer,
     pub(crate) board: IntakeBoard,
+    pub(crate) taps: TapBoard,
     metrics: Arc<Metrics>,
     lifecycle: Lifecycle,
 }
@@ -45,8 +46,15 @@ impl Redrive {
             lifecycle.spawn("sampling", task);
         });
         let board = IntakeBoard::default();
-        let snapshots = sampling.subscribe();
-        for task in traces::tasks(&config, &store, &metrics, &snapshots, &stop) {
+        let taps = TapContext {
+            config: Arc::clone(&config),
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            snapshots: sampling.subscribe(),
+            board: TapBoard::default(),
+            stop: stop.clone(),
+        };
+        for task in traces::tasks(&taps) {
             lifecycle.spawn("traces", task);
         }
         let context = IntakeContext {
@@ -66,6 +74,7 @@ impl Redrive {
             sampling,
             observer: Observer::new(context),
             board,
+            taps: taps.board,
             metrics,
             lifecycle,
         }

@@ -41,6 +41,7 @@ mod rabbitmq_nodes;
 mod rabbitmq_replay;
 mod rabbitmq_sampling;
 mod rabbitmq_streams;
+mod rabbitmq_traces;
 mod rabbitmq_troubles;
 mod redrive_policies;
 mod repairs;

@@ -10,15 +10,16 @@ use redrive::domain::conventions::{
     CAUSATION_ID, CORRELATION_ID, ERROR_CLASS, EVENT_ID, EVENT_TYPE, ORIGINAL_OFFSET,
     ORIGINAL_PARTITION, ORIGINAL_TOPIC,
 };
-use redrive::domain::{Header, Message, Partition, Timestamp, TopicName};
+use redrive::domain::{AmqpProperties, Header, Message, Partition, Timestamp, TopicName};
 use redrive::traces::{self, Cause, Repeat, Step};
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::intake::{Redrive, config};
 use crate::sampling::client;
 use crate::support::dashboard::Dashboard;
+use crate::support::rabbitmq::Vhost;
 use crate::support::{eventually, kafka, unique};
 use crate::web::{api, get};
 
@@ -100,6 +101,7 @@ async fn story(redrive: &Redrive, order: &str) -> Vec<String> {
         let what = match &node.step {
             Step::Event(event) => event.event.event_type.clone().unwrap_or_default(),
             Step::Letter(_) => "dead letter".to_owned(),
+            Step::Edit(_) => "edit".to_owned(),
             Step::Replay(_) => "replay".to_owned(),
             Step::Missing(id) => format!("missing {id}"),
         };
@@ -114,8 +116,9 @@ async fn story(redrive: &Redrive, order: &str) -> Vec<String> {
             Cause::Unknown => "",
             Cause::CausationId => " by causation ID",
             Cause::Provenance => " by provenance",
-            Cause::ReplayOf => " by record",
+            Cause::OwnRecord => " by record",
             Cause::SameEvent => " by event ID",
+            Cause::Inferred => " inferred",
         };
         format!("{}{what}{repeat}{evidence}", "  ".repeat(node.depth))
     };
@@ -240,6 +243,23 @@ async fn how_long_it_took_from_an_event_to_the_next_is_measured_by_their_times()
 }
 
 #[tokio::test]
+async fn what_one_order_taught_is_inferred_of_another() {
+    let site = Site::new().await;
+    let redrive = Redrive::start(site.config(), &site.folder).await;
+    site.until_it_is_followed(&redrive).await;
+    let (named, silent) = (unique("named"), unique("silent"));
+    let now = Timestamp::now();
+    publish_at(&site.orders, now, &named, ("ordered", "")).await;
+    publish_at(&site.payments, now, &named, ("paid", "ordered")).await;
+    eventually_told(&redrive, &named, &["", "   by causation ID"]).await;
+    publish_at(&site.orders, now, &silent, ("ordered", "")).await;
+    let later = now.plus(Duration::from_millis(5));
+    publish_at(&site.payments, later, &silent, ("paid", "")).await;
+    eventually_told(&redrive, &silent, &["", "   inferred"]).await;
+    redrive.stop().await;
+}
+
+#[tokio::test]
 async fn a_restarted_tap_goes_on_where_it_was() {
     let site = Site::new().await;
     let config = site.config();
@@ -255,6 +275,58 @@ async fn a_restarted_tap_goes_on_where_it_was() {
     eventually_told(&redrive, &order, &["First", "WhileItWasDown"]).await;
     site.send(&site.orders, &event("Last"), "").await;
     eventually_told(&redrive, &order, &["First", "WhileItWasDown", "Last"]).await;
+    redrive.stop().await;
+}
+
+#[tokio::test]
+async fn an_order_that_crosses_both_brokers_is_one_trace() {
+    let site = Site::new().await;
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    let (exchange, queue) = ("commands".into(), "ship".into());
+    channel.declare_exchange(&exchange, "direct").await.unwrap();
+    channel.declare_queue(&queue, &[]).await.unwrap();
+    let bound = channel.bind_queue(&queue, &exchange, "ship-order");
+    bound.await.unwrap();
+    let mut config = site.config();
+    config.rabbitmq = vec![vhost.config()];
+    config.traces.rabbitmq_exchanges = vec!["commands".to_owned()];
+    let redrive = Redrive::start(config, &site.folder).await;
+    site.until_it_is_followed(&redrive).await;
+    eventually("the exchange is followed", async || {
+        let mut statuses = redrive.taps.statuses().into_iter();
+        let is_followed = statuses.any(|status| !status.followed.is_empty());
+        is_followed.then_some(())
+    })
+    .await;
+    let order = unique("order");
+    let created = [
+        (CORRELATION_ID, order.as_str()),
+        (EVENT_ID, "e1"),
+        (EVENT_TYPE, "OrderCreated"),
+    ];
+    site.send(&site.orders, &created, "{}").await;
+    let command = Message {
+        properties: Some(Box::new(AmqpProperties {
+            correlation_id: Some(order.clone()),
+            message_id: Some("e2".to_owned()),
+            kind: Some("ShipOrder".to_owned()),
+            timestamp: u64::try_from(Timestamp::now().0 / 1000).ok(),
+            ..AmqpProperties::default()
+        })),
+        headers: vec![Header::text(CAUSATION_ID, "e1")],
+        ..Message::default()
+    };
+    // The tap may be noted before its binding is made.
+    eventually("the command is seen", async || {
+        let sent = channel.publish(&exchange, "ship-order", &command);
+        sent.await.unwrap();
+        let parts = redrive.store.trace_parts(&order, 10).await.unwrap();
+        (parts.all_events >= 2).then_some(())
+    })
+    .await;
+    let told = story(&redrive, &order).await;
+    assert_eq!(told[..2], ["OrderCreated", "  ShipOrder by causation ID"]);
     redrive.stop().await;
 }
 
@@ -295,4 +367,69 @@ async fn a_trace_is_found_by_any_of_its_ids_and_told_as_page_and_json() {
     let found = api(&dashboard, "/traces?dead=1").await;
     assert_eq!(found["items"][0]["correlation_id"], order);
     assert_eq!(found["items"][0]["events"], 6);
+}
+
+#[tokio::test]
+async fn what_came_twice_and_what_flows_are_told_as_pages_and_json() {
+    let dashboard = Dashboard::busy().await;
+    let (_, _, html) = get(&dashboard, "/duplicates").await;
+    assert!(html.contains("PaymentAuthorised"), "{html}");
+    let found = api(&dashboard, "/duplicates").await;
+    let [item] = found["items"].as_array().unwrap().as_slice() else {
+        panic!("{found}");
+    };
+    assert_eq!(
+        (&item["times"], &item["duplicates"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(found["sources"][0]["destination"], "payments");
+
+    let flow = api(&dashboard, "/flow").await;
+    let nodes = flow["nodes"].as_array().unwrap();
+    let edges = flow["edges"].as_array().unwrap();
+    let name = |end: &Value| nodes[usize::try_from(end.as_u64().unwrap()).unwrap()]["name"].clone();
+    let has_edge = |from: &str, kind: &str, to: &str| {
+        edges.iter().any(|edge| {
+            edge["kind"] == kind && name(&edge["from"]) == from && name(&edge["to"]) == to
+        })
+    };
+    for (from, kind, to) in [
+        ("order-service", "publishes", "payments"),
+        ("orders", "reads", "payment-consumers"),
+        ("payment-consumers", "dead_letters", "orders.dlq"),
+        ("events", "routes", "orders.queue"),
+        ("orders.queue", "dead_letters", "orders.dlq"),
+    ] {
+        assert!(has_edge(from, kind, to), "{from} {kind} {to}: {flow}");
+    }
+    let (_, _, html) = get(&dashboard, "/flow").await;
+    assert!(
+        html.contains("href=\"/queues/rabbitmq/%2F/orders.queue\""),
+        "{html}"
+    );
+    let (_, _, html) = get(&dashboard, "/flow?name=nothing+is+called+so").await;
+    assert!(html.contains("No place has"), "{html}");
+}
+
+#[tokio::test]
+async fn a_gap_and_what_is_not_followed_are_said() {
+    let dashboard = Dashboard::busy().await;
+    let order = "9f0c2a41-55aa-4c1e-8f00-1234567890ab";
+    let missing = "events of virtual host / on rabbitmq may be missing";
+    let (_, _, html) = get(&dashboard, "/traces").await;
+    for part in [
+        missing,
+        "events (2 bindings)",
+        "shards: its type is x-consistent-hash",
+        "name another in traces.rabbitmq_queue",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    let (_, _, html) = get(&dashboard, &format!("/traces/{order}")).await;
+    assert!(html.contains(missing), "{html}");
+    let trace = api(&dashboard, &format!("/traces/{order}")).await;
+    assert_eq!(trace["gaps"][0]["vhost"], "/");
+    assert_eq!(trace["gaps"][0]["reason"], "fell_behind");
+    let list = api(&dashboard, "/traces").await;
+    assert_eq!(list["gaps"], trace["gaps"]);
 }

@@ -201,3 +201,27 @@ async fn a_shell_exports_and_imports() {
         "{refused}"
     );
 }
+
+#[tokio::test]
+async fn what_is_masked_leaves_in_no_export_and_is_not_imported() {
+    let here = Dashboard::busy().await;
+    let rules = "[masking]\nheaders = ['x-error-*']\npayload = ['data.customerId']\n";
+    let config = Config::parse(rules, []).unwrap();
+    let masked = Dashboard::serve(busy_snapshot(Timestamp::now()), config).await;
+    let exported = export(&here, "").await;
+    let secrets = ["cust-17", "PaymentGatewayTimeout"];
+    assert!(secrets.iter().all(|secret| exported.contains(secret)));
+    let imported = import(&masked, &exported, false).await;
+    assert_eq!(imported["faulty"], 0, "{imported}");
+
+    let lines = export(&masked, "").await;
+    assert_eq!(lines.lines().count(), exported.lines().count());
+    for secret in secrets {
+        assert!(!lines.contains(secret), "{secret} in {lines}");
+    }
+    assert!(lines.contains("\\\"customerId\\\":\\\"***\\\""), "{lines}");
+    let refused = import(&empty().await, &lines, true).await;
+    assert_eq!(refused["imported"], 0);
+    let error = refused["faults"][0]["error"].as_str().unwrap();
+    assert!(error.contains("masked when it was exported"), "{error}");
+}

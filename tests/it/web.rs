@@ -11,7 +11,7 @@ use crate::support::dashboard::{
 };
 use crate::support::install_crypto_provider;
 
-const PAGES: [&str; 29] = [
+const PAGES: [&str; 31] = [
     "/",
     "/consumers",
     "/consumers?sort=-lag&q=pay",
@@ -35,6 +35,8 @@ const PAGES: [&str; 29] = [
     "/discards/new?all=1",
     "/repairs/new?all=1",
     "/traces",
+    "/flow",
+    "/duplicates",
     "/traces?id=nobody",
     "/dead-letters/1?tab=trace",
     "/alerts",

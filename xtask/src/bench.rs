@@ -57,6 +57,9 @@ pub(crate) fn run(workspace: &Workspace, name: &str, arguments: &[&str]) -> Resu
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
     eprintln!("building the bench (usually 10 to 20 minutes the first time)");
     process::run(&mut workspace.cargo(&["bench", "--no-run", "--bench", name]))?;
+    if name == "traces" {
+        provision::debian_packages(&["kcat"])?;
+    }
     if name == "sampling" {
         return run_sampling(workspace, arguments);
     }

@@ -189,6 +189,7 @@ folder = "{schemas}"
 
 [traces]
 kafka_topics = ["orders", "payments"]
+rabbitmq_exchanges = ["events", "commands", "notifications"]
 
 [prometheus]
 url = "http://127.0.0.1:{prometheus_port}"

@@ -40,6 +40,7 @@ Usage: cargo xtask COMMAND
   test --kafka          only the tests of Kafka, on 4.4, 3.9 and 2.8
   bench sampling [GROUP]  what looking at brokers costs: kafka, linearity, rabbitmq, demo, or all of these
   bench dead-letters [GROUP]  what dead letters cost: intake, search, replay, or all of these
+  bench traces [GROUP]    what following events costs: read, store, million, or all of these
   trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
                         with --short some minutes, with --seed N the choices of that run; what was
                         interrupted goes on where it was

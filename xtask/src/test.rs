@@ -37,7 +37,7 @@ const PROGRAMS: [(&str, &str); 3] = [
 
 /// The modules of `tests/it` that ask only RabbitMQ: the matrix of its releases. They know the rules of each
 /// release and assert those of the one that they find.
-const RABBITMQ_MATRIX: [&str; 14] = [
+const RABBITMQ_MATRIX: [&str; 15] = [
     "rabbitmq_access",
     "rabbitmq_actions",
     "rabbitmq_custody",
@@ -49,6 +49,7 @@ const RABBITMQ_MATRIX: [&str; 14] = [
     "rabbitmq_replay",
     "rabbitmq_sampling",
     "rabbitmq_streams",
+    "rabbitmq_traces",
     "rabbitmq_troubles",
     "replay_rabbitmq",
     "sampling_rabbitmq",

@@ -23,7 +23,10 @@ use http::shortened;
 
 pub use effective::BrokerVersion;
 pub use error::RabbitMqError;
-pub use management::{ManagementClient, Overview, QueueDetails, read_as_every_list};
+pub use management::{
+    ManagementClient, Overview, QueueDetails, TapBinding, TapExchange, TapRouting,
+    read_as_every_list,
+};
 pub use plugin::read_as_metrics;
 pub use sampler::RabbitMqSampler;
 

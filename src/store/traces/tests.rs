@@ -1,5 +1,6 @@
 use super::*;
-use crate::domain::{NewDeadLetter, ReplayId, TimeBasis};
+use crate::domain::{Message, NewDeadLetter, ReplayId, TimeBasis};
+use crate::store::NewRevision;
 use crate::store::tests::{NOW, entry, fixture, job, kafka_letter};
 
 pub(in crate::store) fn event(offset: i64, correlation: &str, id: &str) -> TracedEvent {
@@ -71,6 +72,15 @@ async fn what_has_a_correlation_id_is_told_whole() {
         .await
         .unwrap();
     let ids = [indexed[0].id];
+    let edit = NewRevision {
+        dead_letter: ids[0],
+        builds_on: RevisionNumber(0),
+        message: Message::default(),
+        author: "anna".to_owned(),
+        note: Some("a typo".to_owned()),
+        at: NOW,
+    };
+    store.add_revision(&edit, &entry()).await.unwrap();
     store.create_job(&job(&ids), &entry()).await.unwrap();
 
     let parts = store.trace_parts("a", 100).await.unwrap();
@@ -80,6 +90,14 @@ async fn what_has_a_correlation_id_is_told_whole() {
     assert_eq!(letters, ids);
     let replays: Vec<_> = parts.replays.iter().map(|r| r.dead_letter).collect();
     assert_eq!(replays, ids);
+    let edited = TracedEdit {
+        letter: ids[0],
+        revision: RevisionNumber(1),
+        at: NOW,
+        author: "anna".to_owned(),
+        note: Some("a typo".to_owned()),
+    };
+    assert_eq!(parts.edits, [edited]);
     let cut = store.trace_parts("a", 1).await.unwrap();
     assert_eq!((cut.events.len(), cut.all_events), (1, 4));
     let nothing = store.trace_parts("c", 100).await.unwrap();
@@ -114,4 +132,44 @@ async fn what_is_old_and_what_is_too_much_leaves() {
     store.prune_traced_events(Timestamp(100), 5).await.unwrap();
     let left = store.trace_parts("a", 100).await.unwrap().events;
     assert_eq!(left.len(), 1, "its row ID is not given again");
+}
+
+#[tokio::test]
+async fn events_that_came_again_are_told_with_all_their_copies() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let events = [
+        event(1, "a", "twice"),
+        event(2, "a", "twice"),
+        event(3, "b", "twice"),
+        event(4, "a", "once"),
+    ];
+    store.put_traced_events(&events).await.unwrap();
+    let mut repeated = store.repeated_events().await.unwrap();
+    repeated.sort_by_key(|event| event.at);
+    assert_eq!(repeated, events[..2]);
+}
+
+#[tokio::test]
+async fn handovers_are_remembered_once() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let seen = |service: &str| KnownHandover {
+        cluster: "c".into(),
+        destination: "orders".to_owned(),
+        service: service.to_owned(),
+    };
+    let (billing, mails) = (seen("billing"), seen("mails"));
+    store.remember_handovers(&[]).await.unwrap();
+    for seen in [
+        [mails.clone(), billing.clone()],
+        [billing.clone(), mails.clone()],
+    ] {
+        store.remember_handovers(&seen).await.unwrap();
+    }
+    assert_eq!(
+        store.known_handovers(10).await.unwrap(),
+        [billing.clone(), mails]
+    );
+    assert_eq!(store.known_handovers(1).await.unwrap(), [billing]);
 }

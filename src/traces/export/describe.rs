@@ -47,7 +47,7 @@ pub(super) fn root(
     let kinds = trace.nodes.iter().filter_map(|node| match &node.step {
         Step::Event(event) => event.event.event_type.as_deref(),
         Step::Letter(letter) => letter.event.event_type.as_deref(),
-        Step::Replay(_) | Step::Missing(_) => None,
+        Step::Edit(_) | Step::Replay(_) | Step::Missing(_) => None,
     });
     Described {
         service: story.own_service.to_owned(),
@@ -176,6 +176,7 @@ pub(super) fn replay(
         .text("redrive.replay.id", &replay.id.to_string())
         .text("redrive.replay.job", &replay.job.to_string())
         .number("redrive.replay.attempt", i64::from(replay.attempt))
+        .number("redrive.revision", i64::from(replay.revision.0))
         .number("redrive.dead_letter.id", replay.letter.0)
         .optional("redrive.evidence", node.cause.as_str());
     if let Some(landed) = &replay.landed {

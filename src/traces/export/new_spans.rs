@@ -87,7 +87,8 @@ fn id(story: &Story<'_>, node: &Node) -> Option<SpanId> {
             );
             (is_over && replay.at.is_some()).then(|| SpanId::replay(trace, replay.id))
         }
-        Step::Missing(_) => None,
+        // An edit is of nothing that a broker saw.
+        Step::Edit(_) | Step::Missing(_) => None,
     }
 }
 
@@ -202,7 +203,7 @@ impl Building<'_> {
             Step::Event(event) => Some(describe::message(self.story, node, event)),
             Step::Letter(letter) => Some(describe::dead_letter(self.story, node, letter)),
             Step::Replay(replay) => Some(describe::replay(self.story, node, replay, replay.at?)),
-            Step::Missing(_) => None,
+            Step::Edit(_) | Step::Missing(_) => None,
         }
     }
 

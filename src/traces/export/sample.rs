@@ -9,11 +9,12 @@ pub(super) fn is_remarkable(trace: &Trace, slow: Duration) -> bool {
     let failed = trace.nodes.iter().any(|node| match &node.step {
         Step::Letter(_) => true,
         Step::Replay(replay) => replay.state == ReplayStateName::Failed,
-        Step::Event(_) | Step::Missing(_) => false,
+        Step::Event(_) | Step::Edit(_) | Step::Missing(_) => false,
     });
-    let times = || trace.nodes.iter().filter_map(|node| node.step.at());
-    let ends = times().min().zip(times().max());
-    failed || ends.is_some_and(|(first, last)| last.since(first) >= slow)
+    failed
+        || trace
+            .span()
+            .is_some_and(|(first, last)| last.since(first) >= slow)
 }
 
 /// Whether a trace is in the share that is exported of all others. It is the one that samplers of OpenTelemetry with

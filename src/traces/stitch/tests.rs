@@ -69,6 +69,7 @@ fn letter(number: i64, at: i64, id: &str) -> TracedLetter {
         consumed_from: None,
         original: None,
         died_from: None,
+        edits: Vec::new(),
     }
 }
 
@@ -81,6 +82,7 @@ fn replay(number: u128, of: i64, at: i64) -> TracedReplay {
         id: replay_id(number),
         job: ReplayJobId(Uuid::from_u128(1)),
         letter: DeadLetterId(of),
+        revision: RevisionNumber(0),
         at: Some(Timestamp(at)),
         state: ReplayStateName::Sent,
         destination: Destination::Kafka {
@@ -93,6 +95,23 @@ fn replay(number: u128, of: i64, at: i64) -> TracedReplay {
     }
 }
 
+/// Without anything that is known from other traces.
+fn stitch(
+    events: Vec<TracedEvent>,
+    letters: Vec<TracedLetter>,
+    replays: Vec<TracedReplay>,
+) -> Trace {
+    super::stitch(events, letters, replays, &HashSet::new())
+}
+
+fn handover(destination: &str, service: &str) -> KnownHandover {
+    KnownHandover {
+        cluster: "k".into(),
+        destination: destination.to_owned(),
+        service: service.to_owned(),
+    }
+}
+
 /// A line a node: its depth, what it is, why it stands there.
 fn shown(trace: &Trace) -> Vec<String> {
     let line = |node: &Node| {
@@ -102,6 +121,7 @@ fn shown(trace: &Trace) -> Vec<String> {
                 format!("{id}@{}", event.place.record().unwrap().offset.0)
             }
             Step::Letter(letter) => format!("letter {}", letter.id.0),
+            Step::Edit(edit) => format!("edit {}", edit.revision),
             Step::Replay(replay) => format!("replay {}", replay.id.0.as_u128()),
             Step::Missing(id) => format!("missing {id}"),
         };
@@ -213,6 +233,70 @@ fn an_event_that_comes_again_stands_below_the_first() {
 }
 
 #[test]
+fn a_cause_is_inferred_where_only_one_event_can_be_it() {
+    let from = |mut event: TracedEvent, service: &str| {
+        event.source = Some(service.to_owned());
+        event
+    };
+    let known = [handover("orders", "billing")].into();
+    let infer = |events: Vec<TracedEvent>| super::stitch(events, vec![], vec![], &known);
+    let ordered = from(event(1, "ordered", ""), "shop");
+    let again = from(event(2, "ordered", ""), "shop");
+    let billed = from(event(3, "billed", ""), "billing");
+    let mailed = from(event(4, "mailed", ""), "mailer");
+    check(
+        &infer(vec![ordered.clone(), again, billed.clone(), mailed]),
+        &[
+            "ordered@1 Unknown",
+            "  ordered@2 SameEvent Duplicate",
+            "  billed@3 Inferred",
+            "mailed@4 Unknown",
+        ],
+    );
+    // Two orders: nothing tells which of them it was.
+    let other = from(event(2, "other", ""), "shop");
+    check(
+        &infer(vec![ordered.clone(), other, billed.clone()]),
+        &["ordered@1 Unknown", "other@2 Unknown", "billed@3 Unknown"],
+    );
+    // What a header says counts more.
+    let named = from(event(3, "billed", "ordered"), "billing");
+    check(
+        &infer(vec![ordered, named]),
+        &["ordered@1 Unknown", "  billed@3 CausationId"],
+    );
+    // Nothing before it.
+    check(&infer(vec![billed]), &["billed@3 Unknown"]);
+}
+
+#[test]
+fn an_edit_stands_between_the_dead_letter_and_the_replay_that_sent_it() {
+    let mut died = letter(1, 5, "a");
+    let edit = |revision, at| TracedEdit {
+        letter: DeadLetterId(1),
+        revision: RevisionNumber(revision),
+        at: Timestamp(at),
+        author: "anna".to_owned(),
+        note: None,
+    };
+    died.edits = vec![edit(1, 6), edit(2, 8)];
+    let edited = TracedReplay {
+        revision: RevisionNumber(1),
+        ..replay(7, 1, 7)
+    };
+    check(
+        &stitch(vec![], vec![died], vec![edited, replay(8, 1, 9)]),
+        &[
+            "letter 1 Unknown",
+            "  edit 1 OwnRecord",
+            "    replay 7 OwnRecord",
+            "  edit 2 OwnRecord",
+            "  replay 8 OwnRecord",
+        ],
+    );
+}
+
+#[test]
 fn a_dead_letter_its_replay_and_what_became_of_it_are_one_line() {
     let mut first = letter(1, 2, "a");
     first.original = Some(place(1));
@@ -225,7 +309,7 @@ fn a_dead_letter_its_replay_and_what_became_of_it_are_one_line() {
             "a@0 Unknown",
             "  a@1 SameEvent Duplicate",
             "    letter 1 Provenance",
-            "      replay 7 ReplayOf",
+            "      replay 7 OwnRecord",
             "        a@5 Provenance Replay",
             "          letter 2 Provenance",
         ],
@@ -247,7 +331,7 @@ fn what_the_tap_did_not_see_is_stitched_from_the_store_alone() {
         ),
         &[
             "letter 1 Unknown",
-            "  replay 7 ReplayOf",
+            "  replay 7 OwnRecord",
             "    letter 2 Provenance",
             "missing a Unknown",
             "  letter 3 CausationId",
@@ -304,7 +388,7 @@ fn beyond_the_cap_dead_letters_stay_and_so_do_the_first_events() {
         _ => None,
     });
     assert_eq!(last_event, Some(most - 3));
-    assert_eq!(trace.nodes.last().unwrap().cause, Cause::ReplayOf);
+    assert_eq!(trace.nodes.last().unwrap().cause, Cause::OwnRecord);
 }
 
 prop_compose! {
@@ -313,6 +397,7 @@ prop_compose! {
         TracedEvent {
             at: Timestamp(at),
             replay: (replay > 3).then(|| replay_id(replay)),
+            source: (id % 2 == 0).then(|| "billing".to_owned()),
             ..event(offset, &name(id), &name(cause))
         }
     }
@@ -349,6 +434,8 @@ proptest! {
         let letters = unique(letters, |letter| letter.id);
         let replays = replays.into_iter().map(|(id, of, at)| replay(id, of, at)).collect();
         let replays: Vec<TracedReplay> = unique(replays, |replay: &TracedReplay| replay.id);
+        let known = [handover("orders", "billing")].into();
+        let stitch = |events, letters, replays| super::stitch(events, letters, replays, &known);
         let trace = stitch(events.clone(), letters.clone(), replays.clone());
         let turned = |length: usize| if length == 0 { 0 } else { shift % length };
         let (mut other, mut letters, mut replays) = (events.clone(), letters, replays);

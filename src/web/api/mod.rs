@@ -10,7 +10,9 @@ mod custody;
 mod dead_letters;
 mod discards;
 mod download;
+mod duplicates;
 mod failure_groups;
+mod flow;
 mod group_care;
 mod history;
 mod list;
@@ -165,6 +167,8 @@ fn dead_letter_routes() -> Vec<Route> {
             post(notifications::test),
         ),
         ("get", "/traces", get(traces::list)),
+        ("get", "/duplicates", get(duplicates::list)),
+        ("get", "/flow", get(flow::graph)),
         ("get", "/traces/{correlation_id}", get(traces::detail)),
         ("get", "/alerts", get(alerts::list)),
         ("get", "/audit", get(audit::list)),

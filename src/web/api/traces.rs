@@ -3,7 +3,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use super::list::time;
-use crate::domain::{EventIdentity, EventPlace, TracedEvent};
+use crate::domain::{EventIdentity, EventPlace, TapPlace, TraceGap, TracedEvent};
 use crate::store::TraceSummary;
 use crate::traces::{Node, Repeat, Step, TraceId};
 use crate::web::AppState;
@@ -12,9 +12,46 @@ use crate::web::trace_query::trace_query;
 use crate::web::views;
 use crate::web::visit::Visit;
 
+/// Gaps that the list tells of, the last first.
+const GAPS: u32 = 100;
+
 #[derive(Debug, Serialize)]
 pub(super) struct Traces {
     items: Vec<Summary>,
+    gaps: Vec<Gap>,
+}
+
+/// A time in which events may be missing.
+#[derive(Debug, Serialize)]
+struct Gap {
+    cluster: String,
+    #[serde(flatten)]
+    place: GapPlace,
+    from: String,
+    to: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum GapPlace {
+    Topic(String),
+    Vhost(String),
+}
+
+impl From<&TraceGap> for Gap {
+    fn from(gap: &TraceGap) -> Self {
+        Self {
+            cluster: gap.cluster.to_string(),
+            place: match &gap.place {
+                TapPlace::Topic(topic) => GapPlace::Topic(topic.to_string()),
+                TapPlace::Vhost(vhost) => GapPlace::Vhost(vhost.to_string()),
+            },
+            from: time(gap.from),
+            to: time(gap.to),
+            reason: gap.reason.as_str(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -39,8 +76,10 @@ pub(super) async fn list(
         events: found.events,
         dead_letters: found.dead_letters,
     };
+    let gaps = views::trace_gaps(&state, visit.now, GAPS).await?;
     Ok(Json(Traces {
         items: found.into_iter().map(summary).collect(),
+        gaps: gaps.iter().map(Gap::from).collect(),
     }))
 }
 
@@ -52,6 +91,7 @@ pub(super) struct Trace {
     #[serde(rename = "trace_id")]
     exported_id: Option<String>,
     left_out: u64,
+    gaps: Vec<Gap>,
     steps: Vec<TraceStep>,
 }
 
@@ -75,6 +115,11 @@ struct TraceStep {
     /// Of a dead letter or of a replay.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
+    /// Of an edit, or what a replay sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    revision: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
 }
 
 /// Where and when an event was published.
@@ -114,6 +159,7 @@ pub(super) async fn detail(
         exported_id: TraceId::of(&correlation_id).map(|id| id.to_string()),
         correlation_id,
         left_out: trace.left_out,
+        gaps: trace.gaps.iter().map(Gap::from).collect(),
         steps: trace.nodes.iter().map(TraceStep::of).collect(),
     }))
 }
@@ -132,6 +178,8 @@ impl TraceStep {
             dead_letter: None,
             replay: None,
             state: None,
+            revision: None,
+            author: None,
         };
         match &node.step {
             Step::Event(event) => Self {
@@ -148,10 +196,18 @@ impl TraceStep {
                 state: Some(letter.status.as_str()),
                 ..base
             },
+            Step::Edit(edit) => Self {
+                kind: "edit",
+                dead_letter: Some(edit.letter.0),
+                revision: Some(edit.revision.0),
+                author: Some(edit.author.clone()),
+                ..base
+            },
             Step::Replay(replay) => Self {
                 kind: "replay",
                 dead_letter: Some(replay.letter.0),
                 replay: Some(replay.id.to_string()),
+                revision: Some(replay.revision.0),
                 state: Some(replay.state.as_str()),
                 ..base
             },

@@ -1,4 +1,5 @@
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -9,6 +10,7 @@ use serde_json::json;
 
 use super::download::{self, Download};
 use super::list::filter;
+use crate::config::Config;
 use crate::dead_letters::from_export;
 use crate::domain::{DeadLetterId, ExportedDeadLetter, Filter, Timestamp};
 use crate::store::{ImportedDeadLetter, NewAuditEntry, Store, StoreError};
@@ -58,6 +60,7 @@ struct Fault {
 /// Where an export is.
 struct ExportState {
     store: Store,
+    config: Arc<Config>,
     filter: Filter,
     now: Timestamp,
     through: DeadLetterId,
@@ -77,6 +80,7 @@ pub(super) async fn export(
         after: DeadLetterId(0),
         ids: VecDeque::new(),
         store: state.store,
+        config: state.config,
     };
     let download = Download {
         media_type: download::NDJSON,
@@ -92,7 +96,10 @@ async fn next_part(mut state: ExportState) -> Result<Option<(String, ExportState
             break;
         };
         match state.store.exported(id).await {
-            Ok(letter) => part.push_str(&download::json_line(&letter)),
+            Ok(letter) => {
+                let letter = letter.masked_by(&state.config.masking);
+                part.push_str(&download::json_line(&letter));
+            }
             // Retention took it since.
             Err(StoreError::NoSuchDeadLetter(_)) => {}
             Err(error) => return Err(error),

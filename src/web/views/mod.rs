@@ -14,6 +14,7 @@ mod dead_letter_list;
 mod diff_view;
 mod discard;
 mod discarded;
+mod duplicates;
 mod edit;
 mod error_page;
 mod error_view;
@@ -21,6 +22,9 @@ mod evidence;
 mod facts_view;
 mod failure_group;
 mod failure_groups;
+mod flow;
+mod flow_drawing;
+mod flow_layout;
 mod frame;
 mod freshness;
 mod headers_view;
@@ -50,6 +54,7 @@ mod status;
 mod theme;
 mod trace;
 mod trace_export_view;
+mod trace_gaps;
 mod trace_rows;
 mod traces;
 
@@ -65,6 +70,7 @@ pub(crate) use dead_letter::{dead_letter, download_payload};
 pub(crate) use dead_letter_list::dead_letter_list;
 pub(crate) use discard::{confirm_discard, discard};
 pub(crate) use discarded::{discarded, restore};
+pub(crate) use duplicates::{duplicates, who_consumes};
 pub use edit::edited_without_change;
 pub(crate) use edit::{edit, must_be_deliverable, review_edit, save_edit, save_revision};
 pub(crate) use error_page::ErrorPage;
@@ -74,6 +80,7 @@ pub(crate) use failure_group::{
     known_group, note_failure_group,
 };
 pub(crate) use failure_groups::failure_groups;
+pub(crate) use flow::{flow, flow_of_the_last_hour};
 pub(crate) use frame::{Frame, NavigationEntry};
 pub(crate) use notifications::{kind_name, queue_test, send_test_notification};
 pub(crate) use open_replays::{
@@ -106,4 +113,4 @@ pub(crate) use saved_filters::{
 pub(crate) use status::status;
 pub(crate) use theme::choose_theme;
 pub(crate) use trace::{known_trace, trace};
-pub(crate) use traces::traces;
+pub(crate) use traces::{trace_gaps, traces};

@@ -55,7 +55,7 @@ pub(crate) async fn known_trace(state: &AppState, correlation_id: &str) -> Resul
     if trace.nodes.is_empty() {
         return Err(Problem::not_found(format!(
             "nothing is known of the correlation ID {:?}; events leave after traces.max_age = {}, \
-             and only topics of traces.kafka_topics are followed",
+             and only topics of traces.kafka_topics and exchanges of traces.rabbitmq_exchanges are followed",
             markup::cut_end(correlation_id, 100),
             state.config.traces.max_age
         )));

@@ -7,9 +7,11 @@ use askama::Template;
 use askama::filters::Safe;
 
 use super::replays::state_status;
+use super::trace_gaps::gap_sentence;
 use crate::config::TracesConfig;
 use crate::domain::{
-    DeadLetterStatus, EventPlace, TimeBasis, Timestamp, TracedEvent, TracedLetter, TracedReplay,
+    DeadLetterStatus, EventPlace, TimeBasis, Timestamp, TracedEdit, TracedEvent, TracedLetter,
+    TracedReplay,
 };
 use crate::traces::{Cause, Node, Repeat, Step, Trace};
 use crate::web::escape::Markup;
@@ -61,6 +63,7 @@ struct Span {
 struct TraceTable {
     rows: Vec<TraceRow>,
     left_out: u64,
+    gaps: Vec<Markup>,
 }
 
 /// A trace as a table.
@@ -68,16 +71,14 @@ pub(super) fn trace_table(trace: &Trace, config: &TracesConfig) -> Result<Markup
     let table = TraceTable {
         rows: trace_rows(trace, config),
         left_out: trace.left_out,
+        gaps: trace.gaps.iter().map(gap_sentence).collect(),
     };
     Ok(Safe(table.render()?))
 }
 
 fn trace_rows(trace: &Trace, config: &TracesConfig) -> Vec<TraceRow> {
-    let times = || trace.nodes.iter().filter_map(|node| node.step.at());
-    let span = Span {
-        first: times().min().unwrap_or_default(),
-        last: times().max().unwrap_or_default(),
-    };
+    let (first, last) = trace.span().unwrap_or_default();
+    let span = Span { first, last };
     let row = |node: &Node| {
         let above = node.parent.map(|parent| &trace.nodes[parent]);
         row(node, above, span, config)
@@ -90,6 +91,7 @@ fn row(node: &Node, above: Option<&Node>, span: Span, config: &TracesConfig) -> 
     let shown = match &node.step {
         Step::Event(event) => event_line(event, config),
         Step::Letter(letter) => letter_line(letter),
+        Step::Edit(edit) => edit_line(edit),
         Step::Replay(replay) => replay_line(replay),
         Step::Missing(id) => Line {
             title: "An event that was not seen".to_owned(),
@@ -180,6 +182,15 @@ fn letter_line(letter: &TracedLetter) -> Line {
     }
 }
 
+fn edit_line(edit: &TracedEdit) -> Line {
+    Line {
+        href: format!("/dead-letters/{}?tab=history", edit.letter),
+        title: format!("Edited by {}: revision {}", edit.author, edit.revision),
+        details: with_text(vec![("Note", edit.note.clone().unwrap_or_default())]),
+        ..Line::default()
+    }
+}
+
 fn replay_line(replay: &TracedReplay) -> Line {
     Line {
         href: format!("/replays/{}", replay.job),
@@ -210,6 +221,7 @@ const fn kind(step: &Step) -> (Status, &'static str) {
             }
             DeadLetterStatus::Discarded | DeadLetterStatus::Gone => (Status::Idle, "dead letter"),
         },
+        Step::Edit(_) => (Status::Idle, "edit"),
         Step::Replay(_) => (Status::Warning, "replay"),
         Step::Missing(_) => (Status::Unknown, "not seen"),
     }
@@ -230,7 +242,7 @@ fn badges(node: &Node) -> Vec<Markup> {
             let (status, word) = state_status(replay.state);
             badges.push(markup::badge(status, word));
         }
-        Step::Event(_) | Step::Missing(_) => {}
+        Step::Event(_) | Step::Edit(_) | Step::Missing(_) => {}
     }
     badges
 }
@@ -243,8 +255,9 @@ const fn evidence(node: &Node) -> &'static str {
         (Cause::CausationId, _) => "by its causation ID",
         (Cause::Provenance, Step::Letter(_)) => "by the headers of the dead letter",
         (Cause::Provenance, _) => "by the replay ID",
-        (Cause::ReplayOf, _) => "by Redrive's own record",
+        (Cause::OwnRecord, _) => "by Redrive's own record",
         (Cause::SameEvent, _) => "by the same event ID",
+        (Cause::Inferred, _) => "inferred: its service published because of such events before",
     }
 }
 
@@ -287,7 +300,11 @@ fn track(node: &Node, above: Option<&Node>, span: Span, status: Status) -> Marku
     );
     if let Some(from) = above.and_then(|above| above.step.at()) {
         let from = position(from, span);
-        let _ = write!(svg, "<path d=\"M{from:.1} {middle}H{x:.1}\"/>");
+        let class = match node.cause {
+            Cause::Inferred => " class=\"inferred\"",
+            _ => "",
+        };
+        let _ = write!(svg, "<path{class} d=\"M{from:.1} {middle}H{x:.1}\"/>");
     }
     let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{middle}\" r=\"4\"/></svg>");
     Safe(svg)
@@ -310,8 +327,7 @@ pub(super) fn trace_url(correlation_id: &str) -> String {
 
 /// What the drawing spans, in words.
 pub(super) fn spanned(trace: &Trace) -> String {
-    let times = || trace.nodes.iter().filter_map(|node| node.step.at());
-    match times().min().zip(times().max()) {
+    match trace.span() {
         Some((first, last)) => markup::duration(last.since(first)),
         None => String::new(),
     }

@@ -5,9 +5,10 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::frame::NavigationEntry;
+use super::trace_gaps::{TapRow, gap_sentence, tap_row};
 use super::trace_rows::trace_url;
 use crate::config::TracesConfig;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, TraceGap};
 use crate::store::{TRACES_FOUND, TraceQuery, TraceSummary};
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -16,6 +17,9 @@ use crate::web::parameters::Parameters;
 use crate::web::problem::Problem;
 use crate::web::trace_query::trace_query;
 use crate::web::visit::Visit;
+
+/// Gaps that the page tells of.
+const GAPS: u32 = 5;
 
 struct Row {
     href: String,
@@ -46,6 +50,9 @@ struct TracesPage {
     sentence: String,
     /// What is followed, or how to begin.
     tapped: String,
+    taps: Vec<TapRow>,
+    gaps: Vec<Markup>,
+    has_more_gaps: bool,
     typed: Typed,
     is_narrowed: bool,
     /// There may be more.
@@ -68,7 +75,11 @@ pub(crate) async fn traces(
     if let (Some(_), [only]) = (&wanted.id, found.as_slice()) {
         return Ok(Redirect::to(&trace_url(&only.correlation_id)).into_response());
     }
+    let gaps = trace_gaps(&state, visit.now, GAPS + 1).await?;
     let content = TracesPage {
+        taps: state.taps.statuses().into_iter().map(tap_row).collect(),
+        gaps: gaps.iter().take(GAPS as usize).map(gap_sentence).collect(),
+        has_more_gaps: gaps.len() > GAPS as usize,
         sentence: sentence(&found, &wanted),
         tapped: tapped(&state.config.traces),
         is_narrowed: wanted != TraceQuery::default() || !error.is_empty(),
@@ -77,6 +88,17 @@ pub(crate) async fn traces(
         typed: Typed::of(&visit.query, error),
     };
     visit.page(&state, NavigationEntry::Traces, "Traces", &content)
+}
+
+/// The last gaps among the events that are kept.
+pub(crate) async fn trace_gaps(
+    state: &AppState,
+    now: Timestamp,
+    most: u32,
+) -> Result<Vec<TraceGap>, Problem> {
+    let oldest = now.minus(*state.config.traces.max_age);
+    let kept = (oldest, Timestamp(i64::MAX));
+    Ok(state.store.trace_gaps(kept, most).await?)
 }
 
 impl Typed {
@@ -107,16 +129,29 @@ fn sentence(found: &[TraceSummary], wanted: &TraceQuery) -> String {
 }
 
 fn tapped(config: &TracesConfig) -> String {
-    if config.kafka_topics.is_empty() {
-        return "No topic is followed, so that a trace has only its dead letters and their replays. \
-             Name topics in traces.kafka_topics to see what came before."
+    if !config.follows_anything() {
+        return "No topic and no exchange is followed, so that a trace has only its dead letters and their \
+             replays. Name some in traces.kafka_topics and traces.rabbitmq_exchanges to see what came before."
             .to_owned();
     }
-    format!(
-        "Events of Kafka topics that match {} are kept for {}.",
-        config.kafka_topics.join(", "),
+    let named = |what: &str, patterns: &[String]| {
+        (!patterns.is_empty()).then(|| format!("{what} that match {}", patterns.join(", ")))
+    };
+    let topics = named("Kafka topics", &config.kafka_topics);
+    let exchanges = named("RabbitMQ exchanges", &config.rabbitmq_exchanges);
+    let mut sentence = format!(
+        "Events of {} are kept for {}.",
+        [topics.as_deref(), exchanges.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" and of "),
         config.max_age
-    )
+    );
+    if exchanges.is_some() {
+        sentence.push_str(" What is sent to the default exchange cannot be followed.");
+    }
+    sentence
 }
 
 fn row(found: &TraceSummary, now: Timestamp) -> Row {

@@ -122,5 +122,6 @@ pub(crate) fn exported(position: &Position, message: &Message) -> ExportedDeadLe
         message: message.clone(),
         body_omitted: None,
         revisions: Vec::new(),
+        masked: false,
     }
 }

@@ -18,7 +18,7 @@ use redrive::schemas::Schemas;
 use redrive::store::{
     Gap, GapKind, KafkaCursor, NewAuditEntry, NewReplay, NewReplayJob, NewRevision, Store,
 };
-use redrive::traces::ExportBoard;
+use redrive::traces::{ExportBoard, TapBoard};
 use redrive::web::{self, AppState};
 use serde_json::json;
 use tempfile::TempDir;
@@ -120,6 +120,7 @@ impl Dashboard {
             repairs,
             alerts,
             trace_export: ExportBoard::default(),
+            taps: TapBoard::default(),
             stop,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -142,6 +143,7 @@ impl Dashboard {
         .await;
         live_through(&dashboard.state.sampling, Timestamp::now());
         fill(&dashboard.state.store).await;
+        super::traced::follow(&dashboard.state.taps);
         dashboard
     }
 

@@ -15,7 +15,7 @@ use crate::config::RabbitMqConfig;
 use crate::domain::{AmqpValue, ExchangeName, Message, QueueName, VhostName};
 
 /// An ordinary AMQP client on one connection and channel: declares, binds, publishes with confirms,
-/// consumes. The sample workload and the tests use it; Redrive itself declares nothing.
+/// consumes. The sample workload and the tests use it.
 pub struct AmqpChannel {
     connection: Connection,
     channel: Channel,
@@ -89,8 +89,20 @@ impl AmqpChannel {
         exchange: &ExchangeName,
         routing_key: &str,
     ) -> Result<(), AmqpError> {
+        let binding = (routing_key, &[][..]);
+        self.bind_queue_with(queue, exchange, binding).await
+    }
+
+    /// The same with arguments, by which a headers exchange routes.
+    pub async fn bind_queue_with(
+        &self,
+        queue: &QueueName,
+        exchange: &ExchangeName,
+        (routing_key, arguments): (&str, &[(String, AmqpValue)]),
+    ) -> Result<(), AmqpError> {
         let (name, source) = (short(queue.as_str())?, short(exchange.as_str())?);
-        let (options, arguments) = (QueueBindOptions::default(), FieldTable::default());
+        let arguments = table_of(arguments).map_err(AmqpError::Message)?;
+        let options = QueueBindOptions::default();
         let key = short(routing_key)?;
         let bound = self
             .channel

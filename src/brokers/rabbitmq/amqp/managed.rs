@@ -46,11 +46,21 @@ impl ManagedConsumer {
         prefetch: u16,
     ) -> Result<Self, AmqpError> {
         let connection = connect(config, vhost, "intake").await?;
-        let channel = ask("opening a channel", connection.create_channel()).await?;
-        let options = BasicQosOptions::default();
-        ask("setting the prefetch", channel.basic_qos(prefetch, options)).await?;
-        let (name, tag) = (short(queue.as_str())?, short(CONSUMER_TAG)?);
         let options = BasicConsumeOptions::default();
+        Self::on(connection, queue, prefetch, options).await
+    }
+
+    /// The same on a connection that is open already.
+    pub(super) async fn on(
+        connection: Connection,
+        queue: &QueueName,
+        prefetch: u16,
+        options: BasicConsumeOptions,
+    ) -> Result<Self, AmqpError> {
+        let channel = ask("opening a channel", connection.create_channel()).await?;
+        let prefetched = channel.basic_qos(prefetch, BasicQosOptions::default());
+        ask("setting the prefetch", prefetched).await?;
+        let (name, tag) = (short(queue.as_str())?, short(CONSUMER_TAG)?);
         let consumer = channel.basic_consume(name, tag, options, FieldTable::default());
         let consumer = ask(format!("consuming from {queue}"), consumer).await?;
         Ok(Self {
@@ -142,6 +152,11 @@ impl ManagedConsumer {
     pub async fn is_alone_at_the_end(&self) -> Result<bool, AmqpError> {
         let counted = count(&self.connection, &self.queue).await?;
         Ok(self.ahead.is_empty() && counted.ready == 0 && counted.consumers == 1)
+    }
+
+    /// Messages that wait in the queue; what is held does not count.
+    pub async fn ready(&self) -> Result<u64, AmqpError> {
+        Ok(count(&self.connection, &self.queue).await?.ready.into())
     }
 
     /// Whether somebody else consumes from the queue too.

@@ -24,6 +24,7 @@ mod publisher;
 mod return_publisher;
 mod stream;
 mod take_one;
+mod tap;
 
 pub use channel::{AmqpChannel, AmqpDelivery, QueueConsumer};
 pub use custody_rules::{
@@ -38,3 +39,4 @@ pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 pub use return_publisher::{ReturnOutcome, ReturnPublisher, as_returned};
 pub use stream::{StreamMessage, StreamStart, read_stream};
 pub use take_one::{HeldMessage, hold_message};
+pub use tap::{TAP_EXPIRES, TAP_MAX_BYTES, TapCopy, TapQueue, TapQueueError, configured_vhosts};

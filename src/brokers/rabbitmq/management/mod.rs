@@ -2,6 +2,7 @@
 
 mod policies;
 mod rows;
+mod tap_routing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde::de::DeserializeOwned;
 pub(super) use self::policies::Policies;
 pub use self::rows::read_as_every_list;
 use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, QueueRow, WhoamiRow};
+pub use self::tap_routing::{TapBinding, TapExchange, TapRouting};
 use super::access::Access;
 use super::effective::BrokerVersion;
 use super::http::{HttpApi, Request};
@@ -219,9 +221,11 @@ impl ManagementClient {
             .await?;
         let policies = self.policies().await?;
         let version = BrokerVersion::default();
+        // Who gets a copy for the traces does nothing with it.
         let queues: Vec<QueueSample> = queues
             .into_iter()
             .map(|row| row.into_sample(&policies, &version))
+            .filter(|queue| !queue.is_of_a_tap())
             .collect();
         let exchanges: Vec<ExchangeSample> = exchanges
             .into_iter()

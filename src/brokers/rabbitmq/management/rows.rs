@@ -12,6 +12,7 @@ use super::super::effective::{
 };
 use super::super::http::shortened;
 use super::policies::{Applied, Policies, PolicyRow};
+use super::tap_routing::read_as_tap_lists;
 use crate::domain::{
     BindingDestination, BindingSample, ExchangeName, ExchangeSample, QueueCounters, QueueName,
     QueueSample, QueueType, VhostName,
@@ -307,6 +308,7 @@ pub fn read_as_every_list(answer: &[u8]) -> usize {
         rows::<NameRow>(answer).len(),
         serde_json::from_slice::<OverviewRow>(answer).map_or(0, |row| 1 + row.nodes().len()),
         serde_json::from_slice::<WhoamiRow>(answer).map_or(0, |row| 1 + row.into_user().1.len()),
+        read_as_tap_lists(answer),
     ];
     counts.iter().sum()
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::domain::{
     ApplicationSpan, ClusterName, DeadLetterId, DeadLetterStatus, DeathReason, Destination,
     EventIdentity, EventPlace, Offset, Partition, Position, RecordPlace, ReplayId, ReplayJobId,
-    RoutedPlace, TimeBasis, TracedEvent, TracedLetter, TracedReplay,
+    RevisionNumber, RoutedPlace, TimeBasis, TracedEvent, TracedLetter, TracedReplay,
 };
 use crate::traces::export::sample::is_remarkable;
 use crate::traces::stitch;
@@ -80,6 +80,7 @@ fn letter(number: i64, at: i64, original: i64) -> TracedLetter {
         consumed_from: Some("orders".to_owned()),
         original: Some(record(original)),
         died_from: None,
+        edits: vec![],
     }
 }
 
@@ -88,6 +89,7 @@ fn replay(number: u128, of: i64, at: Option<i64>, state: ReplayStateName) -> Tra
         id: ReplayId(Uuid::from_u128(number)),
         job: ReplayJobId(Uuid::from_u128(77)),
         letter: DeadLetterId(of),
+        revision: RevisionNumber(1),
         at: at.map(Timestamp),
         state,
         destination: Destination::Kafka {
@@ -157,7 +159,7 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
 }
 
 fn told(events: Vec<TracedEvent>, letters: Vec<TracedLetter>, replays: Vec<TracedReplay>) -> Trace {
-    stitch(events, letters, replays)
+    stitch(events, letters, replays, &HashSet::new())
 }
 
 #[test]
@@ -460,7 +462,7 @@ fn distinct(steps: Vec<Step>) -> Vec<Step> {
         Step::Event(event) => SpanId::message(trace, &event.place),
         Step::Letter(letter) => SpanId::dead_letter(trace, &letter.cluster, &letter.position),
         Step::Replay(replay) => SpanId::replay(trace, replay.id),
-        Step::Missing(_) => SpanId::root(trace),
+        Step::Edit(_) | Step::Missing(_) => SpanId::root(trace),
     };
     steps
         .into_iter()
@@ -475,10 +477,10 @@ fn stitched(steps: &[Step]) -> Trace {
             Step::Event(event) => events.push(event),
             Step::Letter(letter) => letters.push(letter),
             Step::Replay(replay) => replays.push(replay),
-            Step::Missing(_) => {}
+            Step::Edit(_) | Step::Missing(_) => {}
         }
     }
-    stitch(events, letters, replays)
+    stitch(events, letters, replays, &HashSet::new())
 }
 
 proptest! {

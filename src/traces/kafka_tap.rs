@@ -2,22 +2,22 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
+use super::tasks::TapContext;
 use crate::brokers::kafka::{KafkaError, KafkaRecord, TapConsumer};
 use crate::config::{Config, KafkaConfig};
 use crate::dialects::was_tried_before;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, ConsumerGroup, EventPlace, NameFilter, RecordPlace, Snapshot, System, TimeBasis,
-    Timestamp, TopicName, TracedEvent,
+    ClusterName, ConsumerGroup, EventPlace, Masking, NameFilter, RecordPlace, Snapshot, System,
+    TimeBasis, Timestamp, TopicName, TracedEvent,
 };
 use crate::event_identity::event_facts;
 use crate::metrics::Metrics;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
 /// Records that are stored at once.
 const BATCH: usize = 2_000;
@@ -26,59 +26,8 @@ const BATCH_WAIT: Duration = Duration::from_millis(500);
 /// After an error.
 const PAUSE: Duration = Duration::from_secs(5);
 
-const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
-
-/// The taps of all clusters and what removes old events, for the caller to spawn; none without
-/// `traces.kafka_topics`.
-pub fn tasks(
-    config: &Arc<Config>,
-    store: &Store,
-    metrics: &Arc<Metrics>,
-    snapshots: &watch::Receiver<Arc<Snapshot>>,
-    stop: &CancellationToken,
-) -> Vec<BoxFuture<'static, ()>> {
-    let mut tasks: Vec<BoxFuture<'static, ()>> = Vec::new();
-    if config.traces.kafka_topics.is_empty() {
-        return tasks;
-    }
-    let keeper = Arc::new(Keeper::new(store.clone()));
-    for kafka in &config.kafka {
-        let tap = Tap {
-            config: Arc::clone(config),
-            kafka: kafka.clone(),
-            keeper: Arc::clone(&keeper),
-            metrics: Arc::clone(metrics),
-            snapshots: snapshots.clone(),
-            stop: stop.clone(),
-        };
-        tasks.push(Box::pin(tap.run()));
-    }
-    tasks.push(Box::pin(prune(
-        Arc::clone(config),
-        store.clone(),
-        stop.clone(),
-    )));
-    tasks
-}
-
-async fn prune(config: Arc<Config>, store: Store, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(PRUNE_INTERVAL);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = ticks.tick() => {}
-        }
-        let oldest = Timestamp::now().minus(*config.traces.max_age);
-        let pruned = store.prune_traced_events(oldest, config.traces.max_events);
-        if let Err(error) = pruned.await {
-            let error = crate::error_chain(&error);
-            tracing::warn!(error, "cannot remove old events of traces; trying again");
-        }
-    }
-}
-
 /// Follows the topics of one cluster.
-struct Tap {
+pub(super) struct KafkaTap {
     config: Arc<Config>,
     kafka: KafkaConfig,
     keeper: Arc<Keeper>,
@@ -95,8 +44,19 @@ enum TapError {
     Store(#[from] StoreError),
 }
 
-impl Tap {
-    async fn run(mut self) {
+impl KafkaTap {
+    pub(super) fn new(context: &TapContext, keeper: &Arc<Keeper>, kafka: &KafkaConfig) -> Self {
+        Self {
+            config: Arc::clone(&context.config),
+            kafka: kafka.clone(),
+            keeper: Arc::clone(keeper),
+            metrics: Arc::clone(&context.metrics),
+            snapshots: context.snapshots.clone(),
+            stop: context.stop.clone(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
         // Validated when the configuration was read.
         let Ok(topics) = TappedTopics::of(&self.config) else {
             return;
@@ -155,7 +115,7 @@ impl Tap {
         let now = Timestamp::now();
         let events: Vec<_> = batch
             .iter()
-            .filter_map(|record| traced(cluster, record, now))
+            .filter_map(|record| traced_event(cluster, record, &self.config.masking, now))
             .collect();
         self.keeper.keep(&events, &self.metrics).await?;
         self.metrics
@@ -165,8 +125,13 @@ impl Tap {
 }
 
 /// What a trace keeps of a record; nothing of one without a correlation ID.
-fn traced(cluster: &ClusterName, record: &KafkaRecord, now: Timestamp) -> Option<TracedEvent> {
-    let facts = event_facts(&record.message);
+pub fn traced_event(
+    cluster: &ClusterName,
+    record: &KafkaRecord,
+    masking: &Masking,
+    now: Timestamp,
+) -> Option<TracedEvent> {
+    let facts = event_facts(&masking.without(&record.message));
     facts.event.correlation_id.as_ref()?;
     let replay = record.message.header(REPLAY_ID);
     let (at, basis) = match record.timestamp {
