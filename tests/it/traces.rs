@@ -348,11 +348,16 @@ async fn a_trace_is_found_by_any_of_its_ids_and_told_as_page_and_json() {
     ] {
         assert!(html.contains(part), "{part}");
     }
+    let link = "<a href=\"https://jaeger.example/trace/4bf92f3577b34da6a3ce929d0e0e4736\"";
+    assert!(html.contains(link), "{html}");
+    let exported = "<code>9f0c2a4155aa4c1e8f001234567890ab</code>";
+    assert!(html.contains(exported), "{html}");
     let (status, _, html) = get(&dashboard, "/traces/nobody").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(html.contains("traces.kafka_topics"), "{html}");
 
     let trace = api(&dashboard, &format!("/traces/{order}")).await;
+    assert_eq!(trace["trace_id"], "9f0c2a4155aa4c1e8f001234567890ab");
     let steps = trace["steps"].as_array().unwrap();
     let in_topic = |topic: &str| {
         let found = steps

@@ -138,9 +138,10 @@ impl Dashboard {
     pub(crate) async fn busy() -> Self {
         let dashboard = Self::serve(
             busy_snapshot(Timestamp::now()),
-            Config::parse("", []).unwrap(),
+            Config::parse(super::traced::EXPORT, []).unwrap(),
         )
         .await;
+        super::traced::export(&dashboard.state.trace_export);
         live_through(&dashboard.state.sampling, Timestamp::now());
         fill(&dashboard.state.store).await;
         super::traced::follow(&dashboard.state.taps);
