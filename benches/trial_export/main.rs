@@ -1,4 +1,4 @@
-//! `cargo xtask trial export`: a story is exported to a real OpenTelemetry Collector by both protocols, and what its
+//! `cargo xtask trial export`: a story is exported to a real OpenTelemetry Collector by both protocols over TLS, and what its
 //! debug exporter printed is compared with what was meant. Without the Collector that `xtask` builds and starts for it,
 //! it cannot run.
 #![expect(clippy::print_stdout, reason = "the spans are what it is for")]
@@ -6,6 +6,7 @@
 mod printed;
 mod story;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,7 @@ async fn export(protocol: ExportProtocol) -> Result<()> {
     let mut config = Config::parse("", [])?;
     config.traces.export.endpoint = Some(Secret::new(endpoint));
     config.traces.export.protocol = protocol;
+    config.traces.export.ca_file = std::env::var_os("REDRIVE_TRIAL_OTLP_CA").map(PathBuf::from);
     config.traces.export.quiet = HumanDuration(Duration::from_millis(500));
     let (board, stop) = (ExportBoard::default(), CancellationToken::new());
     let metrics = Arc::new(Metrics::new(Duration::from_secs(1)));

@@ -1,4 +1,4 @@
-//! `cargo xtask trial export`: an OpenTelemetry Collector, built from the Go proxy at the first call, and the driver that
+//! `cargo xtask trial export`: an OpenTelemetry Collector with TLS, built from the Go proxy at the first call, and the driver that
 //! sends it a story and reads what it prints (`benches/trial_export`).
 
 use std::fs;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::interrupt::{Interruption, stop_on_interrupt};
+use crate::kafka::certificates::Certificates;
 use crate::ports::Ports;
 use crate::process::{self, Service};
 use crate::provision;
@@ -34,15 +35,17 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 }
 
 /// Starts it with nothing in its log.
-fn start(workspace: &Workspace, program: PathBuf) -> Result<[(&'static str, String); 3]> {
+fn start(workspace: &Workspace, program: PathBuf) -> Result<[(&'static str, String); 4]> {
     let _lock = workspace.lock()?;
     let service = Service::new(workspace, SERVICE)?;
     service.stop()?;
     let mut ports = Ports::load(workspace);
     let grpc = ports.reserve("collector-grpc")?;
     let http = ports.reserve("collector-http")?;
-    let configuration = workspace.state_directory(SERVICE)?.join("collector.yaml");
-    fs::write(&configuration, settings(grpc, http))?;
+    let folder = workspace.state_directory(SERVICE)?;
+    let certificates = Certificates::in_folder(&folder.join("certificates"))?;
+    let configuration = folder.join("collector.yaml");
+    fs::write(&configuration, settings(grpc, http, &certificates))?;
     let mut command = Command::new(program);
     command.arg("--config").arg(configuration);
     service.start(&command)?;
@@ -53,11 +56,15 @@ fn start(workspace: &Workspace, program: PathBuf) -> Result<[(&'static str, Stri
     Ok([
         (
             "REDRIVE_TRIAL_OTLP_GRPC",
-            format!("http://127.0.0.1:{grpc}"),
+            format!("https://127.0.0.1:{grpc}"),
         ),
         (
             "REDRIVE_TRIAL_OTLP_HTTP",
-            format!("http://127.0.0.1:{http}"),
+            format!("https://127.0.0.1:{http}"),
+        ),
+        (
+            "REDRIVE_TRIAL_OTLP_CA",
+            certificates.authority_file().display().to_string(),
         ),
         (
             "REDRIVE_TRIAL_OTLP_LOG",
@@ -66,11 +73,16 @@ fn start(workspace: &Workspace, program: PathBuf) -> Result<[(&'static str, Stri
     ])
 }
 
-fn settings(grpc: u16, http: u16) -> String {
+fn settings(grpc: u16, http: u16, certificates: &Certificates) -> String {
+    let [certificate, key] = certificates
+        .server_files()
+        .map(|file| file.display().to_string());
+    let tls =
+        format!("        tls:\n          cert_file: {certificate}\n          key_file: {key}\n");
     format!(
         "receivers:\n  otlp:\n    protocols:\n      \
-         grpc:\n        endpoint: 127.0.0.1:{grpc}\n      \
-         http:\n        endpoint: 127.0.0.1:{http}\n\
+         grpc:\n        endpoint: 127.0.0.1:{grpc}\n{tls}      \
+         http:\n        endpoint: 127.0.0.1:{http}\n{tls}\
          exporters:\n  debug:\n    verbosity: detailed\n\
          service:\n  telemetry:\n    metrics:\n      level: none\n  pipelines:\n    \
          traces:\n      receivers: [otlp]\n      exporters: [debug]\n"
