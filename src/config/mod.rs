@@ -5,6 +5,7 @@
 
 mod alerting;
 mod brokers;
+mod dlq_topics;
 mod environment;
 mod error;
 mod grouping;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 
 pub use alerting::PrometheusConfig;
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
+pub(crate) use dlq_topics::DlqTopics;
 pub use error::ConfigError;
 pub use grouping::GroupingConfig;
 pub use kafka_security::{KafkaSaslConfig, KafkaTlsConfig, OauthClient, SaslMechanism};

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
-use super::discovery::DlqTopics;
 use super::intake_status::IntakeState;
 use super::kafka_plan::{Freshness, StartingPoint, starting_point};
 use super::letters::{Found, dead_letter_or_pointer};
 use super::pointers::{Fetched, fetch_originals};
 use super::{IntakeContext, intake_metrics};
 use crate::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaError, KafkaRecord};
+use crate::config::DlqTopics;
 use crate::config::KafkaConfig;
 use crate::domain::{
     BrokerHealth, Custody, Offset, Partition, Position, Snapshot, System, Timestamp, TopicName,

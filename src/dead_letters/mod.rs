@@ -12,7 +12,6 @@
 mod bulk_actions;
 mod classify;
 mod depth;
-mod discovery;
 mod expiring_bodies;
 mod give_back;
 mod import;

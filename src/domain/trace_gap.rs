@@ -15,12 +15,18 @@ pub enum TapPlace {
 pub enum GapReason {
     /// More was published than it read, and its queue was full.
     FellBehind,
+    /// It kept only some traces, those whole.
+    Thinned,
+    /// It went on at the end.
+    Skipped,
 }
 
 impl GapReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::FellBehind => "fell_behind",
+            Self::Thinned => "thinned",
+            Self::Skipped => "skipped",
         }
     }
 }

@@ -80,7 +80,8 @@ live_metrics! {
 live_metrics! {
     /// What the tap of the traces saw.
     pub(super) struct TraceMetrics {
-        /// Events that the tap of the traces read: stored, or without a correlation ID and left out.
+        /// Events that the tap of the traces read: stored, without a correlation ID and left out, or thinned because it
+        /// fell behind.
         events: IntCounterVec = "redrive_trace_events_total" ["cluster", "outcome"],
         /// Events that have an earlier time than the event that caused them, by the cluster of the cause: clocks
         /// disagree.

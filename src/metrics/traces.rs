@@ -35,6 +35,13 @@ impl Metrics {
         }
     }
 
+    /// Counts events that the tap read and left out because it fell behind.
+    pub fn thinned(&self, cluster: &ClusterName, events: usize) {
+        let counter = &self.live.traces.events;
+        let counter = counter.with_label_values(&[cluster.as_str(), "thinned"]);
+        counter.inc_by(events as u64);
+    }
+
     /// How long it took from an event, by the destination that it was published to, until a service published the
     /// event that it caused.
     pub fn publish_to_publish(

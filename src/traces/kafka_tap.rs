@@ -6,18 +6,20 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::keeper::Keeper;
+use super::pressure::{Pressure, Reaction};
 use super::tasks::TapContext;
 use crate::brokers::kafka::{KafkaError, KafkaRecord, TapConsumer};
-use crate::config::{Config, KafkaConfig};
+use crate::config::{Config, DlqTopics, KafkaConfig};
 use crate::dialects::was_tried_before;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, ConsumerGroup, EventPlace, Masking, NameFilter, RecordPlace, Snapshot, System,
-    TimeBasis, Timestamp, TopicName, TracedEvent,
+    ClusterName, ClusterSnapshot, ConsumerGroup, EventPlace, GapReason, GroupStatus, Masking,
+    NameFilter, RecordPlace, Snapshot, System, TapPlace, TimeBasis, TimeLag, Timestamp, TopicName,
+    TraceGap, TracedEvent,
 };
 use crate::event_identity::event_facts;
 use crate::metrics::Metrics;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// Records that are stored at once.
 const BATCH: usize = 2_000;
@@ -31,8 +33,10 @@ pub(super) struct KafkaTap {
     config: Arc<Config>,
     kafka: KafkaConfig,
     keeper: Arc<Keeper>,
+    store: Store,
     metrics: Arc<Metrics>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
+    pressure: Pressure,
     stop: CancellationToken,
 }
 
@@ -50,8 +54,10 @@ impl KafkaTap {
             config: Arc::clone(&context.config),
             kafka: kafka.clone(),
             keeper: Arc::clone(keeper),
+            store: context.store.clone(),
             metrics: Arc::clone(&context.metrics),
             snapshots: context.snapshots.clone(),
+            pressure: Pressure::default(),
             stop: context.stop.clone(),
         }
     }
@@ -83,7 +89,8 @@ impl KafkaTap {
         let mut subscribed = BTreeSet::new();
         let stop = self.stop.clone();
         loop {
-            let wanted = topics.among(&self.snapshots.borrow_and_update(), &self.kafka.name);
+            let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+            let wanted = topics.among(&snapshot, &self.kafka.name);
             // While the cluster is not seen nothing is known to be gone.
             if !wanted.is_empty() && wanted != subscribed {
                 consumer.subscribe(&wanted)?;
@@ -98,6 +105,9 @@ impl KafkaTap {
                     },
                 }
             }
+            if let Some(behind) = self.behind(&snapshot, &group) {
+                self.react(&consumer, &subscribed, behind).await?;
+            }
             let batch = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 batch = consumer.next_batch(BATCH, BATCH_WAIT) => batch?,
@@ -109,17 +119,66 @@ impl KafkaTap {
         }
     }
 
+    /// How late the tap is, as the last sample says.
+    fn behind(&self, snapshot: &Snapshot, group: &ConsumerGroup) -> Option<Duration> {
+        let mut groups = snapshot.groups();
+        let own = |(cluster, status): &(&ClusterSnapshot, &GroupStatus)| {
+            cluster.name == self.kafka.name && status.group == *group
+        };
+        match groups.find(own)?.1.time_lag? {
+            TimeLag::Exactly(behind) | TimeLag::AtLeast(behind) => Some(behind),
+        }
+    }
+
+    async fn react(
+        &mut self,
+        consumer: &TapConsumer,
+        topics: &BTreeSet<TopicName>,
+        behind: Duration,
+    ) -> Result<(), TapError> {
+        let before = self.pressure.one_of();
+        let (from, to, reason) = match self.pressure.react(behind, Timestamp::now()) {
+            Reaction::GoOn => return Ok(()),
+            Reaction::Thinned(from, to) => (from, to, GapReason::Thinned),
+            Reaction::SkipToTheEnd(from, to) => {
+                consumer.skip_to_the_end()?;
+                (from, to, GapReason::Skipped)
+            }
+        };
+        let (cluster, one_of) = (self.kafka.name.as_str(), self.pressure.one_of());
+        if before != one_of || reason == GapReason::Skipped {
+            let behind = behind.as_secs();
+            tracing::warn!(cluster, behind, one_of, "the tap of the traces is behind");
+        }
+        for topic in topics {
+            let gap = TraceGap {
+                cluster: self.kafka.name.clone(),
+                place: TapPlace::Topic(topic.clone()),
+                from,
+                to,
+                reason,
+            };
+            self.store.put_trace_gap(&gap).await?;
+        }
+        Ok(())
+    }
+
     /// Before its offsets are committed: what a crash lets come again takes the place of itself.
     async fn keep(&self, batch: &[KafkaRecord]) -> Result<(), TapError> {
         let cluster = &self.kafka.name;
         let now = Timestamp::now();
-        let events: Vec<_> = batch
+        let mut events: Vec<_> = batch
             .iter()
             .filter_map(|record| traced_event(cluster, record, &self.config.masking, now))
             .collect();
+        let without_correlation = batch.len() - events.len();
+        let id = |event: &TracedEvent| event.event.correlation_id.clone().unwrap_or_default();
+        events.retain(|event| self.pressure.keeps(&id(event)));
+        let thinned = batch.len() - without_correlation - events.len();
         self.keeper.keep(&events, &self.metrics).await?;
         self.metrics
-            .traced(cluster, events.len(), batch.len() - events.len());
+            .traced(cluster, events.len(), without_correlation);
+        self.metrics.thinned(cluster, thinned);
         Ok(())
     }
 }
@@ -160,7 +219,7 @@ pub fn traced_event(
 struct TappedTopics {
     wanted: NameFilter,
     ignored: NameFilter,
-    dlqs: NameFilter,
+    dlqs: DlqTopics,
 }
 
 impl TappedTopics {
@@ -169,7 +228,7 @@ impl TappedTopics {
         Ok(Self {
             wanted: parse(&config.traces.kafka_topics)?,
             ignored: parse(&config.traces.kafka_topics_ignored)?,
-            dlqs: parse(&config.dead_letters.kafka_topics)?,
+            dlqs: DlqTopics::new(&config.dead_letters)?,
         })
     }
 

@@ -17,6 +17,7 @@ mod handovers;
 mod kafka_tap;
 mod keeper;
 mod load;
+mod pressure;
 mod rabbitmq_tap;
 mod repeats;
 mod stitch;

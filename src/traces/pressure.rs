@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::domain::{Timestamp, digest_of_fields};
 
-/// Further behind it keeps half as many traces.
+/// Further behind, and not nearer than at the look before, it keeps half as many traces.
 const TOO_FAR: Duration = Duration::from_secs(30);
 /// Nearer it keeps twice as many.
 const NEAR: Duration = Duration::from_secs(5);
 /// Further behind, with the fewest traces kept, it goes on at the end.
 const HOPELESS: Duration = Duration::from_mins(10);
-/// A change needs so long to show.
+/// Between two looks, so that the one before has shown.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// One trace of so many, at the least.
 const FEWEST: u32 = 64;
@@ -21,24 +21,30 @@ const FEWEST: u32 = 64;
 pub(super) struct Pressure {
     /// One trace of so many.
     one_of: u32,
-    changed_at: Option<Timestamp>,
+    last: Option<Look>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    at: Timestamp,
+    behind: Duration,
 }
 
 /// What follows from how far behind a tap is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
     GoOn,
-    /// What comes now is thinned more, or less, than before.
-    Thin,
-    /// What lies between here and the end is left out.
-    SkipToTheEnd,
+    /// Between these two times of publishing one trace of so many was kept.
+    Thinned(Timestamp, Timestamp),
+    /// What was published between these two times, and lies between here and the end, is left out.
+    SkipToTheEnd(Timestamp, Timestamp),
 }
 
 impl Default for Pressure {
     fn default() -> Self {
         Self {
             one_of: 1,
-            changed_at: None,
+            last: None,
         }
     }
 }
@@ -49,29 +55,30 @@ impl Pressure {
         self.one_of
     }
 
+    /// Who is behind and catches up, as after a pause, keeps everything.
     pub(super) fn react(&mut self, behind: Duration, now: Timestamp) -> Reaction {
-        let is_recent = |at: Timestamp| now.since(at) < PATIENCE;
-        if self.changed_at.is_some_and(is_recent) {
+        let Some(last) = self.last else {
+            self.last = Some(Look { at: now, behind });
+            return Reaction::GoOn;
+        };
+        if now.since(last.at) < PATIENCE {
             return Reaction::GoOn;
         }
-        let reaction = match self.one_of {
-            FEWEST if behind > HOPELESS => Reaction::SkipToTheEnd,
-            FEWEST if behind > TOO_FAR => Reaction::GoOn,
-            _ if behind > TOO_FAR => {
-                self.one_of *= 2;
-                Reaction::Thin
-            }
-            1 => Reaction::GoOn,
-            _ if behind < NEAR => {
-                self.one_of /= 2;
-                Reaction::Thin
-            }
-            _ => Reaction::GoOn,
-        };
-        if reaction != Reaction::GoOn {
-            self.changed_at = Some(now);
+        self.last = Some(Look { at: now, behind });
+        let was = self.one_of;
+        let falls_behind = behind > TOO_FAR && behind >= last.behind;
+        if falls_behind && was == FEWEST && behind > HOPELESS {
+            return Reaction::SkipToTheEnd(now.minus(behind), now);
         }
-        reaction
+        if falls_behind {
+            self.one_of = (was * 2).min(FEWEST);
+        } else if behind < NEAR {
+            self.one_of = (was / 2).max(1);
+        }
+        match was {
+            1 => Reaction::GoOn,
+            _ => Reaction::Thinned(last.at.minus(last.behind), now.minus(behind)),
+        }
     }
 
     /// Whether the events of a trace are kept: of one that is kept while few are, also while more are, on every
@@ -91,40 +98,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fewer_traces_are_kept_the_longer_it_is_behind_and_more_when_it_caught_up() {
+    fn fewer_traces_are_kept_the_longer_it_falls_behind_and_more_when_it_caught_up() {
         let mut pressure = Pressure::default();
-        let mut second = 0;
-        let mut check = |seconds_later: i64, behind: u64, expected: Reaction, one_of: u32| {
+        let mut second = 1_000;
+        let mut look = |seconds_later: i64, behind: u64, one_of: u32| {
             second += seconds_later;
-            let reaction = pressure.react(
-                Duration::from_secs(behind),
-                Timestamp::from_seconds(second),
-            );
-            assert_eq!((reaction, pressure.one_of()), (expected, one_of), "at {second}");
+            let now = Timestamp::from_seconds(second);
+            let reaction = pressure.react(Duration::from_secs(behind), now);
+            assert_eq!(pressure.one_of(), one_of, "at {second}");
+            reaction
         };
-        check(0, 29, Reaction::GoOn, 1);
-        check(1, 31, Reaction::Thin, 2);
-        check(1, 31, Reaction::GoOn, 2);
-        check(15, 31, Reaction::Thin, 4);
-        check(15, 20, Reaction::GoOn, 4);
-        for one_of in [8, 16, 32, 64] {
-            check(15, 700, Reaction::Thin, one_of);
+        let thinned = |from, to| {
+            Reaction::Thinned(Timestamp::from_seconds(from), Timestamp::from_seconds(to))
+        };
+        assert_eq!(look(0, 90, 1), Reaction::GoOn, "nothing to compare with");
+        assert_eq!(look(15, 80, 1), Reaction::GoOn, "it catches up");
+        assert_eq!(look(14, 85, 1), Reaction::GoOn, "too soon");
+        assert_eq!(look(1, 85, 2), Reaction::GoOn);
+        assert_eq!(look(15, 70, 2), thinned(945, 975), "it catches up again");
+        for one_of in [4, 8, 16, 32, 64, 64] {
+            look(15, 700, one_of);
         }
-        check(15, 500, Reaction::GoOn, 64);
-        check(15, 700, Reaction::SkipToTheEnd, 64);
-        check(1, 700, Reaction::GoOn, 64);
+        let end = Timestamp::from_seconds(1_150);
+        let begin = Timestamp::from_seconds(450);
+        assert_eq!(look(15, 700, 64), Reaction::SkipToTheEnd(begin, end));
         for one_of in [32, 16, 8, 4, 2, 1] {
-            check(15, 1, Reaction::Thin, one_of);
+            look(15, 1, one_of);
         }
-        check(15, 1, Reaction::GoOn, 1);
+        assert_eq!(look(15, 1, 1), Reaction::GoOn);
     }
 
     #[test]
     fn a_trace_that_is_kept_among_few_is_kept_among_many() {
-        let keeping = |one_of| Pressure {
-            one_of,
-            changed_at: None,
-        };
+        let keeping = |one_of| Pressure { one_of, last: None };
         let ids: Vec<String> = (0..4_000).map(|number| format!("order-{number}")).collect();
         let kept = |one_of| -> Vec<&String> {
             ids.iter().filter(|id| keeping(one_of).keeps(id)).collect()

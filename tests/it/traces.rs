@@ -3,21 +3,24 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
+use redrive::brokers::kafka::{KafkaAdmin, KafkaRecord, ReplayProducer, TapConsumer};
 use redrive::config::Config;
 use redrive::domain::conventions::{
     CAUSATION_ID, CORRELATION_ID, ERROR_CLASS, EVENT_ID, EVENT_TYPE, ORIGINAL_OFFSET,
     ORIGINAL_PARTITION, ORIGINAL_TOPIC,
 };
-use redrive::domain::{AmqpProperties, Header, Message, Partition, Timestamp, TopicName};
+use redrive::domain::{
+    AmqpProperties, ConsumerGroup, Header, Message, Partition, Timestamp, TopicName,
+};
 use redrive::traces::{self, Cause, Repeat, Step};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::intake::{Redrive, config};
-use crate::sampling::client;
+use crate::sampling::{client, commit};
 use crate::support::dashboard::Dashboard;
 use crate::support::rabbitmq::Vhost;
 use crate::support::{eventually, kafka, unique};
@@ -240,6 +243,45 @@ async fn how_long_it_took_from_an_event_to_the_next_is_measured_by_their_times()
     let text = told.await;
     assert!(!text.contains("service-of-too-early"), "{text}");
     redrive.stop().await;
+}
+
+#[tokio::test]
+async fn a_tap_that_goes_on_at_the_end_leaves_out_what_lies_before_it() {
+    const BACKLOG: usize = 5_000;
+    let site = Site::new().await;
+    let producer: FutureProducer = client().create().unwrap();
+    let sent = (0..BACKLOG).map(|_| {
+        let record = FutureRecord::<(), str>::to(site.orders.as_str()).payload("{}");
+        producer.send(record, Duration::from_secs(30))
+    });
+    for sent in join_all(sent).await {
+        sent.unwrap();
+    }
+    let group = ConsumerGroup::new(unique("tap"));
+    commit(group.as_str(), site.orders.as_str(), 0).await;
+    let tap = TapConsumer::new(&kafka(), &group).unwrap();
+    tap.subscribe(&[site.orders.clone()].into()).unwrap();
+    let batch = async || {
+        tap.next_batch(10, Duration::from_millis(200))
+            .await
+            .unwrap()
+    };
+    let first = eventually("the backlog is read", async || {
+        let batch = batch().await;
+        (!batch.is_empty()).then_some(batch)
+    });
+    assert_eq!(first.await[0].offset.0, 0);
+    tap.skip_to_the_end().unwrap();
+    let mut seen = 0;
+    eventually("what comes after the skip is read", async || {
+        site.send(&site.orders, &[], "after").await;
+        let batch = batch().await;
+        seen += batch.len();
+        let is_new = |record: &KafkaRecord| record.message.body.as_deref() == Some(b"after");
+        batch.iter().any(is_new).then_some(())
+    })
+    .await;
+    assert!(seen < BACKLOG / 2, "{seen} of the backlog were read");
 }
 
 #[tokio::test]

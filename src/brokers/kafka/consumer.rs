@@ -60,6 +60,8 @@ impl DlqConsumer {
             // An offset that is gone must be seen as a gap, never skipped in silence.
             .set("auto.offset.reset", "error")
             .set("queued.max.messages.kbytes", "16384")
+            // While that is full it would pause for a second, in which a fast reader has long emptied it.
+            .set("fetch.queue.backoff.ms", "10")
             // One answer, which librdkafka holds whole; a record that is larger is still fetched.
             .set("fetch.max.bytes", "16777216")
             .set("fetch.message.max.bytes", "1048576")

@@ -42,6 +42,19 @@ impl TapConsumer {
         self.inner.next_batch(max_records, max_wait).await
     }
 
+    /// Leaves out what lies between here and the end of each assigned partition.
+    pub fn skip_to_the_end(&self) -> Result<(), KafkaError> {
+        let consumer = &self.inner.consumer;
+        let assigned = consumer.assignment().map_err(KafkaError::Assign)?;
+        for element in assigned.elements() {
+            // Without a timeout it does not wait for the broker.
+            let end = rdkafka::Offset::End;
+            let sought = consumer.seek(element.topic(), element.partition(), end, Duration::ZERO);
+            sought.map_err(KafkaError::Assign)?;
+        }
+        Ok(())
+    }
+
     /// Commits that these records are done. Asynchronous: after a commit that failed they may come again.
     pub fn commit(&self, batch: &[KafkaRecord]) -> Result<(), KafkaError> {
         let mut done: HashMap<(&TopicName, Partition), Offset> = HashMap::new();

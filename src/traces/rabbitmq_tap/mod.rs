@@ -150,8 +150,8 @@ impl RabbitMqTap {
         }
         let mut prefetch = Prefetch::default();
         loop {
-            let consumed = self.queue.consume(&self.rabbitmq, prefetch.count());
-            let (mut consumer, waiting) = consumed.await?;
+            let opened = self.queue.consume(&self.rabbitmq, prefetch.count());
+            let (mut consumer, waiting) = opened.await?;
             self.read_limits(&management).await;
             let backlog = self.backlog(backlog, waiting).await?;
             self.note(TapState::Following);
@@ -172,27 +172,29 @@ impl RabbitMqTap {
         known: &'a mut Option<Backlog>,
         waiting: u64,
     ) -> Result<&'a mut Backlog, TapError> {
-        let now = Timestamp::now();
-        let cluster = &self.rabbitmq.name;
         let backlog = match known {
             Some(backlog) => backlog,
-            None => {
-                let store = &self.context.store;
-                let noted = store.tap_whole_until(cluster, &self.place).await?;
-                // An older queue would not be there any more.
-                let oldest = now.minus(TAP_EXPIRES);
-                let whole_until = noted.unwrap_or(oldest).clamp(oldest, now);
-                known.insert(Backlog::new(whole_until))
-            }
+            None => known.insert(self.noted_backlog().await?),
         };
         let reading = Reading {
-            at: now,
+            at: Timestamp::now(),
             ready: waiting,
             taken: 0,
             mean_bytes: 0,
         };
         self.observe(backlog, reading).await?;
         Ok(backlog)
+    }
+
+    /// What the last run knew.
+    async fn noted_backlog(&self) -> Result<Backlog, TapError> {
+        let (cluster, store) = (&self.rabbitmq.name, &self.context.store);
+        let noted = store.tap_whole_until(cluster, &self.place).await?;
+        let now = Timestamp::now();
+        // An older queue would not be there any more.
+        let oldest = now.minus(TAP_EXPIRES);
+        let whole_until = noted.unwrap_or(oldest).clamp(oldest, now);
+        Ok(Backlog::new(whole_until))
     }
 
     /// Stores and acknowledges until it is stopped, or until another prefetch fits better.

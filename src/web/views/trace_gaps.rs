@@ -28,6 +28,8 @@ pub(super) fn gap_sentence(gap: &TraceGap) -> Markup {
     };
     let why = match gap.reason {
         GapReason::FellBehind => "the tap fell behind, and its queue was full",
+        GapReason::Thinned => "the tap fell behind, and kept only some traces, those whole",
+        GapReason::Skipped => "the tap was far behind, and went on at the end",
     };
     let place = escaped(&format!("{place} on {}", gap.cluster));
     Safe(format!(

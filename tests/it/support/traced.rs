@@ -125,7 +125,7 @@ fn gap(now: Timestamp) -> TraceGap {
     TraceGap {
         cluster: "rabbitmq".into(),
         place: TapPlace::Vhost("/".into()),
-        from: now.minus(Duration::from_secs(60)),
+        from: now.minus(Duration::from_mins(1)),
         to: now.minus(Duration::from_secs(45)),
         reason: GapReason::FellBehind,
     }

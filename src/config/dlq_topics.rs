@@ -3,13 +3,13 @@ use crate::domain::{GlobError, KafkaDetail, NameFilter, TopicStatus};
 
 /// The patterns of `[dead_letters]`, compiled.
 #[derive(Clone, Debug)]
-pub(super) struct DlqTopics {
+pub(crate) struct DlqTopics {
     wanted: NameFilter,
     ignored: NameFilter,
 }
 
 impl DlqTopics {
-    pub(super) fn new(config: &DeadLettersConfig) -> Result<Self, GlobError> {
+    pub(crate) fn new(config: &DeadLettersConfig) -> Result<Self, GlobError> {
         Ok(Self {
             wanted: NameFilter::parse(config.kafka_topics.iter().map(String::as_str))?,
             ignored: NameFilter::parse(config.kafka_topics_ignored.iter().map(String::as_str))?,
@@ -17,14 +17,18 @@ impl DlqTopics {
     }
 
     /// The topics of a cluster that hold dead letters.
-    pub(super) fn of<'a>(
+    pub(crate) fn of<'a>(
         &'a self,
         detail: &'a KafkaDetail,
     ) -> impl Iterator<Item = &'a TopicStatus> {
-        detail.topics.iter().filter(|status| {
-            let name = status.topic.as_str();
-            !status.internal && self.wanted.matches(name) && !self.ignored.matches(name)
-        })
+        detail
+            .topics
+            .iter()
+            .filter(|status| !status.internal && self.matches(status.topic.as_str()))
+    }
+
+    pub(crate) fn matches(&self, topic: &str) -> bool {
+        self.wanted.matches(topic) && !self.ignored.matches(topic)
     }
 }
 
