@@ -158,6 +158,18 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_for_so_many_traces_and_again_when_some_are_taken() {
+        let mut waiting = Waiting::default();
+        for number in 0..MOST_TRACES {
+            assert!(waiting.has_room());
+            waiting.note(format!("order-{number}"), Place::Event(1), Timestamp(0));
+        }
+        assert!(!waiting.has_room());
+        assert_eq!(taken(&mut waiting, 30, 1).len(), 1);
+        assert!(waiting.has_room());
+    }
+
+    #[test]
     fn a_restart_reads_again_from_the_first_place_that_waits() {
         let mut waiting = Waiting::default();
         assert_eq!(waiting.lowest(), Lowest::default());
