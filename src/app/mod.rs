@@ -19,7 +19,7 @@ use crate::metrics::Metrics;
 use crate::sandbox::Sandbox;
 use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
-use crate::traces::{TapBoard, TapContext};
+use crate::traces::{ExportBoard, Exporter, TapBoard, TapContext};
 use crate::web::{self, AppState};
 use crate::{notifications, replay, sampling, traces};
 
@@ -107,6 +107,11 @@ async fn start_parts(
     for task in traces::tasks(&taps) {
         lifecycle.spawn("traces", task);
     }
+    let trace_export = ExportBoard::default();
+    let exporter = Exporter::configured(config, store, metrics, &trace_export, &stop);
+    if let Some(exporter) = exporter {
+        lifecycle.spawn("trace export", exporter.run());
+    }
     let alerts = AlertBoard::default();
     let follow = alerts::follow(config.prometheus.clone(), alerts.clone(), stop.clone());
     lifecycle.spawn("alerts", follow);
@@ -147,6 +152,7 @@ async fn start_parts(
         repairs,
         alerts,
         taps: taps.board,
+        trace_export,
         stop,
     })
 }

@@ -8,6 +8,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use tracing_subscriber::field::MakeExt as _;
+use tracing_subscriber::filter::{FilterExt as _, filter_fn};
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -67,10 +68,14 @@ pub fn start(config: &Config) -> anyhow::Result<Telemetry> {
     };
     let endpoint = config.telemetry.otlp_endpoint.as_deref();
     let otlp = endpoint.map(Otlp::to).transpose()?;
+    // Of events it lets through what the log does. Where filters disagree on what the crate `log` asks for and then
+    // does not say (rdkafka does before it makes a client), the next span of the thread would be lost.
+    let ours = filter_fn(|of| of.is_event() || of.target().starts_with("redrive"));
+    let spans_and_log = log_filter(&config.log)?.or(EnvFilter::new("redrive=info"));
     let spans = otlp.as_ref().map(|otlp| {
         tracing_opentelemetry::layer()
             .with_tracer(otlp.spans.tracer("redrive"))
-            .with_filter(EnvFilter::new("redrive=info"))
+            .with_filter(spans_and_log.and(ours))
     });
     let exported = exported_filter(&config.log)?;
     let logs = otlp

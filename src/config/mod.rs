@@ -16,6 +16,7 @@ mod notifications;
 mod retention;
 mod schemas;
 mod sections;
+mod trace_export;
 mod traces;
 mod values;
 
@@ -39,6 +40,7 @@ pub use sections::{
     DeadLettersConfig, HttpConfig, LogConfig, LogFormat, ReplayConfig, SamplingConfig, StoreConfig,
     TelemetryConfig,
 };
+pub use trace_export::{ExportProtocol, TraceExportConfig};
 pub use traces::TracesConfig;
 pub use values::{HumanDuration, Secret};
 

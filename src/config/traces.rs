@@ -1,11 +1,14 @@
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
+use url::Url;
 
-use super::{ConfigError, HumanDuration};
+use super::{ConfigError, HumanDuration, TraceExportConfig};
 use crate::domain::NameFilter;
 
 const SHORTEST_AGE_SECONDS: u64 = 60;
+
+const TRACE_ID: &str = "{trace_id}";
 
 /// AMQP's limit of a name.
 const LONGEST_QUEUE_NAME: usize = 255;
@@ -42,6 +45,9 @@ pub struct TracesConfig {
     pub max_age: HumanDuration,
     /// Of more events those that were seen first are removed.
     pub max_events: u64,
+    /// The page of a trace of the applications in Jaeger or Tempo, with `{trace_id}` for its ID.
+    pub application_trace_url: Option<String>,
+    pub export: TraceExportConfig,
 }
 
 impl Default for TracesConfig {
@@ -56,6 +62,8 @@ impl Default for TracesConfig {
             rabbitmq_queue_max_length: 50_000,
             max_age: HumanDuration::from_secs(3 * 86_400),
             max_events: 1_000_000,
+            application_trace_url: None,
+            export: TraceExportConfig::default(),
         }
     }
 }
@@ -90,7 +98,21 @@ impl TracesConfig {
                 "must be at least 1; without kafka_topics and rabbitmq_exchanges nothing is kept";
             return Err(ConfigError::invalid("traces.max_events", problem));
         }
-        Ok(())
+        if self.application_trace_url.is_some() && self.application_trace("0").is_none() {
+            return Err(ConfigError::invalid(
+                "traces.application_trace_url",
+                "is no URL with {trace_id}, such as https://jaeger.example/trace/{trace_id}",
+            ));
+        }
+        self.export.validate()
+    }
+
+    /// The page of a trace of the applications.
+    pub fn application_trace(&self, trace_id: &str) -> Option<String> {
+        let template = self.application_trace_url.as_deref()?;
+        let url = Url::parse(&template.replace(TRACE_ID, trace_id)).ok()?;
+        let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+        (is_web && template.contains(TRACE_ID)).then(|| url.to_string())
     }
 
     fn validate_queue(&self) -> Result<(), ConfigError> {
@@ -150,5 +172,25 @@ mod tests {
         check("consumer_group = ''", "traces.consumer_group");
         check("max_age = '10s'", "traces.max_age");
         check("max_events = 0", "traces.max_events");
+        let template = |url: &str| format!("application_trace_url = '{url}'");
+        let key = "traces.application_trace_url";
+        check(&template("https://jaeger/trace"), key);
+        check(&template("jaeger/{trace_id}"), key);
+        check(&template("javascript:alert({trace_id})"), key);
+    }
+
+    #[test]
+    fn a_trace_of_the_applications_has_its_page() {
+        let check = |template: &str, expected: &str| {
+            let text = format!("[traces]\napplication_trace_url = '{template}'");
+            let config = Config::parse(&text, []).unwrap();
+            let url = config.traces.application_trace("4bf9");
+            assert_eq!(url.as_deref(), Some(expected));
+        };
+        check("https://j/trace/{trace_id}", "https://j/trace/4bf9");
+        check(
+            "http://t?q=\"{trace_id}\"&s=1",
+            "http://t/?q=%224bf9%22&s=1",
+        );
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::{JoinError, JoinHandle};
+use tracing::Instrument as _;
 
 use super::intake_status::IntakeState;
 use super::kafka_plan::{Freshness, StartingPoint, starting_point};
@@ -321,6 +322,8 @@ impl KafkaIntake {
         if found.is_empty() {
             return Ok(());
         }
+        let (cluster, records) = (self.config.name.as_str(), found.len());
+        let span = tracing::info_span!(parent: None, "intake_batch", cluster, records);
         let now = Timestamp::now();
         let config = Arc::clone(&self.context.config);
         let decode = move || {
@@ -331,7 +334,7 @@ impl KafkaIntake {
         self.finish_write().await?;
         let cursors: Vec<KafkaCursor> = moved.values().cloned().collect();
         let (store, cluster) = (self.context.store.clone(), self.config.name.clone());
-        let task = tokio::spawn(async move {
+        let write = async move {
             let started = Instant::now();
             let indexed = store.index_prepared(&cluster, &batch, &cursors, &[], now);
             let indexed = indexed.await?;
@@ -340,7 +343,8 @@ impl KafkaIntake {
                 indexed,
                 took: started.elapsed(),
             })
-        });
+        };
+        let task = tokio::spawn(write.instrument(span));
         self.writing = Some(Write { task, moved });
         Ok(())
     }

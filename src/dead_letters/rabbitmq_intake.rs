@@ -221,6 +221,11 @@ impl<'a> Lease<'a> {
         })
     }
 
+    #[tracing::instrument(name = "intake_batch", parent = None, skip_all, fields(
+        cluster = self.intake.config.name.as_str(),
+        queue = self.intake.queue.name.as_str(),
+        messages = batch.len(),
+    ))]
     async fn take(&mut self, batch: Vec<TakenMessage>) -> Result<(), IntakeError> {
         let now = Timestamp::now();
         let context = &self.intake.context;

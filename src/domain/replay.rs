@@ -124,6 +124,9 @@ pub enum ReplayState {
     },
     /// It is back in a DLQ.
     DiedAgain {
+        /// Absent where it was uncertain whether it was sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sent_at: Option<Timestamp>,
         at: Timestamp,
         dead_letter: DeadLetterId,
     },
@@ -298,14 +301,18 @@ impl ReplayState {
                 at,
             },
             (
-                S::Sending { .. }
+                state @ (S::Sending { .. }
                 | S::Sent { .. }
                 | S::Passed { .. }
                 | S::Consumed { .. }
                 | S::NotSeenAgain { .. }
-                | S::Unknown { .. },
+                | S::Unknown { .. }),
                 E::SeenInDlq { at, dead_letter },
-            ) => S::DiedAgain { at, dead_letter },
+            ) => S::DiedAgain {
+                sent_at: state.sent_at(),
+                at,
+                dead_letter,
+            },
             (state, event) => {
                 return Err(IllegalTransition {
                     state: state.name(),
@@ -313,6 +320,21 @@ impl ReplayState {
                 });
             }
         })
+    }
+
+    /// When it was sent, as far as that is known.
+    pub const fn sent_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Sent { at: sent_at, .. }
+            | Self::Passed { sent_at, .. }
+            | Self::Consumed { sent_at, .. }
+            | Self::NotSeenAgain { sent_at, .. } => Some(*sent_at),
+            Self::Sending { started_at, .. } => Some(*started_at),
+            Self::DiedAgain { sent_at, .. } => *sent_at,
+            Self::Planned | Self::Failed { .. } | Self::Unknown { .. } | Self::Cancelled { .. } => {
+                None
+            }
+        }
     }
 
     pub const fn name(&self) -> ReplayStateName {

@@ -1,9 +1,9 @@
 use serde::Deserialize;
 
 use super::{
-    ClusterName, DeadLetterId, DeadLetterStatus, EventIdentity, ExchangeName, Offset, Partition,
-    ReplayId, ReplayJobId, ReplayStateName, RevisionNumber, System, Timestamp, TopicName,
-    VhostName,
+    ClusterName, DeadLetterId, DeadLetterStatus, DeathReason, Destination, EventIdentity,
+    ExchangeName, Offset, Partition, Position, ReplayId, ReplayJobId, ReplayStateName,
+    RevisionNumber, System, Timestamp, TopicName, VhostName,
 };
 
 /// Where a record of Kafka stands.
@@ -155,15 +155,20 @@ pub struct KnownHandover {
 pub struct TracedLetter {
     pub id: DeadLetterId,
     pub cluster: ClusterName,
-    pub system: System,
-    pub dlq: String,
+    /// Where it lies.
+    pub position: Position,
     /// When it died.
     pub at: Timestamp,
     pub event: EventIdentity,
     pub status: DeadLetterStatus,
-    /// Exception and message, or the reason.
-    pub failure: String,
+    pub reason: DeathReason,
+    /// The exception.
+    pub failure_class: Option<String>,
+    pub failure_message: Option<String>,
     pub consumer: Option<String>,
+    /// What the consumer read, as OpenTelemetry's conventions write it: the topic, or
+    /// `{exchange}:{routing key}:{queue}` without what is not known.
+    pub consumed_from: Option<String>,
     /// The record that its headers name as the original.
     pub original: Option<RecordPlace>,
     /// The replay that died again with it.
@@ -181,6 +186,17 @@ pub struct TracedEdit {
     pub note: Option<String>,
 }
 
+impl TracedLetter {
+    /// Exception and message, or the reason.
+    pub fn failure(&self) -> String {
+        match (&self.failure_class, &self.failure_message) {
+            (Some(class), Some(message)) => format!("{class}: {message}"),
+            (Some(text), None) | (None, Some(text)) => text.clone(),
+            (None, None) => self.reason.as_str().to_owned(),
+        }
+    }
+}
+
 /// A replay as a trace needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracedReplay {
@@ -192,7 +208,7 @@ pub struct TracedReplay {
     /// When it was sent; absent where that is not known.
     pub at: Option<Timestamp>,
     pub state: ReplayStateName,
-    pub destination: String,
+    pub destination: Destination,
     pub attempt: u32,
     /// Where it landed.
     pub landed: Option<RecordPlace>,

@@ -86,6 +86,13 @@ live_metrics! {
         /// Events that have an earlier time than the event that caused them, by the cluster of the cause: clocks
         /// disagree.
         clock_skew: IntCounterVec = "redrive_trace_clock_skew_total" ["cluster"],
+        /// Spans of stitched traces: sent to the backend, refused by it, or given up because what they tell left the
+        /// store before.
+        exported_spans: IntCounterVec = "redrive_trace_export_spans_total" ["outcome"],
+        /// Traces of which something is not exported yet.
+        export_waiting: GaugeVec = "redrive_trace_export_waiting_traces" [],
+        /// When the backend of traces took something last.
+        export_last_success: GaugeVec = "redrive_trace_export_last_success_timestamp_seconds" [],
     }
 }
 

@@ -46,6 +46,7 @@ use live::LiveMetrics;
 pub use notifications::NotificationOutcome;
 use rabbitmq::RabbitMqFamilies;
 use text::{Family, SeriesBudget};
+pub use traces::ExportOutcome;
 
 /// Why series are dropped: the label `reason`.
 const DROPPED_AT_LIMIT: &str = "limit";

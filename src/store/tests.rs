@@ -275,6 +275,7 @@ async fn a_replay_that_comes_back_died_again_and_reopens_nothing_else() {
     assert_eq!(
         state,
         ReplayState::DiedAgain {
+            sent_at: Some(NOW),
             at: NOW,
             dead_letter: successor
         }

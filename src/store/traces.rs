@@ -152,7 +152,7 @@ impl Store {
     }
 
     /// Removes events from before `oldest`, and of more than `most` those that were seen first, whatever time a
-    /// producer gave them; in short transactions.
+    /// producer gave them; in short transactions. The one that was seen last stays in any case.
     pub async fn prune_traced_events(
         &self,
         oldest: Timestamp,
@@ -165,9 +165,10 @@ impl Store {
                 .await?;
             let excess = count.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX));
             let pruned = sqlx::query(
-                "DELETE FROM traced_events WHERE id IN \
+                // The newest stays, so that its row ID is not given again: the export reads on from it.
+                "DELETE FROM traced_events WHERE id < (SELECT MAX(id) FROM traced_events) AND (id IN \
                  (SELECT id FROM traced_events WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?3) \
-                 OR id IN (SELECT id FROM traced_events ORDER BY id LIMIT MIN(?2, ?3))",
+                 OR id IN (SELECT id FROM traced_events ORDER BY id LIMIT MIN(?2, ?3)))",
             )
             .bind(oldest.as_millis())
             .bind(excess.max(0))

@@ -3,8 +3,8 @@ use std::collections::HashMap;
 use super::MOST_HANDOVERS;
 use super::stitch::{MOST_STEPS, Trace, stitch};
 use crate::domain::{
-    DeadLetterId, DeadLetterSummary, Destination, Landing, Origin, RecordPlace, Replay,
-    ReplayState, System, Timestamp, TracedEdit, TracedLetter, TracedReplay,
+    DeadLetterId, DeadLetterSummary, Destination, ExchangeName, Landing, Origin, RecordPlace,
+    Replay, ReplayState, System, Timestamp, TracedEdit, TracedLetter, TracedReplay,
 };
 use crate::store::{Store, StoreError};
 
@@ -37,20 +37,17 @@ pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreErr
 }
 
 fn letter(summary: &DeadLetterSummary, origin: &Origin) -> TracedLetter {
-    let (class, message) = (&summary.failure_class, &summary.failure_message);
     TracedLetter {
         id: summary.id,
         cluster: summary.cluster.clone(),
-        system: summary.position.system(),
-        dlq: summary.position.dlq().to_owned(),
+        position: summary.position.clone(),
         at: summary.dead_at,
         event: summary.event.clone(),
         status: summary.status,
-        failure: match (class, message) {
-            (Some(class), Some(message)) => format!("{class}: {message}"),
-            (Some(text), None) | (None, Some(text)) => text.clone(),
-            (None, None) => summary.reason.as_str().to_owned(),
-        },
+        reason: summary.reason,
+        failure_class: summary.failure_class.clone(),
+        failure_message: summary.failure_message.clone(),
+        consumed_from: consumed_from(summary.position.system(), origin).filter(|_| !origin.guessed),
         consumer: summary
             .consumer
             .as_ref()
@@ -59,6 +56,18 @@ fn letter(summary: &DeadLetterSummary, origin: &Origin) -> TracedLetter {
         died_from: summary.died_from_replay,
         edits: Vec::new(),
     }
+}
+
+fn consumed_from(system: System, origin: &Origin) -> Option<String> {
+    let source = origin.destination.as_deref()?;
+    if system == System::Kafka {
+        return Some(source.to_owned());
+    }
+    let key = origin.routing_keys.first().map(String::as_str);
+    let exchange = origin.exchange.as_ref().map(ExchangeName::as_str);
+    let parts = [exchange, key.filter(|key| *key != source), Some(source)];
+    let known = parts.into_iter().flatten().filter(|part| !part.is_empty());
+    Some(known.collect::<Vec<_>>().join(":"))
 }
 
 /// The record that the headers name, unless only the DLQ's name suggests it.
@@ -83,7 +92,7 @@ fn replay(replay: &Replay) -> TracedReplay {
         revision: replay.revision,
         at,
         state: replay.state.name(),
-        destination: replay.destination.to_string(),
+        destination: replay.destination.clone(),
         attempt: replay.attempt,
         landed: landing.and_then(|landing| landed(&replay.destination, landing)),
     }
@@ -92,8 +101,8 @@ fn replay(replay: &Replay) -> TracedReplay {
 /// When it was sent and where it landed, or at least when that was decided.
 const fn sent(state: &ReplayState) -> (Option<Timestamp>, Option<Landing>) {
     match state {
-        // What died again was sent at a time that is not kept.
-        ReplayState::Planned | ReplayState::DiedAgain { .. } => (None, None),
+        ReplayState::Planned => (None, None),
+        ReplayState::DiedAgain { sent_at, .. } => (*sent_at, None),
         ReplayState::Sending { started_at, .. } => (Some(*started_at), None),
         ReplayState::Sent { at, landing } => (Some(*at), *landing),
         ReplayState::Passed {

@@ -11,6 +11,7 @@
 /// Services and what they react to: more are not remembered, and no cause is inferred by them.
 const MOST_HANDOVERS: usize = 1_000;
 
+mod export;
 mod flow;
 mod handovers;
 mod kafka_tap;
@@ -23,6 +24,7 @@ mod stitch;
 mod tap_board;
 mod tasks;
 
+pub use export::{ExportBoard, ExportStatus, Exporter, TraceId};
 pub use flow::{FlowEdge, FlowGraph, FlowKind, FlowMeasure, FlowNode, OwnNames, flow_graph};
 pub use kafka_tap::traced_event;
 pub use load::load;

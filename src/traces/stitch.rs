@@ -44,6 +44,20 @@ pub enum Cause {
     Inferred,
 }
 
+impl Cause {
+    /// The word for it in the API and in exported spans.
+    pub const fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Unknown => None,
+            Self::CausationId => Some("causation_id"),
+            Self::Provenance => Some("provenance"),
+            Self::OwnRecord => Some("own_record"),
+            Self::SameEvent => Some("same_event"),
+            Self::Inferred => Some("inferred"),
+        }
+    }
+}
+
 /// An event whose ID was seen before in the trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
@@ -65,6 +79,16 @@ impl Repeat {
             None if event.is_retry => Self::Retry,
             None if is_new_there => Self::Elsewhere,
             None => Self::Duplicate,
+        }
+    }
+
+    /// The word for it in the API and in exported spans.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Retry => "retry",
+            Self::Elsewhere => "elsewhere",
+            Self::Duplicate => "duplicate",
         }
     }
 }

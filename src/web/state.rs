@@ -11,7 +11,7 @@ use crate::replay::ReplayHandle;
 use crate::sampling::{Line, SamplingHandle, Series, SeriesKey};
 use crate::schemas::Schemas;
 use crate::store::Store;
-use crate::traces::TapBoard;
+use crate::traces::{ExportBoard, TapBoard};
 
 /// Everything that pages and API are made of. Cheap to clone.
 #[derive(Clone)]
@@ -27,6 +27,7 @@ pub struct AppState {
     pub schemas: Schemas,
     pub repairs: Repairs,
     pub alerts: AlertBoard,
+    pub trace_export: ExportBoard,
     pub taps: TapBoard,
     /// Ends event streams, so that a stop does not wait for them.
     pub stop: CancellationToken,

@@ -66,6 +66,7 @@ mod shell_live;
 mod support;
 mod telemetry;
 mod time_lag;
+mod trace_export;
 mod traces;
 mod transfer;
 mod verdicts;

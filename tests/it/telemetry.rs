@@ -2,13 +2,21 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use redrive::brokers::kafka::ReplayProducer;
+use redrive::domain::Partition;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::replay_crash::free_port;
 use crate::support::crashes::serve;
-use crate::support::eventually;
+use crate::support::otlp::{Answer, OtlpReceiver, text};
+use crate::support::replay_letters::kafka_letter;
+use crate::support::replays::new_topic;
+use crate::support::{eventually, kafka};
+use crate::web::client;
 
 /// An empty SETTINGS frame: as much of HTTP/2 as lets a client send.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -75,6 +83,43 @@ async fn logs_go_to_a_collector_by_otlp() {
         founds.try_recv().ok()
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_intake_batch_and_a_replay_round_are_spans() {
+    let receiver = OtlpReceiver::start(Answer::Take).await;
+    let topic = new_topic("spans", 1, &[]).await;
+    let dlq = new_topic("spans.dlq", 1, &[]).await;
+    let (folder, port) = (TempDir::new().unwrap(), free_port().await);
+    let configuration = format!(
+        "[http]\nlisten = '127.0.0.1:{port}'\n[telemetry]\notlp_endpoint = '{}'\n\
+         [[kafka]]\nname = 'k'\nbootstrap_servers = ['{}']\n\
+         [dead_letters]\nkafka_topics = ['{dlq}']\n[sampling]\ninterval = '1s'\n",
+        receiver.address,
+        kafka().bootstrap_servers[0],
+    );
+    fs::write(folder.path().join("redrive.toml"), configuration).unwrap();
+    let dead = kafka_letter(&"k".into(), (&topic, 0), 0, None).message;
+    let producer = ReplayProducer::new(&kafka(), Duration::from_secs(5)).unwrap();
+    producer.send(&dlq, Partition(0), &dead).await.unwrap();
+    let _redrive = serve(folder.path(), None);
+    let has_span = async |name: &str| {
+        eventually(name, async || {
+            let spans = receiver.spans();
+            spans
+                .into_iter()
+                .find(|sent| sent.service == "redrive" && sent.span.name == name)
+        })
+        .await
+    };
+    let batch = has_span("intake_batch").await;
+    assert_eq!(text(&batch.span.attributes, "cluster"), "k");
+    let url = format!("http://127.0.0.1:{port}/api/v1/replays");
+    let replay = client()
+        .post(url)
+        .json(&serde_json::json!({ "dead_letter_ids": [1] }));
+    assert!(replay.send().await.unwrap().status().is_success());
+    has_span("replay_round").await;
 }
 
 #[tokio::test]

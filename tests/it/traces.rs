@@ -26,16 +26,16 @@ use crate::support::rabbitmq::Vhost;
 use crate::support::{eventually, kafka, unique};
 use crate::web::{api, get};
 
-struct Site {
+pub(crate) struct Site {
     producer: ReplayProducer,
-    orders: TopicName,
-    payments: TopicName,
-    dlq: TopicName,
-    folder: TempDir,
+    pub(crate) orders: TopicName,
+    pub(crate) payments: TopicName,
+    pub(crate) dlq: TopicName,
+    pub(crate) folder: TempDir,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let name = |what: &str| TopicName::new(unique(what));
         let site = Self {
             producer: ReplayProducer::new(&kafka(), Duration::from_secs(10)).unwrap(),
@@ -51,7 +51,7 @@ impl Site {
         site
     }
 
-    fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Config {
         let mut config = Config {
             kafka: vec![kafka()],
             ..config()
@@ -65,7 +65,12 @@ impl Site {
         config
     }
 
-    async fn send(&self, topic: &TopicName, headers: &[(&str, &str)], body: &str) -> i64 {
+    pub(crate) async fn send(
+        &self,
+        topic: &TopicName,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> i64 {
         let message = Message {
             headers: headers
                 .iter()
@@ -79,7 +84,7 @@ impl Site {
     }
 
     /// The tap begins at the end of what it never read, so that something has to be seen first.
-    async fn until_it_is_followed(&self, redrive: &Redrive) {
+    pub(crate) async fn until_it_is_followed(&self, redrive: &Redrive) {
         for topic in [&self.orders, &self.payments] {
             let warm = unique("warm");
             eventually("the topic is followed", async || {
@@ -385,11 +390,16 @@ async fn a_trace_is_found_by_any_of_its_ids_and_told_as_page_and_json() {
     ] {
         assert!(html.contains(part), "{part}");
     }
+    let link = "<a href=\"https://jaeger.example/trace/4bf92f3577b34da6a3ce929d0e0e4736\"";
+    assert!(html.contains(link), "{html}");
+    let exported = "<code>9f0c2a4155aa4c1e8f001234567890ab</code>";
+    assert!(html.contains(exported), "{html}");
     let (status, _, html) = get(&dashboard, "/traces/nobody").await;
     assert_eq!(status, StatusCode::NOT_FOUND);
     assert!(html.contains("traces.kafka_topics"), "{html}");
 
     let trace = api(&dashboard, &format!("/traces/{order}")).await;
+    assert_eq!(trace["trace_id"], "9f0c2a4155aa4c1e8f001234567890ab");
     let steps = trace["steps"].as_array().unwrap();
     let in_topic = |topic: &str| {
         let found = steps

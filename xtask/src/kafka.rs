@@ -1,6 +1,6 @@
 //! Apache Kafka as one node: fetched from Maven Central, formatted once, started with plain `java`.
 
-mod certificates;
+pub(crate) mod certificates;
 pub(crate) mod cluster;
 mod zookeeper;
 

@@ -3,6 +3,7 @@
 
 mod bench;
 mod brokers;
+mod collector;
 mod demo;
 mod fuzz;
 mod http;
@@ -43,6 +44,7 @@ Usage: cargo xtask COMMAND
   trial replay          kill, restart and cut while replays run, and count what is lost or sent twice;
                         with --short some minutes, with --seed N the choices of that run; what was
                         interrupted goes on where it was
+  trial export          send traces to a real OpenTelemetry Collector by both protocols (Go)
   fuzz [TARGET]         give libFuzzer what may hold any bytes, ten minutes a target; with
                         --minutes N as long as that
   brokers               start real Kafka and RabbitMQ and print how tests find them
@@ -87,6 +89,7 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["demo", "repair-gateway"] => demo::set_gateway(&workspace, "repair"),
         ["demo", "break-gateway"] => demo::set_gateway(&workspace, "break"),
         ["bench", name, arguments @ ..] => bench::run(&workspace, name, arguments),
+        ["trial", "export"] => collector::run(&workspace),
         ["trial", "replay", options @ ..] => trial::run(&workspace, options),
         ["trial", "broker", broker, action] => trial::control(&workspace, broker, action),
         ["fuzz", arguments @ ..] => fuzz::run(&workspace, arguments),

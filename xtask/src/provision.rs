@@ -1,4 +1,4 @@
-//! Fetches what is missing: Debian packages by `apt-get` and `debootstrap`, Kafka by Maven. Each says on screen what
+//! Fetches what is missing: Debian packages by `apt-get` and `debootstrap`, Kafka by Maven, tools by cargo and Go. Each says on screen what
 //! it installs and how long that usually takes; what cannot be installed is an error that names the remedy.
 
 use std::fs;
@@ -14,6 +14,7 @@ use crate::workspace::{cache_directory, lock_file};
 const DEBIAN_MIRROR: &str = "http://deb.debian.org/debian";
 const OLDEST_JAVA: u32 = 17;
 const INSTALL_ATTEMPTS: u32 = 3;
+const OTEL_COLLECTOR: &str = "v0.165.0";
 /// While this file exists, Debian's packages do not start their services.
 const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -145,6 +146,40 @@ pub(crate) fn cargo_tool(name: &str, version: &str, usual: &str) -> Result<PathB
             run(command.arg(&root).arg(name))
         })?;
     }
+    Ok(program)
+}
+
+/// An OpenTelemetry Collector that takes OTLP and prints it, built at the first call.
+pub(crate) fn otel_collector() -> Result<PathBuf> {
+    let cache = cache_directory(&format!("otelcol-{OTEL_COLLECTOR}"))?;
+    let _lock = lock_file(&cache.join("lock"))?;
+    let program = cache.join("otelcol").join("otelcol");
+    if program.is_file() {
+        return Ok(program);
+    }
+    let go = ["go", "/usr/local/go/bin/go"]
+        .into_iter()
+        .find(|go| is_on_path(go))
+        .context("Go is missing, which builds the Collector; install it from https://go.dev/dl")?;
+    eprintln!("building the OpenTelemetry Collector {OTEL_COLLECTOR} (usually 4 minutes)");
+    let module =
+        |path: &str| format!("  - gomod: go.opentelemetry.io/collector/{path} {OTEL_COLLECTOR}\n");
+    let manifest = format!(
+        "dist:\n  name: otelcol\n  output_path: ./otelcol.partial\n  go: {go}\n\
+         receivers:\n{}exporters:\n{}",
+        module("receiver/otlpreceiver"),
+        module("exporter/debugexporter"),
+    );
+    fs::write(cache.join("builder.yaml"), manifest)?;
+    retry(|| {
+        let mut install = Command::new(go);
+        let builder = format!("go.opentelemetry.io/collector/cmd/builder@{OTEL_COLLECTOR}");
+        run(install.env("GOBIN", &cache).args(["install", &builder]))?;
+        let mut build = Command::new(cache.join("builder"));
+        run(build.current_dir(&cache).args(["--config", "builder.yaml"]))
+    })?;
+    // Only a complete one gets the name that later calls look for.
+    fs::rename(cache.join("otelcol.partial"), cache.join("otelcol"))?;
     Ok(program)
 }
 

@@ -209,6 +209,8 @@ impl RabbitMqEngine {
             return vec![PublishOutcome::NotSent; outgoing.len()];
         };
         let limit = *self.context.settings.rabbitmq_confirm_timeout + STALLED_PUBLISH;
+        let (cluster, replays) = (self.config.name.as_str(), outgoing.len());
+        let _round = tracing::info_span!(parent: None, "replay_round", cluster, replays);
         let answered = tokio::time::timeout(limit, publish_batch(publisher, outgoing)).await;
         let outcomes = answered.unwrap_or_else(|_| {
             let reason = "RabbitMQ took no messages in time; is it out of memory or disk?";

@@ -129,6 +129,9 @@ async fn what_is_old_and_what_is_too_much_leaves() {
     let left = store.trace_parts("a", 100).await.unwrap().events;
     let left: Vec<_> = left.iter().map(|event| event.at.0).collect();
     assert_eq!(left, [5, 6, 7, 8, 9]);
+    store.prune_traced_events(Timestamp(100), 5).await.unwrap();
+    let left = store.trace_parts("a", 100).await.unwrap().events;
+    assert_eq!(left.len(), 1, "its row ID is not given again");
 }
 
 #[tokio::test]

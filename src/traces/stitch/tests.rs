@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::{
-    DeadLetterStatus, EventIdentity, EventPlace, Offset, Partition, ReplayJobId, ReplayStateName,
-    System, TimeBasis,
+    DeadLetterStatus, DeathReason, Destination, EventIdentity, EventPlace, Offset, Partition,
+    Position, ReplayJobId, ReplayStateName, TimeBasis,
 };
 
 fn place(offset: i64) -> RecordPlace {
@@ -53,13 +53,20 @@ fn letter(number: i64, at: i64, id: &str) -> TracedLetter {
     TracedLetter {
         id: DeadLetterId(number),
         cluster: "k".into(),
-        system: System::Kafka,
-        dlq: "orders.dlq".to_owned(),
+        position: Position::Kafka {
+            topic: "orders.dlq".into(),
+            topic_id: None,
+            partition: Partition(0),
+            offset: Offset(number),
+        },
         at: Timestamp(at),
         event: identity(id, ""),
         status: DeadLetterStatus::Open,
-        failure: "Timeout".to_owned(),
+        reason: DeathReason::Unknown,
+        failure_class: Some("Timeout".to_owned()),
+        failure_message: None,
         consumer: None,
+        consumed_from: None,
         original: None,
         died_from: None,
         edits: Vec::new(),
@@ -78,7 +85,11 @@ fn replay(number: u128, of: i64, at: i64) -> TracedReplay {
         revision: RevisionNumber(0),
         at: Some(Timestamp(at)),
         state: ReplayStateName::Sent,
-        destination: "orders".to_owned(),
+        destination: Destination::Kafka {
+            cluster: "k".into(),
+            topic: "orders".into(),
+            partition: None,
+        },
         attempt: 1,
         landed: None,
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::list::time;
 use crate::domain::{EventIdentity, EventPlace, TapPlace, TraceGap, TracedEvent};
 use crate::store::TraceSummary;
-use crate::traces::{Cause, Node, Repeat, Step};
+use crate::traces::{Node, Repeat, Step, TraceId};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::trace_query::trace_query;
@@ -87,6 +87,9 @@ pub(super) async fn list(
 #[derive(Debug, Serialize)]
 pub(super) struct Trace {
     correlation_id: String,
+    /// Under which it is exported.
+    #[serde(rename = "trace_id")]
+    exported_id: Option<String>,
     left_out: u64,
     gaps: Vec<Gap>,
     steps: Vec<TraceStep>,
@@ -153,6 +156,7 @@ pub(super) async fn detail(
 ) -> Result<Json<Trace>, Problem> {
     let trace = views::known_trace(&state, &correlation_id).await?;
     Ok(Json(Trace {
+        exported_id: TraceId::of(&correlation_id).map(|id| id.to_string()),
         correlation_id,
         left_out: trace.left_out,
         gaps: trace.gaps.iter().map(Gap::from).collect(),
@@ -166,13 +170,8 @@ impl TraceStep {
             kind: "missing",
             at: node.step.at().map(time),
             parent: node.parent,
-            evidence: evidence(node.cause),
-            repeat: node.repeat.map(|repeat| match repeat {
-                Repeat::Replay => "replay",
-                Repeat::Retry => "retry",
-                Repeat::Elsewhere => "elsewhere",
-                Repeat::Duplicate => "duplicate",
-            }),
+            evidence: node.cause.as_str(),
+            repeat: node.repeat.map(Repeat::as_str),
             after_ms: node.after_ms,
             event: None,
             published: None,
@@ -244,16 +243,5 @@ fn published(event: &TracedEvent) -> Published {
         source: event.source.clone(),
         application_trace: application.map(|span| span.trace.clone()),
         application_span: application.and_then(|span| span.span.clone()),
-    }
-}
-
-const fn evidence(cause: Cause) -> Option<&'static str> {
-    match cause {
-        Cause::Unknown => None,
-        Cause::CausationId => Some("causation_id"),
-        Cause::Provenance => Some("provenance"),
-        Cause::OwnRecord => Some("own_record"),
-        Cause::SameEvent => Some("same_event"),
-        Cause::Inferred => Some("inferred"),
     }
 }

@@ -28,7 +28,9 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
             passed(by, *landing, now),
             ago(*at)
         ),
-        ReplayState::DiedAgain { at, dead_letter } => {
+        ReplayState::DiedAgain {
+            at, dead_letter, ..
+        } => {
             format!("came back {} as dead letter {dead_letter}", ago(*at))
         }
         ReplayState::NotSeenAgain {

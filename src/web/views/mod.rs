@@ -53,6 +53,7 @@ mod stack_view;
 mod status;
 mod theme;
 mod trace;
+mod trace_export_view;
 mod trace_gaps;
 mod trace_rows;
 mod traces;

@@ -8,6 +8,7 @@ use super::frame::NavigationEntry;
 use super::freshness::health_of;
 use super::notifications::{NotificationRow, notification_rows};
 use super::retention_view::{RetentionView, retention_view};
+use super::trace_export_view::{TraceExportView, trace_export_view};
 use crate::dead_letters::{IntakeState, IntakeStatus};
 use crate::domain::{ClusterDetail, ClusterSnapshot, Timestamp};
 use crate::store::{DlqDepth, Gap, GapKind};
@@ -81,6 +82,7 @@ pub(crate) struct StatusPage {
     dlqs: Vec<DlqRow>,
     intakes: Vec<IntakeRow>,
     notifications: Vec<NotificationRow>,
+    trace_export: Option<TraceExportView>,
     gaps: Vec<GapRow>,
     csrf: String,
 }
@@ -131,6 +133,7 @@ impl StatusPage {
                 .map(|i| intake_row(i, now))
                 .collect(),
             notifications: notification_rows(state, now).await?,
+            trace_export: trace_export_view(state, now),
             csrf: visit.csrf.clone(),
             gaps: gaps
                 .into_iter()

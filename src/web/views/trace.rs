@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::frame::NavigationEntry;
 use super::trace_rows::{spanned, trace_table};
-use crate::traces::{self, Step, Trace};
+use crate::traces::{self, Step, Trace, TraceId};
 use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup;
@@ -22,6 +22,8 @@ const LONGEST_ID: usize = 256;
 struct TracePage {
     correlation_id: String,
     sentence: String,
+    /// Under which it is exported; empty if it cannot be.
+    trace_id: String,
     dead_letters: String,
     table: Markup,
 }
@@ -34,8 +36,11 @@ pub(crate) async fn trace(
     let trace = known_trace(&state, &correlation_id).await?;
     let content = TracePage {
         sentence: sentence(&trace),
+        trace_id: TraceId::of(&correlation_id)
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
         dead_letters: letters_of(&trace, &correlation_id),
-        table: trace_table(&trace)?,
+        table: trace_table(&trace, &state.config.traces)?,
         correlation_id,
     };
     visit.page(&state, NavigationEntry::Traces, "Trace", &content)

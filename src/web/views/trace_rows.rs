@@ -8,6 +8,7 @@ use askama::filters::Safe;
 
 use super::replays::state_status;
 use super::trace_gaps::gap_sentence;
+use crate::config::TracesConfig;
 use crate::domain::{
     DeadLetterStatus, EventPlace, TimeBasis, Timestamp, TracedEdit, TracedEvent, TracedLetter,
     TracedReplay,
@@ -39,8 +40,15 @@ struct TraceRow {
     at: Markup,
     after: Markup,
     track: Markup,
-    /// Names and values; empty ones are left out.
-    details: Vec<(&'static str, String)>,
+    details: Vec<Detail>,
+}
+
+/// A fact of a step.
+struct Detail {
+    name: &'static str,
+    value: String,
+    /// Empty if it leads nowhere.
+    href: String,
 }
 
 /// The time that a trace spans.
@@ -59,35 +67,35 @@ struct TraceTable {
 }
 
 /// A trace as a table.
-pub(super) fn trace_table(trace: &Trace) -> Result<Markup, askama::Error> {
+pub(super) fn trace_table(trace: &Trace, config: &TracesConfig) -> Result<Markup, askama::Error> {
     let table = TraceTable {
-        rows: trace_rows(trace),
+        rows: trace_rows(trace, config),
         left_out: trace.left_out,
         gaps: trace.gaps.iter().map(gap_sentence).collect(),
     };
     Ok(Safe(table.render()?))
 }
 
-fn trace_rows(trace: &Trace) -> Vec<TraceRow> {
+fn trace_rows(trace: &Trace, config: &TracesConfig) -> Vec<TraceRow> {
     let (first, last) = trace.span().unwrap_or_default();
     let span = Span { first, last };
     let row = |node: &Node| {
         let above = node.parent.map(|parent| &trace.nodes[parent]);
-        row(node, above, span)
+        row(node, above, span, config)
     };
     trace.nodes.iter().map(row).collect()
 }
 
-fn row(node: &Node, above: Option<&Node>, span: Span) -> TraceRow {
+fn row(node: &Node, above: Option<&Node>, span: Span, config: &TracesConfig) -> TraceRow {
     let (status, word) = kind(&node.step);
     let shown = match &node.step {
-        Step::Event(event) => event_line(event),
+        Step::Event(event) => event_line(event, config),
         Step::Letter(letter) => letter_line(letter),
         Step::Edit(edit) => edit_line(edit),
         Step::Replay(replay) => replay_line(replay),
         Step::Missing(id) => Line {
             title: "An event that was not seen".to_owned(),
-            details: vec![("Event ID", id.clone())],
+            details: with_text(vec![("Event ID", id.clone())]),
             ..Line::default()
         },
     };
@@ -112,10 +120,10 @@ struct Line {
     href: String,
     title: String,
     place: String,
-    details: Vec<(&'static str, String)>,
+    details: Vec<Detail>,
 }
 
-fn event_line(event: &TracedEvent) -> Line {
+fn event_line(event: &TracedEvent, config: &TracesConfig) -> Line {
     let place = &event.place;
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
     let basis = match event.basis {
@@ -131,7 +139,20 @@ fn event_line(event: &TracedEvent) -> Line {
         ),
         EventPlace::Routed(routed) => (place.destination(), Some(routed.vhost.to_string())),
     };
-    let application = event.application.as_ref();
+    let mut details = with_text(vec![
+        ("Event ID", known(&event.event.event_id)),
+        ("Causation ID", known(&event.event.causation_id)),
+        ("Aggregate ID", known(&event.event.aggregate_id)),
+        ("Source", known(&event.source)),
+        ("Cluster", place.cluster().to_string()),
+        ("Vhost", known(&vhost)),
+        ("Time", basis.to_owned()),
+    ]);
+    details.extend(event.application.as_ref().map(|span| Detail {
+        name: "Application's trace",
+        value: span.trace.clone(),
+        href: config.application_trace(&span.trace).unwrap_or_default(),
+    }));
     Line {
         href: String::new(),
         title: event
@@ -140,29 +161,15 @@ fn event_line(event: &TracedEvent) -> Line {
             .clone()
             .unwrap_or_else(|| "Event".to_owned()),
         place: shown,
-        details: with_text(vec![
-            ("Event ID", known(&event.event.event_id)),
-            ("Causation ID", known(&event.event.causation_id)),
-            ("Aggregate ID", known(&event.event.aggregate_id)),
-            ("Source", known(&event.source)),
-            ("Cluster", place.cluster().to_string()),
-            ("Vhost", known(&vhost)),
-            ("Time", basis.to_owned()),
-            (
-                "Application's trace",
-                application
-                    .map(|span| span.trace.clone())
-                    .unwrap_or_default(),
-            ),
-        ]),
+        details,
     }
 }
 
 fn letter_line(letter: &TracedLetter) -> Line {
     Line {
         href: format!("/dead-letters/{}", letter.id),
-        title: format!("Died: {}", markup::cut_end(&letter.failure, 160)),
-        place: letter.dlq.clone(),
+        title: format!("Died: {}", markup::cut_end(&letter.failure(), 160)),
+        place: letter.position.dlq().to_owned(),
         details: with_text(vec![
             (
                 "Event ID",
@@ -170,7 +177,7 @@ fn letter_line(letter: &TracedLetter) -> Line {
             ),
             ("Consumer", letter.consumer.clone().unwrap_or_default()),
             ("Cluster", letter.cluster.to_string()),
-            ("Broker", letter.system.as_str().to_owned()),
+            ("Broker", letter.position.system().as_str().to_owned()),
         ]),
     }
 }
@@ -188,14 +195,20 @@ fn replay_line(replay: &TracedReplay) -> Line {
     Line {
         href: format!("/replays/{}", replay.job),
         title: format!("Replay {}", replay.attempt),
-        place: replay.destination.clone(),
-        details: vec![("Replay ID", replay.id.to_string())],
+        place: replay.destination.to_string(),
+        details: with_text(vec![("Replay ID", replay.id.to_string())]),
     }
 }
 
-fn with_text(details: Vec<(&'static str, String)>) -> Vec<(&'static str, String)> {
+/// Facts that are given.
+fn with_text(details: Vec<(&'static str, String)>) -> Vec<Detail> {
     let given = details.into_iter().filter(|(_, value)| !value.is_empty());
-    given.collect()
+    let detail = |(name, value)| Detail {
+        name,
+        value,
+        href: String::new(),
+    };
+    given.map(detail).collect()
 }
 
 const fn kind(step: &Step) -> (Status, &'static str) {

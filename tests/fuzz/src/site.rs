@@ -19,7 +19,7 @@ use redrive::sampling::SamplingHandle;
 use redrive::sandbox::Sandbox;
 use redrive::schemas::Schemas;
 use redrive::store::Store;
-use redrive::traces::TapBoard;
+use redrive::traces::{ExportBoard, TapBoard};
 use redrive::web::{self, AppState};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
@@ -118,6 +118,7 @@ async fn serve(folder: &Path) -> (Store, Router) {
         schemas,
         repairs: Repairs::new(store.clone(), sandbox),
         alerts: AlertBoard::default(),
+        trace_export: ExportBoard::default(),
         taps: TapBoard::default(),
         stop,
     };

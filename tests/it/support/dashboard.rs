@@ -18,7 +18,7 @@ use redrive::schemas::Schemas;
 use redrive::store::{
     Gap, GapKind, KafkaCursor, NewAuditEntry, NewReplay, NewReplayJob, NewRevision, Store,
 };
-use redrive::traces::TapBoard;
+use redrive::traces::{ExportBoard, TapBoard};
 use redrive::web::{self, AppState};
 use serde_json::json;
 use tempfile::TempDir;
@@ -119,6 +119,7 @@ impl Dashboard {
             schemas,
             repairs,
             alerts,
+            trace_export: ExportBoard::default(),
             taps: TapBoard::default(),
             stop,
         };
@@ -137,9 +138,10 @@ impl Dashboard {
     pub(crate) async fn busy() -> Self {
         let dashboard = Self::serve(
             busy_snapshot(Timestamp::now()),
-            Config::parse("", []).unwrap(),
+            Config::parse(super::traced::EXPORT, []).unwrap(),
         )
         .await;
+        super::traced::export(&dashboard.state.trace_export);
         live_through(&dashboard.state.sampling, Timestamp::now());
         fill(&dashboard.state.store).await;
         super::traced::follow(&dashboard.state.taps);

@@ -11,6 +11,7 @@ pub(crate) mod hostile;
 pub(crate) mod kafka_commits;
 pub(crate) mod kafka_peer;
 pub(crate) mod line;
+pub(crate) mod otlp;
 pub(crate) mod past;
 pub(crate) mod prometheus;
 pub(crate) mod promql;

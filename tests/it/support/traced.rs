@@ -7,7 +7,25 @@ use redrive::domain::{
     TapPlace, TimeBasis, Timestamp, TraceGap, TracedEvent,
 };
 use redrive::store::Store;
-use redrive::traces::{TapBoard, TapState};
+use redrive::traces::{ExportBoard, TapBoard, TapState};
+
+/// Traces go to a backend, and those of the applications are there already.
+pub(crate) const EXPORT: &str = "\
+    [traces]\n\
+    application_trace_url = 'https://jaeger.example/trace/{trace_id}'\n\
+    [traces.export]\n\
+    endpoint = 'http://collector:4317'\n";
+
+/// It was away.
+pub(crate) fn export(board: &ExportBoard) {
+    let ago = |seconds| Some(Timestamp::now().minus(Duration::from_secs(seconds)));
+    board.change(|status| {
+        let problem = "connection error: Connection refused (os error 111)".to_owned();
+        status.last_problem = ago(3_600).map(|at| (problem, at));
+        status.last_success = ago(12);
+        (status.sent, status.refused, status.waiting) = (48_112, 3, 27);
+    });
+}
 
 const ORDER: &str = "9f0c2a41-55aa-4c1e-8f00-1234567890ab";
 

@@ -1,4 +1,4 @@
-//! Certificates for the cluster of the tests, made once by `openssl`.
+//! Certificates for the cluster of the tests and for the Collector of a trial, made once by `openssl`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use crate::process;
 const DAYS: &str = "3650";
 
 /// What brokers and clients are given, all in one folder.
-pub(super) struct Certificates {
+pub(crate) struct Certificates {
     folder: PathBuf,
 }
 
 impl Certificates {
     /// The certificates in this folder; makes those that are missing.
-    pub(super) fn in_folder(folder: &Path) -> Result<Self> {
+    pub(crate) fn in_folder(folder: &Path) -> Result<Self> {
         let certificates = Self {
             folder: folder.to_owned(),
         };
@@ -35,13 +35,18 @@ impl Certificates {
         Ok(certificates)
     }
 
-    pub(super) fn authority_file(&self) -> PathBuf {
+    pub(crate) fn authority_file(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
     /// Key, certificate and authority of the brokers.
     pub(super) fn node_file(&self) -> PathBuf {
         self.folder.join("node.pem")
+    }
+
+    /// The same certificate without its authority, and the key, for a server that wants them apart.
+    pub(crate) fn server_files(&self) -> [PathBuf; 2] {
+        ["node.crt", "node.key"].map(|name| self.folder.join(name))
     }
 
     /// Written last.

@@ -292,6 +292,10 @@ async fn hand_over(
     let (Some(producer), Some(ready)) = (producer, ready) else {
         return Vec::new();
     };
+    let first = ready.records.first();
+    let cluster = first.map(|first| first.replay.destination.cluster().as_str());
+    let replays = ready.records.len();
+    let _round = tracing::info_span!(parent: None, "replay_round", cluster, replays);
     let mut pending = Vec::with_capacity(ready.records.len());
     for record in ready.records {
         let partition = record.high_watermark.partition;

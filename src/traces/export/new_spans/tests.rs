@@ -1,0 +1,505 @@
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::{
+    ApplicationSpan, ClusterName, DeadLetterId, DeadLetterStatus, DeathReason, Destination,
+    EventIdentity, EventPlace, Offset, Partition, Position, RecordPlace, ReplayId, ReplayJobId,
+    RevisionNumber, RoutedPlace, TimeBasis, TracedEvent, TracedLetter, TracedReplay,
+};
+use crate::traces::export::sample::is_remarkable;
+use crate::traces::stitch;
+
+const ORDER: &str = "order-4711";
+
+fn story(from: i64) -> Story<'static> {
+    Story {
+        trace_id: TraceId::of(ORDER).unwrap(),
+        correlation_id: ORDER,
+        own_service: "redrive",
+        exportable: Timestamp(from)..=Timestamp(1_000),
+    }
+}
+
+fn record(offset: i64) -> RecordPlace {
+    RecordPlace {
+        cluster: "k".into(),
+        topic: "orders".into(),
+        partition: Partition(3),
+        offset: Offset(offset),
+    }
+}
+
+/// An event at an offset, at a time.
+fn event(offset: i64, at: i64, id: &str, cause: &str) -> TracedEvent {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    TracedEvent {
+        place: EventPlace::Record(record(offset)),
+        at: Timestamp(at),
+        basis: TimeBasis::CreateTime,
+        event: EventIdentity {
+            event_id: given(id),
+            event_type: Some("OrderCreated".to_owned()),
+            correlation_id: Some(ORDER.to_owned()),
+            causation_id: given(cause),
+            aggregate_id: None,
+        },
+        source: Some("shop".to_owned()),
+        is_retry: false,
+        replay: None,
+        application: None,
+    }
+}
+
+fn position(offset: i64) -> Position {
+    Position::Kafka {
+        topic: "orders.dlq".into(),
+        topic_id: None,
+        partition: Partition(0),
+        offset: Offset(offset),
+    }
+}
+
+fn letter(number: i64, at: i64, original: i64) -> TracedLetter {
+    TracedLetter {
+        id: DeadLetterId(number),
+        cluster: "k".into(),
+        position: position(number),
+        at: Timestamp(at),
+        event: EventIdentity::default(),
+        status: DeadLetterStatus::Open,
+        reason: DeathReason::Unknown,
+        failure_class: Some("Timeout".to_owned()),
+        failure_message: Some("after 5 s".to_owned()),
+        consumer: Some("billing".to_owned()),
+        consumed_from: Some("orders".to_owned()),
+        original: Some(record(original)),
+        died_from: None,
+        edits: vec![],
+    }
+}
+
+fn replay(number: u128, of: i64, at: Option<i64>, state: ReplayStateName) -> TracedReplay {
+    TracedReplay {
+        id: ReplayId(Uuid::from_u128(number)),
+        job: ReplayJobId(Uuid::from_u128(77)),
+        letter: DeadLetterId(of),
+        revision: RevisionNumber(1),
+        at: at.map(Timestamp),
+        state,
+        destination: Destination::Kafka {
+            cluster: "k".into(),
+            topic: "orders".into(),
+            partition: None,
+        },
+        attempt: 2,
+        landed: Some(record(40)),
+    }
+}
+
+/// What a test calls a span: m, h, d and r for messages, hops, dead letters and replays, with their number.
+fn label(id: &[u8]) -> String {
+    let trace = TraceId::of(ORDER).unwrap();
+    let cluster = ClusterName::from("k");
+    let numbered = (0..50_i64).flat_map(|number| {
+        let place = EventPlace::Record(record(number));
+        let replay = ReplayId(Uuid::from_u128(number.unsigned_abs().into()));
+        [
+            (SpanId::message(trace, &place), format!("m{number}")),
+            (SpanId::hop(trace, &place), format!("h{number}")),
+            (
+                SpanId::dead_letter(trace, &cluster, &position(number)),
+                format!("d{number}"),
+            ),
+            (SpanId::replay(trace, replay), format!("r{number}")),
+        ]
+    });
+    let root = (SpanId::root(trace), "root".to_owned());
+    let mut known = numbered.chain([root]);
+    let found = known.find(|(known, _)| known.0 == id);
+    found.map_or_else(|| "other".to_owned(), |(_, label)| label)
+}
+
+/// A line a span: what it is, its time, what it hangs below, what it points at.
+fn lines(new: &[NewSpan]) -> Vec<String> {
+    let line = |new: &NewSpan| {
+        let span = &new.span;
+        assert_eq!(span.span_id, new.id.0);
+        let millis = |nanos: u64| nanos / 1_000_000;
+        let (start, end) = (
+            millis(span.start_time_unix_nano),
+            millis(span.end_time_unix_nano),
+        );
+        let below = match span.parent_span_id.as_slice() {
+            [] => String::new(),
+            id => format!(" < {}", label(id)),
+        };
+        let link = |link: &Link| format!(" -> {}", label(&link.span_id));
+        let links: String = span.links.iter().map(link).collect();
+        format!("{} {start}..{end}{below}{links}", label(&span.span_id))
+    };
+    new.iter().map(line).collect()
+}
+
+fn exported(new: &[NewSpan]) -> HashSet<SpanId> {
+    new.iter().map(|new| new.id).collect()
+}
+
+fn text<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
+    let attribute = attributes.iter().find(|attribute| attribute.key == key);
+    match attribute.and_then(|found| found.value.as_ref()?.value.as_ref()) {
+        Some(Value::StringValue(text)) => text,
+        _ => "",
+    }
+}
+
+fn told(events: Vec<TracedEvent>, letters: Vec<TracedLetter>, replays: Vec<TracedReplay>) -> Trace {
+    stitch(events, letters, replays, &HashSet::new())
+}
+
+#[test]
+fn a_hop_lies_where_a_child_was_seen_and_a_leaf_has_none() {
+    let trace = told(
+        vec![
+            event(1, 10, "a", ""),
+            event(2, 30, "b", "a"),
+            event(3, 40, "c", "b"),
+        ],
+        vec![],
+        vec![],
+    );
+    let new = new_spans(&trace, &story(0), &HashSet::new());
+    let expected = [
+        "m1 10..10 < root",
+        "h2 10..30 < m1",
+        "m2 30..30 < h2",
+        "h3 30..40 < m2",
+        "m3 40..40 < h3",
+        "root 10..40",
+    ];
+    assert_eq!(lines(&new), expected);
+    let kinds: Vec<i32> = new.iter().map(|new| new.span.kind).collect();
+    let kind = |kind: SpanKind| i32::from(kind);
+    assert_eq!(kinds[0], kind(SpanKind::Producer));
+    assert_eq!(kinds[1], kind(SpanKind::Consumer));
+    assert_eq!(kinds[5], kind(SpanKind::Internal));
+    let names: Vec<&str> = new.iter().map(|new| new.span.name.as_str()).collect();
+    assert_eq!(names[..2], ["send orders", "process orders"]);
+    assert_eq!(names[5], "OrderCreated");
+    assert_eq!(
+        text(&new[1].span.attributes, "redrive.basis"),
+        "publish_to_publish"
+    );
+}
+
+#[test]
+fn an_event_before_its_cause_has_no_hop() {
+    let trace = told(
+        vec![event(1, 10, "a", ""), event(2, 8, "b", "a")],
+        vec![],
+        vec![],
+    );
+    let new = new_spans(&trace, &story(0), &HashSet::new());
+    let expected = ["m1 10..10 < root", "m2 8..8 < m1", "root 8..10"];
+    assert_eq!(lines(&new), expected);
+    assert_eq!(new_spans(&trace, &story(0), &exported(&new)), []);
+}
+
+#[test]
+fn an_event_that_was_not_seen_has_no_span() {
+    let trace = told(vec![event(2, 30, "b", "a")], vec![], vec![]);
+    let new = new_spans(&trace, &story(0), &HashSet::new());
+    assert_eq!(lines(&new), ["m2 30..30 < root", "root 30..30"]);
+}
+
+#[test]
+fn a_parent_that_arrives_after_the_export_points_at_its_child() {
+    let child = || event(2, 30, "b", "a");
+    let before = new_spans(
+        &told(vec![child()], vec![], vec![]),
+        &story(0),
+        &HashSet::new(),
+    );
+    let check = |parent: TracedEvent, expected: &[&str]| {
+        let trace = told(vec![child(), parent], vec![], vec![]);
+        let late = new_spans(&trace, &story(0), &exported(&before));
+        assert_eq!(lines(&late), expected);
+    };
+    // The hop can, if there is one.
+    check(
+        event(1, 10, "a", ""),
+        &["m1 10..10 < root", "h2 10..30 < m1 -> m2"],
+    );
+    check(event(1, 40, "a", ""), &["m1 40..40 < root -> m2"]);
+}
+
+#[test]
+fn an_original_that_arrives_after_its_dead_letter_points_at_it() {
+    let before = told(vec![], vec![letter(1, 20, 1)], vec![]);
+    let before = new_spans(&before, &story(0), &HashSet::new());
+    assert_eq!(lines(&before), ["d1 20..20 < root", "root 20..20"]);
+    let late = told(vec![event(1, 10, "a", "")], vec![letter(1, 20, 1)], vec![]);
+    let late = new_spans(&late, &story(0), &exported(&before));
+    assert_eq!(lines(&late), ["m1 10..10 < root -> d1"]);
+}
+
+#[test]
+fn so_many_late_children_are_pointed_at_and_no_more() {
+    let children = || (0..130).map(|number| event(100 + number, 30, &format!("c{number}"), "a"));
+    let before = told(children().collect(), vec![], vec![]);
+    let before = new_spans(&before, &story(0), &HashSet::new());
+    let late = told(
+        children().chain([event(1, 40, "a", "")]).collect(),
+        vec![],
+        vec![],
+    );
+    let late = new_spans(&late, &story(0), &exported(&before));
+    let span = &late[0].span;
+    assert_eq!(
+        (late.len(), span.links.len(), span.dropped_links_count),
+        (1, 128, 2)
+    );
+}
+
+#[test]
+fn a_death_and_its_replays_are_told() {
+    let copy = TracedEvent {
+        replay: Some(ReplayId(Uuid::from_u128(1))),
+        ..event(40, 61, "a", "")
+    };
+    let again = TracedLetter {
+        died_from: Some(ReplayId(Uuid::from_u128(1))),
+        ..letter(2, 70, 1)
+    };
+    let trace = told(
+        vec![event(1, 10, "a", ""), copy],
+        vec![letter(1, 20, 1), again],
+        vec![
+            replay(1, 1, Some(60), ReplayStateName::DiedAgain),
+            replay(2, 2, Some(80), ReplayStateName::Failed),
+            replay(3, 2, None, ReplayStateName::Planned),
+            replay(4, 2, Some(90), ReplayStateName::Unknown),
+        ],
+    );
+    let new = new_spans(&trace, &story(0), &HashSet::new());
+    let expected = [
+        "m1 10..10 < root",
+        "d1 20..20 < m1",
+        "r1 60..60 < d1",
+        "m40 61..61 < r1",
+        "d2 70..70 < m40",
+        "r2 80..80 < d2",
+        // A replay of which nothing is known yet ends nothing.
+        "root 10..80",
+    ];
+    assert_eq!(lines(&new), expected);
+    let services: Vec<&str> = new.iter().map(|new| new.service.as_str()).collect();
+    assert_eq!(
+        services,
+        [
+            "shop", "billing", "redrive", "redrive", "billing", "redrive", "redrive"
+        ]
+    );
+    let died = &new[1].span;
+    let status = died.status.as_ref().unwrap();
+    assert_eq!(
+        (status.code, status.message.as_str()),
+        (2, "Timeout: after 5 s")
+    );
+    assert_eq!(text(&died.attributes, "error.type"), "Timeout");
+    assert_eq!(
+        text(&died.attributes, "messaging.consumer.group.name"),
+        "billing"
+    );
+    assert_eq!(
+        text(&died.attributes, "messaging.destination.partition.id"),
+        "3"
+    );
+    assert_eq!(died.name, "process orders");
+    assert_eq!(died.events[0].name, "exception");
+    assert_eq!(
+        text(&died.events[0].attributes, "exception.type"),
+        "Timeout"
+    );
+    assert_eq!(
+        text(&died.events[0].attributes, "exception.message"),
+        "after 5 s"
+    );
+    let failed = new[5].span.status.as_ref();
+    assert_eq!(failed.map(|status| status.code), Some(2));
+    assert!(new[2].span.status.is_none());
+}
+
+#[test]
+fn a_death_without_an_exception_has_its_reason() {
+    let expired = TracedLetter {
+        reason: DeathReason::Expired,
+        failure_class: None,
+        failure_message: None,
+        consumer: None,
+        ..letter(1, 20, 1)
+    };
+    let trace = told(vec![], vec![expired], vec![]);
+    let new = new_spans(&trace, &story(0), &HashSet::new());
+    let died = &new[0];
+    assert_eq!(died.service, "k");
+    assert_eq!(text(&died.span.attributes, "error.type"), "expired");
+    assert!(died.span.events.is_empty());
+}
+
+#[test]
+fn a_trace_of_the_application_is_a_link() {
+    let mut event = event(1, 10, "a", "");
+    event.application = Some(ApplicationSpan {
+        trace: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        span: Some("00f067aa0ba902b7".to_owned()),
+    });
+    let trace = told(vec![event.clone()], vec![], vec![]);
+    let new = new_spans(&trace, &story(0), &HashSet::new());
+    let link = &new[0].span.links[0];
+    assert_eq!(link.trace_id[..2], [0x4b, 0xf9]);
+    assert_eq!(link.span_id, [0, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
+    assert_eq!(text(&link.attributes, "redrive.link"), "application");
+    event.application.as_mut().unwrap().span = None;
+    let trace = told(vec![event], vec![], vec![]);
+    let new = new_spans(&trace, &story(0), &HashSet::new());
+    assert!(new[0].span.links.is_empty());
+}
+
+#[test]
+fn a_message_of_rabbitmq_is_named_as_the_conventions_say() {
+    let check = |exchange: &str, routing_key: &str, expected: &str| {
+        let mut event = event(1, 10, "a", "");
+        event.source = None;
+        event.place = EventPlace::Routed(RoutedPlace {
+            cluster: "r".into(),
+            vhost: "/".into(),
+            exchange: exchange.into(),
+            routing_key: routing_key.to_owned(),
+            fingerprint: "f".to_owned(),
+        });
+        // Equal messages are one span.
+        let trace = told(vec![event.clone(), event], vec![], vec![]);
+        let new = new_spans(&trace, &story(0), &HashSet::new());
+        let (sent, count) = (&new[0], new.len());
+        assert_eq!((sent.service.as_str(), count), ("r", 2));
+        assert_eq!(
+            text(&sent.span.attributes, "messaging.destination.name"),
+            expected
+        );
+        assert_eq!(sent.span.name, format!("send {expected}"));
+    };
+    check("orders", "created", "orders:created");
+    check("orders", "", "orders");
+    check("", "queue", "queue");
+    check("", "", "amq.default");
+}
+
+#[test]
+fn what_is_older_than_the_memory_of_exported_spans_is_not_sent_and_still_stands_above() {
+    let trace = told(
+        vec![
+            event(1, 10, "a", ""),
+            event(2, 30, "b", "a"),
+            event(3, 2_000, "c", ""),
+        ],
+        vec![],
+        vec![],
+    );
+    let new = new_spans(&trace, &story(20), &HashSet::new());
+    assert_eq!(lines(&new), ["h2 10..30 < m1", "m2 30..30 < h2"]);
+}
+
+#[test]
+fn what_failed_and_what_took_long_is_kept() {
+    let slow = Duration::from_millis(30);
+    let check = |trace: &Trace, expected| assert_eq!(is_remarkable(trace, slow), expected);
+    let events = |last| vec![event(1, 10, "a", ""), event(2, last, "b", "")];
+    check(&told(events(39), vec![], vec![]), false);
+    check(&told(events(40), vec![], vec![]), true);
+    check(&told(events(39), vec![letter(1, 12, 1)], vec![]), true);
+}
+
+/// An event that names only those before it, as IDs that do not run in circles do.
+fn any_event() -> impl Strategy<Value = TracedEvent> {
+    (0..40_i64, 1..60_i64, 0..8_u8, 0..8_u8).prop_map(|(offset, at, id, cause)| {
+        let cause = if cause < id {
+            format!("e{cause}")
+        } else {
+            String::new()
+        };
+        event(offset, at, &format!("e{id}"), &cause)
+    })
+}
+
+fn any_letter() -> impl Strategy<Value = TracedLetter> {
+    (0..9_i64, 1..60_i64, 0..40_i64).prop_map(|(number, at, original)| letter(number, at, original))
+}
+
+fn any_replay() -> impl Strategy<Value = TracedReplay> {
+    (0..9_u128, 0..9_i64, 1..60_i64)
+        .prop_map(|(number, of, at)| replay(number, of, Some(at), ReplayStateName::Sent))
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => any_event().prop_map(Step::Event),
+        1 => any_letter().prop_map(Step::Letter),
+        1 => any_replay().prop_map(Step::Replay),
+    ]
+}
+
+/// The first of each identity: what is somewhere does not change.
+fn distinct(steps: Vec<Step>) -> Vec<Step> {
+    let mut seen = HashSet::new();
+    let trace = TraceId::of(ORDER).unwrap();
+    let id = |step: &Step| match step {
+        Step::Event(event) => SpanId::message(trace, &event.place),
+        Step::Letter(letter) => SpanId::dead_letter(trace, &letter.cluster, &letter.position),
+        Step::Replay(replay) => SpanId::replay(trace, replay.id),
+        Step::Edit(_) | Step::Missing(_) => SpanId::root(trace),
+    };
+    steps
+        .into_iter()
+        .filter(|step| seen.insert(id(step)))
+        .collect()
+}
+
+fn stitched(steps: &[Step]) -> Trace {
+    let (mut events, mut letters, mut replays) = (Vec::new(), Vec::new(), Vec::new());
+    for step in steps.iter().cloned() {
+        match step {
+            Step::Event(event) => events.push(event),
+            Step::Letter(letter) => letters.push(letter),
+            Step::Replay(replay) => replays.push(replay),
+            Step::Edit(_) | Step::Missing(_) => {}
+        }
+    }
+    stitch(events, letters, replays, &HashSet::new())
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_arrival_gives_the_same_spans_and_none_twice(
+        steps in prop::collection::vec(any_step(), 1..25).prop_map(distinct).prop_shuffle(),
+        exports in prop::collection::vec(any::<bool>(), 25),
+    ) {
+        let at_once = exported(&new_spans(&stitched(&steps), &story(0), &HashSet::new()));
+        let mut sent = HashSet::new();
+        for (count, is_exported) in (1..=steps.len()).zip(exports) {
+            if !is_exported && count < steps.len() {
+                continue;
+            }
+            let new = new_spans(&stitched(&steps[..count]), &story(0), &sent);
+            for new in &new {
+                prop_assert!(sent.insert(new.id), "{} is sent twice", label(&new.id.0));
+            }
+        }
+        prop_assert_eq!(sent, at_once);
+    }
+}
