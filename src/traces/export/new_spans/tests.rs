@@ -159,7 +159,7 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
 }
 
 fn told(events: Vec<TracedEvent>, letters: Vec<TracedLetter>, replays: Vec<TracedReplay>) -> Trace {
-    stitch(events, letters, replays, &HashSet::new())
+    stitch(events, letters, replays, &std::collections::BTreeSet::new())
 }
 
 #[test]
@@ -480,7 +480,7 @@ fn stitched(steps: &[Step]) -> Trace {
             Step::Edit(_) | Step::Missing(_) => {}
         }
     }
-    stitch(events, letters, replays, &HashSet::new())
+    stitch(events, letters, replays, &std::collections::BTreeSet::new())
 }
 
 proptest! {
