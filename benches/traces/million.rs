@@ -1,6 +1,7 @@
 //! The release binary that follows a million events in 200,000 traces: `traces_rss_bytes`, `trace_page_p99_ms`, and
 //! `tap_to_page_seconds` while 5,000 more come every second.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -74,19 +75,16 @@ async fn measure(sections: &str, topic: &str) -> Result<()> {
 
 /// The longest time from sending an event to its page, while others come all the time.
 async fn to_page(server: &Server, topic: &str) -> Result<f64> {
-    let config = site::kafka()?;
-    let stop = AtomicBool::new(false);
-    let producer = Producer::new(&config)?;
-    std::thread::scope(|scope| {
-        let load = scope.spawn(|| press(&producer, topic, &stop));
-        let seen = tokio::task::block_in_place(|| {
-            tokio::runtime::Handle::current().block_on(probe(server, &producer, topic))
-        });
-        stop.store(true, Ordering::Relaxed);
-        let sent = load.join().ok().context("the load panicked")??;
-        println!("{sent:.0} events/s came meanwhile");
-        seen
-    })
+    let (stop, loaded) = (Arc::new(AtomicBool::new(false)), topic.to_owned());
+    let load = {
+        let (stop, producer) = (Arc::clone(&stop), Producer::new(&site::kafka()?)?);
+        tokio::task::spawn_blocking(move || press(&producer, &loaded, &stop))
+    };
+    let seen = probe(server, &Producer::new(&site::kafka()?)?, topic).await;
+    stop.store(true, Ordering::Relaxed);
+    let sent = load.await.context("the load panicked")??;
+    println!("{sent:.0} events/s came meanwhile");
+    seen
 }
 
 async fn probe(server: &Server, producer: &Producer, topic: &str) -> Result<f64> {
@@ -110,7 +108,7 @@ fn press(producer: &Producer, topic: &str, stop: &AtomicBool) -> Result<f64> {
     let started = Instant::now();
     let mut sent = 0;
     while !stop.load(Ordering::Relaxed) {
-        let due = (started.elapsed().as_secs_f64() * PER_SECOND as f64) as u64;
+        let due = u64::try_from(started.elapsed().as_millis())? * PER_SECOND / 1000;
         while sent < due {
             producer.send(topic, EVENTS + sent)?;
             sent += 1;

@@ -54,6 +54,9 @@ pub use replay_headers::{
 pub use share_group::pointed_to;
 pub use source_by_name::source_by_name;
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use crate::domain::{AttemptsKind, Decoded, Hop, Message, Position, System};
 use dialect::{Dialect, Sign};
 
@@ -167,8 +170,43 @@ pub fn title_of_dialect(name: &str) -> &str {
         .map_or(name, |dialect| dialect.title)
 }
 
+/// The headers by which dialects are recognised: most messages have none, and no dialect looks at them.
+static SIGN_HEADERS: LazyLock<SignHeaders> = LazyLock::new(|| {
+    let patterns = DIALECTS.iter().flat_map(|dialect| match dialect.sign {
+        Sign::AnyOf(patterns) | Sign::AllOf(patterns) => patterns,
+        Sign::Test(_) => &[],
+    });
+    let (prefixes, names): (Vec<&str>, Vec<&str>) = patterns
+        .copied()
+        .partition(|pattern| pattern.ends_with('*'));
+    SignHeaders {
+        names: names.into_iter().map(str::as_bytes).collect(),
+        prefixes: prefixes
+            .iter()
+            .map(|prefix| prefix.trim_end_matches('*').as_bytes())
+            .collect(),
+    }
+});
+
+struct SignHeaders {
+    names: HashSet<&'static [u8]>,
+    prefixes: Vec<&'static [u8]>,
+}
+
+impl SignHeaders {
+    fn is_on(&self, message: &Message) -> bool {
+        let mut names = message.headers.iter().map(|header| header.name.as_ref());
+        names.any(|name| {
+            self.names.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix))
+        })
+    }
+}
+
 /// Whether headers tell that a message died or was tried before. What only a body would tell is not asked.
 pub fn was_tried_before(system: System, message: &Message) -> bool {
+    if !SIGN_HEADERS.is_on(message) {
+        return false;
+    }
     let tells = |account: &Account| {
         let attempts = account.decoded.attempts;
         let is_repeated = attempts.is_some_and(|(count, kind)| match kind {

@@ -11,7 +11,7 @@ pub(super) fn application_span(message: &Message) -> Option<ApplicationSpan> {
         let span = either(["X-B3-SpanId", "x-b3-spanid"]);
         Some(ApplicationSpan {
             trace: b3_trace(trace)?,
-            span: span.and_then(|span| hex::<16>(span)),
+            span: span.and_then(hex::<16>),
         })
     };
     header("traceparent")

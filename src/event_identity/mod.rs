@@ -4,6 +4,7 @@
 //! `CloudEvents` attributes, the JSON body, and at last what a framework calls the type. The body is read without building it, so its size and depth
 //! cost nothing but the pass over it.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -78,9 +79,10 @@ fn source_outside_the_body(message: &Message) -> Option<String> {
     let properties = message.properties.as_deref();
     let app_id = || properties.and_then(|properties| properties.app_id.as_deref().and_then(id));
     let header = || message.header("source").and_then(header_id);
-    cloud_event_attribute(message, "source")
-        .or_else(header)
-        .or_else(app_id)
+    let attribute = has_cloud_event_headers(message)
+        .then(|| cloud_event_attribute(message, "source"))
+        .flatten();
+    attribute.or_else(header).or_else(app_id)
 }
 
 fn fill(found: &mut EventIdentity, other: EventIdentity) {
@@ -143,6 +145,9 @@ fn from_properties(message: &Message) -> EventIdentity {
 }
 
 fn from_cloud_event_headers(message: &Message) -> EventIdentity {
+    if !has_cloud_event_headers(message) {
+        return EventIdentity::default();
+    }
     let attribute = |name| cloud_event_attribute(message, name);
     EventIdentity {
         event_id: attribute("id"),
@@ -151,6 +156,12 @@ fn from_cloud_event_headers(message: &Message) -> EventIdentity {
         causation_id: attribute("causationid"),
         aggregate_id: None,
     }
+}
+
+/// Most messages have none, and need not be searched for each.
+fn has_cloud_event_headers(message: &Message) -> bool {
+    let mut names = message.headers.iter().map(|header| &header.name);
+    names.any(|name| name.starts_with(b"ce") || name.starts_with(b"cloudEvents"))
 }
 
 /// Binary mode: `ce_id` on Kafka; `cloudEvents:id` or, where a colon is no option, `cloudEvents_id` on
@@ -247,7 +258,7 @@ impl<'de> Visitor<'de> for &mut BodyFields {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(name) = map.next_key_seed(FieldName)? {
             if name == "specversion" {
                 self.is_cloud_event = true;
             }
@@ -299,7 +310,7 @@ impl<'de> Visitor<'de> for &mut BodyContext {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(name) = map.next_key_seed(FieldName)? {
             self.read(&name, &mut map)?;
         }
         Ok(())
@@ -332,6 +343,33 @@ impl<'de> Visitor<'de> for &mut BodyContext {
 
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
+    }
+}
+
+/// The name of a field, which is in the body as it is if it has no escapes.
+struct FieldName;
+
+impl<'de> DeserializeSeed<'de> for FieldName {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FieldName {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("the name of a field")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 

@@ -167,14 +167,14 @@ impl Drawing {
             let consumer = Some(group.group.as_str().to_owned());
             let measure = FlowMeasure {
                 rate,
-                error_share: self.error_share((source.clone(), consumer), rate),
+                error_share: self.error_share(&(source.clone(), consumer), rate),
             };
             self.add(source, node.clone(), FlowKind::Reads, measure);
         }
     }
 
-    fn error_share(&self, of: (FlowNode, Option<String>), rate: Option<f64>) -> Option<f64> {
-        let dead = self.deaths.get(&of).copied().unwrap_or(0);
+    fn error_share(&self, of: &(FlowNode, Option<String>), rate: Option<f64>) -> Option<f64> {
+        let dead = self.deaths.get(of).copied().unwrap_or(0);
         let died = self.per_second(dead)?;
         let rate = rate.filter(|rate| *rate > 0.0)?;
         Some((died / rate).min(1.0))
@@ -224,7 +224,7 @@ impl Drawing {
             let is_only_way = ways_in.get(&key) == Some(&1);
             let measure = FlowMeasure {
                 rate: queue.rates.publish.filter(|_| is_only_way),
-                error_share: self.error_share((to.clone(), None), queue.rates.settle),
+                error_share: self.error_share(&(to.clone(), None), queue.rates.settle),
             };
             self.add(from, to, FlowKind::Routes, measure);
         }

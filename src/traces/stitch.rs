@@ -4,7 +4,7 @@
 //! own cause, however the IDs point at each other. "The previous one by time" is never a cause, or a fan-out
 //! would look like a chain.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::domain::{
     DeadLetterId, KnownHandover, RecordPlace, ReplayId, RevisionNumber, Timestamp, TraceGap,
@@ -142,7 +142,7 @@ pub fn stitch(
     mut events: Vec<TracedEvent>,
     mut letters: Vec<TracedLetter>,
     mut replays: Vec<TracedReplay>,
-    known: &HashSet<KnownHandover>,
+    known: &BTreeSet<KnownHandover>,
 ) -> Trace {
     events.sort_by(|a, b| (a.at, &a.place).cmp(&(b.at, &b.place)));
     // Equal messages of RabbitMQ have equal places.
@@ -246,7 +246,7 @@ impl Links {
         links
     }
 
-    fn find_causes(&mut self, known: &HashSet<KnownHandover>) {
+    fn find_causes(&mut self, known: &BTreeSet<KnownHandover>) {
         for index in 0..self.steps.len() {
             let (above, cause) = match self.cause_of(index) {
                 (None, _) => (self.inferred(index, known), Cause::Inferred),
@@ -311,7 +311,7 @@ impl Links {
     }
 
     /// The only event before it from which its service is known to go on.
-    fn inferred(&self, index: usize, known: &HashSet<KnownHandover>) -> Option<usize> {
+    fn inferred(&self, index: usize, known: &BTreeSet<KnownHandover>) -> Option<usize> {
         let Step::Event(effect) = &self.steps[index] else {
             return None;
         };

@@ -137,9 +137,10 @@ impl RabbitMqSampler {
             ));
         }
         if self.queues.age(now) > STALE_AFTER {
-            let remedy = match self.config.prometheus_url.is_empty() {
-                true => "; set rabbitmq.prometheus_url for fresh depths",
-                false => "",
+            let remedy = if self.config.prometheus_url.is_empty() {
+                "; set rabbitmq.prometheus_url for fresh depths"
+            } else {
+                ""
             };
             problems.push(format!(
                 "listing the queues takes the broker {:.0} s, so rates are up to {:.0} s old{remedy}",

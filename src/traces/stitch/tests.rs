@@ -101,7 +101,7 @@ fn stitch(
     letters: Vec<TracedLetter>,
     replays: Vec<TracedReplay>,
 ) -> Trace {
-    super::stitch(events, letters, replays, &HashSet::new())
+    super::stitch(events, letters, replays, &BTreeSet::new())
 }
 
 fn handover(destination: &str, service: &str) -> KnownHandover {

@@ -10,7 +10,7 @@ use crate::web::views::who_consumes;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Duplicates {
-    sources: Vec<Source>,
+    sources: Vec<OfSource>,
     items: Vec<Item>,
 }
 
@@ -23,7 +23,7 @@ struct Counts {
 }
 
 #[derive(Debug, Serialize)]
-struct Source {
+struct OfSource {
     source: Option<String>,
     cluster: String,
     destination: String,
@@ -51,7 +51,7 @@ struct Item {
 pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Duplicates>, Problem> {
     let found = repeats(state.store.repeated_events().await?);
     let snapshot = state.snapshot();
-    let source = |repeats: SourceRepeats| Source {
+    let source = |repeats: SourceRepeats| OfSource {
         consumers: who_consumes(&repeats.place, &snapshot),
         cluster: repeats.place.cluster().to_string(),
         destination: repeats.place.destination(),

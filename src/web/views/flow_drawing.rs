@@ -93,20 +93,23 @@ fn points(from: Cell, bends: &[Cell], to: Cell) -> Vec<(f64, f64)> {
         |cell: Cell| corner(cell).0,
         |cell: Cell| corner(cell).0 + WIDTH,
     );
-    let mut points = vec![match is_forward {
-        true => (right(from), middle(from)),
-        false => (left(from), middle(from) + 6.0),
+    let mut points = vec![if is_forward {
+        (right(from), middle(from))
+    } else {
+        (left(from), middle(from) + 6.0)
     }];
     for bend in bends {
         let ends = [(left(*bend), middle(*bend)), (right(*bend), middle(*bend))];
-        match is_forward {
-            true => points.extend(ends),
-            false => points.extend(ends.into_iter().rev()),
+        if is_forward {
+            points.extend(ends);
+        } else {
+            points.extend(ends.into_iter().rev());
         }
     }
-    points.push(match is_forward {
-        true => (left(to), middle(to)),
-        false => (right(to), middle(to) + 6.0),
+    points.push(if is_forward {
+        (left(to), middle(to))
+    } else {
+        (right(to), middle(to) + 6.0)
     });
     points
 }
@@ -158,9 +161,10 @@ fn push_label(labels: &mut String, edge: &FlowEdge, points: &[(f64, f64)], is_at
     };
     let (x, y) = if is_at_end { last } else { first };
     let is_on_the_left = is_at_end == (first.0 < last.0);
-    let (x, anchor) = match is_on_the_left {
-        true => (x - LABEL_GAP, "end"),
-        false => (x + LABEL_GAP, "start"),
+    let (x, anchor) = if is_on_the_left {
+        (x - LABEL_GAP, "end")
+    } else {
+        (x + LABEL_GAP, "start")
     };
     let _ = write!(
         labels,

@@ -282,7 +282,7 @@ mod tests {
                 .nodes
                 .iter()
                 .chain(bends)
-                .map(|cell| (cell.layer, (cell.row * 2.0) as u64))
+                .map(|cell| (cell.layer, cell.row.to_bits()))
                 .collect();
             let all = cells.len();
             cells.sort_unstable();
