@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -119,7 +120,7 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
 }
 
 fn told(events: Vec<TracedEvent>, letters: Vec<TracedLetter>, replays: Vec<TracedReplay>) -> Trace {
-    stitch(events, letters, replays, &HashSet::new())
+    stitch(events, letters, replays, &BTreeSet::new())
 }
 
 #[test]

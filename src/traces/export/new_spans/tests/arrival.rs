@@ -59,7 +59,7 @@ fn stitched(steps: &[Step]) -> Trace {
             Step::Edit(_) | Step::Missing(_) => {}
         }
     }
-    stitch(events, letters, replays, &HashSet::new())
+    stitch(events, letters, replays, &BTreeSet::new())
 }
 
 proptest! {
