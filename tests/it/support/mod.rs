@@ -22,6 +22,7 @@ pub(crate) mod receiver;
 pub(crate) mod replay_letters;
 pub(crate) mod replays;
 pub(crate) mod shell;
+pub(crate) mod trace_exports;
 pub(crate) mod traced;
 pub(crate) mod vhost;
 

@@ -1,9 +1,9 @@
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
-use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
@@ -14,6 +14,11 @@ use crate::domain::{
 };
 use crate::traces::export::sample::is_remarkable;
 use crate::traces::stitch;
+
+mod arrival;
+mod shown;
+
+use shown::{label, lines};
 
 const ORDER: &str = "order-4711";
 
@@ -102,50 +107,6 @@ fn replay(number: u128, of: i64, at: Option<i64>, state: ReplayStateName) -> Tra
     }
 }
 
-/// What a test calls a span: m, h, d and r for messages, hops, dead letters and replays, with their number.
-fn label(id: &[u8]) -> String {
-    let trace = TraceId::of(ORDER).unwrap();
-    let cluster = ClusterName::from("k");
-    let numbered = (0..50_i64).flat_map(|number| {
-        let place = EventPlace::Record(record(number));
-        let replay = ReplayId(Uuid::from_u128(number.unsigned_abs().into()));
-        [
-            (SpanId::message(trace, &place), format!("m{number}")),
-            (SpanId::hop(trace, &place), format!("h{number}")),
-            (
-                SpanId::dead_letter(trace, &cluster, &position(number)),
-                format!("d{number}"),
-            ),
-            (SpanId::replay(trace, replay), format!("r{number}")),
-        ]
-    });
-    let root = (SpanId::root(trace), "root".to_owned());
-    let mut known = numbered.chain([root]);
-    let found = known.find(|(known, _)| known.0 == id);
-    found.map_or_else(|| "other".to_owned(), |(_, label)| label)
-}
-
-/// A line a span: what it is, its time, what it hangs below, what it points at.
-fn lines(new: &[NewSpan]) -> Vec<String> {
-    let line = |new: &NewSpan| {
-        let span = &new.span;
-        assert_eq!(span.span_id, new.id.0);
-        let millis = |nanos: u64| nanos / 1_000_000;
-        let (start, end) = (
-            millis(span.start_time_unix_nano),
-            millis(span.end_time_unix_nano),
-        );
-        let below = match span.parent_span_id.as_slice() {
-            [] => String::new(),
-            id => format!(" < {}", label(id)),
-        };
-        let link = |link: &Link| format!(" -> {}", label(&link.span_id));
-        let links: String = span.links.iter().map(link).collect();
-        format!("{} {start}..{end}{below}{links}", label(&span.span_id))
-    };
-    new.iter().map(line).collect()
-}
-
 fn exported(new: &[NewSpan]) -> HashSet<SpanId> {
     new.iter().map(|new| new.id).collect()
 }
@@ -159,7 +120,7 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> &'a str {
 }
 
 fn told(events: Vec<TracedEvent>, letters: Vec<TracedLetter>, replays: Vec<TracedReplay>) -> Trace {
-    stitch(events, letters, replays, &std::collections::BTreeSet::new())
+    stitch(events, letters, replays, &BTreeSet::new())
 }
 
 #[test]
@@ -423,83 +384,4 @@ fn what_failed_and_what_took_long_is_kept() {
     check(&told(events(39), vec![], vec![]), false);
     check(&told(events(40), vec![], vec![]), true);
     check(&told(events(39), vec![letter(1, 12, 1)], vec![]), true);
-}
-
-/// An event that names only those before it, as IDs that do not run in circles do.
-fn any_event() -> impl Strategy<Value = TracedEvent> {
-    (0..40_i64, 1..60_i64, 0..8_u8, 0..8_u8).prop_map(|(offset, at, id, cause)| {
-        let cause = if cause < id {
-            format!("e{cause}")
-        } else {
-            String::new()
-        };
-        event(offset, at, &format!("e{id}"), &cause)
-    })
-}
-
-fn any_letter() -> impl Strategy<Value = TracedLetter> {
-    (0..9_i64, 1..60_i64, 0..40_i64).prop_map(|(number, at, original)| letter(number, at, original))
-}
-
-fn any_replay() -> impl Strategy<Value = TracedReplay> {
-    (0..9_u128, 0..9_i64, 1..60_i64)
-        .prop_map(|(number, of, at)| replay(number, of, Some(at), ReplayStateName::Sent))
-}
-
-fn any_step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        5 => any_event().prop_map(Step::Event),
-        1 => any_letter().prop_map(Step::Letter),
-        1 => any_replay().prop_map(Step::Replay),
-    ]
-}
-
-/// The first of each identity: what is somewhere does not change.
-fn distinct(steps: Vec<Step>) -> Vec<Step> {
-    let mut seen = HashSet::new();
-    let trace = TraceId::of(ORDER).unwrap();
-    let id = |step: &Step| match step {
-        Step::Event(event) => SpanId::message(trace, &event.place),
-        Step::Letter(letter) => SpanId::dead_letter(trace, &letter.cluster, &letter.position),
-        Step::Replay(replay) => SpanId::replay(trace, replay.id),
-        Step::Edit(_) | Step::Missing(_) => SpanId::root(trace),
-    };
-    steps
-        .into_iter()
-        .filter(|step| seen.insert(id(step)))
-        .collect()
-}
-
-fn stitched(steps: &[Step]) -> Trace {
-    let (mut events, mut letters, mut replays) = (Vec::new(), Vec::new(), Vec::new());
-    for step in steps.iter().cloned() {
-        match step {
-            Step::Event(event) => events.push(event),
-            Step::Letter(letter) => letters.push(letter),
-            Step::Replay(replay) => replays.push(replay),
-            Step::Edit(_) | Step::Missing(_) => {}
-        }
-    }
-    stitch(events, letters, replays, &std::collections::BTreeSet::new())
-}
-
-proptest! {
-    #[test]
-    fn any_order_of_arrival_gives_the_same_spans_and_none_twice(
-        steps in prop::collection::vec(any_step(), 1..25).prop_map(distinct).prop_shuffle(),
-        exports in prop::collection::vec(any::<bool>(), 25),
-    ) {
-        let at_once = exported(&new_spans(&stitched(&steps), &story(0), &HashSet::new()));
-        let mut sent = HashSet::new();
-        for (count, is_exported) in (1..=steps.len()).zip(exports) {
-            if !is_exported && count < steps.len() {
-                continue;
-            }
-            let new = new_spans(&stitched(&steps[..count]), &story(0), &sent);
-            for new in &new {
-                prop_assert!(sent.insert(new.id), "{} is sent twice", label(&new.id.0));
-            }
-        }
-        prop_assert_eq!(sent, at_once);
-    }
 }
