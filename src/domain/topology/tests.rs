@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{BindingDestination, DeadLetterTarget, ExchangeName, QueueType};
+use crate::domain::{BindingDestination, DeadLetterTarget, ExchangeName};
 
 fn vhost() -> VhostName {
     VhostName::new("/")
@@ -10,26 +10,11 @@ fn vhost() -> VhostName {
 /// A queue that one consumer reads.
 fn queue(name: &str) -> QueueSample {
     QueueSample {
-        vhost: vhost(),
-        queue: QueueName::new(name),
-        queue_type: QueueType::Classic,
-        durable: true,
-        exclusive: false,
-        auto_delete: false,
-        dead_letter: None,
-        message_ttl: None,
-        expires: None,
-        max_length: None,
-        max_length_bytes: None,
-        overflow: None,
-        single_active_consumer: false,
-        delivery_limit: None,
         messages: Some(0),
         ready: Some(0),
         unacked: Some(0),
-        bytes: None,
         consumers: Some(1),
-        counters: None,
+        ..QueueSample::classic(vhost(), QueueName::new(name))
     }
 }
 

@@ -8,8 +8,7 @@ use crate::domain::{
 };
 use crate::domain::{
     DeadLetteredCounter, GroupMember, Offset, Partition, PartitionSample, QueueCounters,
-    QueueRates, QueueRole, QueueSample, QueueStatus, QueueType, RabbitMqDetail, TimeLag,
-    TopicStatus,
+    QueueRates, QueueRole, QueueSample, QueueStatus, RabbitMqDetail, TimeLag, TopicStatus,
 };
 use crate::metrics::{Format, Metrics};
 
@@ -101,26 +100,11 @@ fn orders() -> TopicStatus {
 
 fn rabbitmq() -> RabbitMqDetail {
     let sample = QueueSample {
-        vhost: "/".into(),
-        queue: "q".into(),
-        queue_type: QueueType::Classic,
-        durable: true,
-        exclusive: false,
-        auto_delete: false,
-        dead_letter: None,
-        message_ttl: None,
-        expires: None,
-        max_length: None,
-        max_length_bytes: None,
-        overflow: None,
-        single_active_consumer: false,
-        delivery_limit: None,
         messages: Some(5),
         ready: Some(3),
         unacked: Some(2),
-        bytes: None,
         consumers: Some(1),
-        counters: None,
+        ..QueueSample::classic("/".into(), "q".into())
     };
     RabbitMqDetail {
         queues: vec![QueueStatus {

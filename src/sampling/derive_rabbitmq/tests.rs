@@ -1,28 +1,13 @@
 use super::*;
-use crate::domain::QueueType;
 
 fn queue(name: &str, counters: Option<QueueCounters>) -> QueueSample {
     QueueSample {
-        vhost: "/".into(),
-        queue: name.into(),
-        queue_type: QueueType::Classic,
-        durable: true,
-        exclusive: false,
-        auto_delete: false,
-        dead_letter: None,
-        message_ttl: None,
-        expires: None,
-        max_length: None,
-        max_length_bytes: None,
-        overflow: None,
-        single_active_consumer: false,
-        delivery_limit: None,
         messages: Some(1),
         ready: Some(1),
         unacked: Some(0),
-        bytes: None,
         consumers: Some(1),
         counters,
+        ..QueueSample::classic("/".into(), name.into())
     }
 }
 

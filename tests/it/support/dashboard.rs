@@ -317,29 +317,17 @@ fn group(name: &str, verdict: GroupVerdict, lag: u64, members: usize) -> GroupSt
 fn queue(name: &str, role: QueueRole, ready: u64, dead_letters_to: &[&str]) -> QueueStatus {
     QueueStatus {
         sample: QueueSample {
-            vhost: "/".into(),
-            queue: name.into(),
-            queue_type: QueueType::Classic,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
             dead_letter: (role != QueueRole::Dlq).then(|| DeadLetterTarget {
                 exchange: "events.dlx".into(),
                 routing_key: Some("orders.dead".to_owned()),
             }),
             message_ttl: (role == QueueRole::Retry).then(|| Duration::from_secs(2)),
-            expires: None,
-            max_length: None,
-            max_length_bytes: None,
-            overflow: None,
-            single_active_consumer: false,
-            delivery_limit: None,
             messages: Some(ready + 3),
             ready: Some(ready),
             unacked: Some(3),
             bytes: Some(ready * 512),
             consumers: Some(u64::from(role == QueueRole::Work)),
-            counters: None,
+            ..QueueSample::classic("/".into(), name.into())
         },
         role,
         dead_letters_to: dead_letters_to.iter().map(|name| (*name).into()).collect(),

@@ -16,8 +16,8 @@ use redrive::domain::{
     BrokerHealth, Circling, ClusterDetail, ClusterName, ClusterSnapshot, DeadLetteredCounter,
     DeathReason, GroupKind, GroupPartitionStatus, GroupStatus, GroupTopicStatus, GroupVerdict,
     KafkaDetail, Offset, Partition, PartitionSample, QueueCounters, QueueRates, QueueRole,
-    QueueSample, QueueStatus, QueueType, RabbitMqDetail, ReplayStateName, SampleCost, Snapshot,
-    System, TimeLag, Timestamp, TopicStatus,
+    QueueSample, QueueStatus, RabbitMqDetail, ReplayStateName, SampleCost, Snapshot, System,
+    TimeLag, Timestamp, TopicStatus,
 };
 use redrive::metrics::{Format, Metrics, SamplePhase};
 use redrive::web::answer_scrape;
@@ -257,26 +257,13 @@ fn queue(vhost: &str, name: &str, role: QueueRole, tick: u64) -> QueueStatus {
     };
     QueueStatus {
         sample: QueueSample {
-            vhost: vhost.into(),
-            queue: name.into(),
-            queue_type: QueueType::Classic,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
-            dead_letter: None,
-            message_ttl: None,
-            expires: None,
-            max_length: None,
-            max_length_bytes: None,
-            overflow: None,
-            single_active_consumer: false,
-            delivery_limit: None,
             messages: Some(3),
             ready: Some(2),
             unacked: Some(1),
             bytes: Some(300),
             consumers: Some(1),
             counters: Some(totals),
+            ..QueueSample::classic(vhost.into(), name.into())
         },
         role,
         dead_letters_to: Vec::new(),

@@ -165,26 +165,12 @@ mod tests {
 
     fn queue(queue_type: QueueType) -> QueueSample {
         QueueSample {
-            vhost: "/".into(),
-            queue: "q.dlq".into(),
             queue_type,
-            durable: true,
-            exclusive: false,
-            auto_delete: false,
-            dead_letter: None,
-            message_ttl: None,
-            expires: None,
-            max_length: None,
-            max_length_bytes: None,
-            overflow: None,
-            single_active_consumer: false,
-            delivery_limit: None,
             messages: Some(1),
             ready: Some(1),
             unacked: Some(0),
-            bytes: None,
             consumers: Some(0),
-            counters: None,
+            ..QueueSample::classic("/".into(), "q.dlq".into())
         }
     }
 
