@@ -181,3 +181,113 @@ fn rate(per_second: f64) -> String {
     }
     markup::rate_text(per_second)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Channel;
+    use crate::traces::{FlowMeasure, FlowNode};
+
+    /// Twenty services, each with a topic that three groups read, of which one dead-letters, and that causes the next.
+    fn large() -> FlowGraph {
+        let topic = |name: String| {
+            FlowNode::Channel(Channel::Topic {
+                cluster: "k".into(),
+                topic: name.into(),
+            })
+        };
+        let mut graph = FlowGraph::default();
+        for number in 0..20 {
+            let first = graph.nodes.len();
+            graph
+                .nodes
+                .push(FlowNode::Service(format!("service-{number}")));
+            graph
+                .nodes
+                .push(topic(format!("orders.events.of.shop.{number}")));
+            let edge = |from, to, kind, rate, error_share| FlowEdge {
+                from,
+                to,
+                kind,
+                measure: FlowMeasure { rate, error_share },
+            };
+            let publishes = edge(first, first + 1, FlowKind::Publishes, Some(12.3), None);
+            graph.edges.push(publishes);
+            for reader in 0..2 {
+                let group = format!("group-{number}-{reader}");
+                graph
+                    .nodes
+                    .push(FlowNode::Group("k".into(), group.as_str().into()));
+                let (to, share) = (first + 2 + reader, Some(0.02));
+                graph
+                    .edges
+                    .push(edge(first + 1, to, FlowKind::Reads, Some(4.5), share));
+            }
+            let dlq = topic(format!("orders.{number}.dlq"));
+            graph.dlqs.insert(dlq.clone());
+            graph.nodes.push(dlq);
+            graph.edges.push(edge(
+                first + 2,
+                first + 4,
+                FlowKind::DeadLetters,
+                Some(0.01),
+                None,
+            ));
+            if number > 0 {
+                let before = first - 4;
+                graph
+                    .edges
+                    .push(edge(before, first, FlowKind::Causes, Some(3.0), None));
+            }
+        }
+        graph
+    }
+
+    #[test]
+    fn a_hundred_nodes_are_drawn_apart_and_each_is_a_link() {
+        let graph = large();
+        let svg = drawing(&graph).0;
+        assert_eq!(graph.nodes.len(), 100);
+        assert_eq!(svg.matches("<a class=").count(), 100);
+        let corners = |attribute: &str| -> Vec<f64> {
+            let boxes = svg.split("<rect ").skip(1);
+            let value = |part: &str| {
+                let start = part.split(&format!("{attribute}=\"")).nth(1)?;
+                start.split('"').next()?.parse().ok()
+            };
+            boxes.filter_map(value).collect()
+        };
+        let boxes: Vec<(f64, f64)> = corners("x").into_iter().zip(corners("y")).collect();
+        assert_eq!(boxes.len(), 100);
+        for (index, (x, y)) in boxes.iter().enumerate() {
+            for (other_x, other_y) in &boxes[..index] {
+                let is_apart = (x - other_x).abs() >= WIDTH || (y - other_y).abs() >= HEIGHT;
+                assert!(is_apart, "{x} {y} and {other_x} {other_y}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_from_brokers_are_escaped_and_cut_in_the_middle() {
+        let mut graph = FlowGraph::default();
+        graph
+            .nodes
+            .push(FlowNode::Service("<script>alert(1)</script>".to_owned()));
+        let svg = drawing(&graph).0;
+        assert!(!svg.contains("<script"), "{svg}");
+        assert_eq!(
+            shortened("a-name-that-is-longer-than-a-box")
+                .chars()
+                .count(),
+            24
+        );
+        assert_eq!(shortened("short"), "short");
+    }
+
+    #[test]
+    fn what_is_rare_is_told_by_the_hour() {
+        assert_eq!(rate(0.01), "36/h");
+        assert_eq!(rate(0.0), "0.0/s");
+        assert_eq!(rate(12.34), "12.3/s");
+    }
+}
