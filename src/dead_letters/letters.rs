@@ -5,7 +5,9 @@ use super::pointers::Fetched;
 use crate::config::Config;
 use crate::dialects;
 use crate::domain::conventions::REPLAY_ID;
-use crate::domain::{ClusterName, Custody, Message, NewDeadLetter, Origin, Position, Timestamp};
+use crate::domain::{
+    ClusterName, Custody, Decoded, Message, NewDeadLetter, Origin, Position, Timestamp,
+};
 use crate::event_identity::event_identity;
 
 /// A message as it was found in a DLQ.
@@ -25,6 +27,15 @@ pub(super) fn dead_letter(found: Found, config: &Config, now: Timestamp) -> NewD
     dead_letter_or_pointer(found, None, config, now)
 }
 
+/// Exceptions and messages come from headers, and are hidden with them; where it came from stays.
+fn hide_failures(decoded: &mut Decoded, visible: Decoded) {
+    decoded.failure = visible.failure;
+    let mut failures = visible.hops.into_iter().map(|hop| hop.failure);
+    for hop in &mut decoded.hops {
+        hop.failure = failures.next().unwrap_or_default();
+    }
+}
+
 /// The same for what may be a pointer, with what became of the search for its original.
 pub(super) fn dead_letter_or_pointer(
     found: Found,
@@ -41,6 +52,10 @@ pub(super) fn dead_letter_or_pointer(
         redelivered,
     } = found;
     let mut decoded = dialects::decode(&position, &message);
+    if config.masking.is_on() {
+        let visible = dialects::decode(&position, &config.masking.without(&message));
+        hide_failures(&mut decoded, visible);
+    }
     let not_fetched = match fetched {
         Some(Ok(original)) => {
             message = original;

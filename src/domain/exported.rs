@@ -1,3 +1,4 @@
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::{ClusterName, DeadLetterStatus, Masking, Message, Position, Timestamp};
@@ -91,13 +92,19 @@ impl ExportedDeadLetter {
         Ok(letter)
     }
 
-    /// The same with what is hidden marked, if there is any rule.
+    /// The same with what is hidden marked, if there is any rule. Of a message that is wrapped, in which no field can
+    /// be found, the body is hidden whole.
     #[must_use]
-    pub fn masked_by(mut self, masking: &Masking) -> Self {
+    pub fn masked_by(mut self, masking: &Masking, is_wrapped: impl Fn(&Message) -> bool) -> Self {
         self.masked |= masking.is_on();
-        self.message = masking.masked(&self.message).into_owned();
-        for revision in &mut self.revisions {
-            revision.message = masking.masked(&revision.message).into_owned();
+        let revisions = self.revisions.iter_mut();
+        let messages = revisions.map(|revision| &mut revision.message);
+        for message in messages.chain([&mut self.message]) {
+            let wrapped = is_wrapped(message);
+            *message = masking.masked(message).into_owned();
+            if wrapped && masking.has_fields() {
+                message.body = Some(Bytes::from_static(b"***"));
+            }
         }
         self
     }
@@ -116,7 +123,6 @@ impl ExportedDeadLetter {
 mod tests {
     use super::*;
     use crate::domain::{Header, HeaderValue};
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     fn line(format: &str, cluster: &str) -> String {
@@ -144,7 +150,7 @@ mod tests {
         check(&unknown, "unknown field `more`");
         let rules = Masking::new(&["x-*".to_owned()], &[]).unwrap();
         let whole = ExportedDeadLetter::parse(line(EXPORT_FORMAT, "k").as_bytes()).unwrap();
-        let masked = serde_json::to_string(&whole.masked_by(&rules)).unwrap();
+        let masked = serde_json::to_string(&whole.masked_by(&rules, |_| false)).unwrap();
         check(&masked, "were masked when it was exported");
     }
 

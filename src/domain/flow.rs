@@ -17,7 +17,8 @@ pub enum Channel {
 /// Events that a service published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedFlow {
-    pub source: String,
+    /// `None`: they do not say which.
+    pub source: Option<String>,
     pub to: Channel,
     pub events: u64,
 }

@@ -50,6 +50,11 @@ impl Masking {
         self.has_headers || self.has_fields
     }
 
+    /// Whether fields of payloads are hidden.
+    pub const fn has_fields(&self) -> bool {
+        self.has_fields
+    }
+
     /// The message as if what is hidden were not in it, for those who read IDs from it.
     pub fn without<'m>(&self, message: &'m Message) -> Cow<'m, Message> {
         if self.is_on() {
@@ -90,8 +95,7 @@ impl Masking {
     /// What is JSON loses its hidden values and nothing else. What only looks like it may hold them anywhere, and is
     /// hidden whole.
     fn body(&self, body: Bytes, hide: Hide) -> Bytes {
-        let is_meant_as_json = matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
-        if !is_meant_as_json {
+        if !may_be_json(&body) {
             return body;
         }
         let replacement = match hide {
@@ -104,7 +108,7 @@ impl Masking {
             return Bytes::from(replacement);
         };
         let mut spans = Vec::new();
-        self.find_hidden(&root, "", &mut spans);
+        self.find_hidden(text, (&root, ""), &mut spans);
         if spans.is_empty() {
             return body;
         }
@@ -120,12 +124,19 @@ impl Masking {
     }
 
     /// In the order of the text, none within another.
-    fn find_hidden(&self, node: &JsonNode, path: &str, found: &mut Vec<Range<usize>>) {
+    fn find_hidden(
+        &self,
+        text: &str,
+        (node, path): (&JsonNode, &str),
+        found: &mut Vec<Range<usize>>,
+    ) {
         match &node.kind {
+            // JSON in a string hides its fields from what is looked at here.
+            JsonKind::Scalar if is_json_in_text(text, node) => found.push(node.span.clone()),
             JsonKind::Scalar => {}
             JsonKind::Array(elements) => {
                 for element in elements {
-                    self.find_hidden(element, path, found);
+                    self.find_hidden(text, (element, path), found);
                 }
             }
             JsonKind::Object(members) => {
@@ -137,12 +148,27 @@ impl Masking {
                     if self.names.matches(&member.name) || self.paths.matches(&path) {
                         found.push(member.value.span.clone());
                     } else {
-                        self.find_hidden(&member.value, &path, found);
+                        self.find_hidden(text, (&member.value, &path), found);
                     }
                 }
             }
         }
     }
+}
+
+/// Whether JSON is in it, behind a byte order mark or the five bytes of a schema registry, or as JSON in a string.
+fn may_be_json(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let body = match body {
+        [0, _, _, _, _, framed @ ..] => framed,
+        body => body,
+    };
+    matches!(body.trim_ascii_start().first(), Some(b'{' | b'[' | b'"'))
+}
+
+fn is_json_in_text(text: &str, node: &JsonNode) -> bool {
+    let inner = text[node.span.clone()].strip_prefix('"');
+    inner.is_some_and(|inner| inner.trim_start().starts_with(['{', '[']))
 }
 
 /// Of the same kind, so that the broker's type is still seen.
@@ -206,6 +232,13 @@ mod tests {
         );
         check(&["a"], "{broken \"a\": 1", "\"***\"", "null");
         check(&["a"], "no JSON", "no JSON", "no JSON");
+        // What cannot be looked into is hidden whole.
+        check(&["a"], "\u{feff}{\"a\":1}", "\"***\"", "null");
+        check(&["a"], "\0\0\0\0\u{1}{\"a\":1}", "\"***\"", "null");
+        check(&["a"], r#""{\"a\":1}""#, "\"***\"", "null");
+        let nested = r#"{"b":" {\"a\":1}","c":"[1]","d":"text"}"#;
+        let hidden = r#"{"b":"***","c":"***","d":"text"}"#;
+        check(&["a"], nested, hidden, &hidden.replace("\"***\"", "null"));
         check(&[], text, text, text);
     }
 

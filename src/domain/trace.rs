@@ -56,6 +56,27 @@ impl EventPlace {
         }
     }
 
+    /// The topic or exchange, and the virtual host, which is empty on Kafka.
+    pub fn channel(&self) -> (&str, &str) {
+        match self {
+            Self::Record(place) => (place.topic.as_str(), ""),
+            Self::Routed(place) => (place.exchange.as_str(), place.vhost.as_str()),
+        }
+    }
+
+    /// Empty on Kafka.
+    pub fn routing_key(&self) -> &str {
+        match self {
+            Self::Record(_) => "",
+            Self::Routed(place) => &place.routing_key,
+        }
+    }
+
+    /// Equal for events that went the same way.
+    pub fn way(&self) -> (&ClusterName, (&str, &str), &str) {
+        (self.cluster(), self.channel(), self.routing_key())
+    }
+
     /// The topic, or `{exchange}:{routing key}` as OpenTelemetry's conventions for RabbitMQ write it.
     pub fn destination(&self) -> String {
         match self {
@@ -123,8 +144,8 @@ pub struct PublishedEvent {
     pub at: Timestamp,
     pub cluster: ClusterName,
     pub system: System,
-    /// As [`EventPlace::destination`].
-    pub destination: String,
+    /// The topic or exchange.
+    pub channel: String,
 }
 
 impl From<&TracedEvent> for PublishedEvent {
@@ -136,17 +157,17 @@ impl From<&TracedEvent> for PublishedEvent {
             at: traced.at,
             cluster: traced.place.cluster().clone(),
             system: traced.place.system(),
-            destination: traced.place.destination(),
+            channel: traced.place.channel().0.to_owned(),
         }
     }
 }
 
-/// That a service was seen to publish because of events of a destination.
+/// That a service was seen to publish because of events of a topic or exchange.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KnownHandover {
     pub cluster: ClusterName,
-    /// As [`EventPlace::destination`].
-    pub destination: String,
+    /// The topic or exchange.
+    pub channel: String,
     pub service: String,
 }
 

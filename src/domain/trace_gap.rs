@@ -5,6 +5,8 @@ use super::{ClusterName, Timestamp, TopicName, VhostName};
 /// What a tap follows: a topic of Kafka, or the exchanges of a virtual host of RabbitMQ.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TapPlace {
+    /// All that are followed of a cluster of Kafka.
+    Topics,
     Topic(TopicName),
     Vhost(VhostName),
 }

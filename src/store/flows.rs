@@ -46,7 +46,7 @@ impl Store {
     async fn published_flows(&self, since: Timestamp) -> Result<Vec<PublishedFlow>, StoreError> {
         let rows: Vec<ChannelRow> = sqlx::query_as(
             "SELECT source, cluster, topic, vhost, exchange, COUNT(*) AS events FROM traced_events \
-             WHERE at_ms >= ? AND source IS NOT NULL \
+             WHERE at_ms >= ? \
              GROUP BY source, cluster, topic, vhost, exchange ORDER BY events DESC LIMIT ?",
         )
         .bind(since.as_millis())
@@ -77,7 +77,7 @@ impl Store {
         .fetch_all(&self.reader)
         .await?;
         let flow = |row: ChannelRow| CausedFlow {
-            source: row.source.clone(),
+            source: row.source.clone().unwrap_or_default(),
             events: count(row.events),
             cause: row.into_channel(),
         };
@@ -119,7 +119,7 @@ fn count(count: i64) -> u64 {
 
 #[derive(Debug, FromRow)]
 struct ChannelRow {
-    source: String,
+    source: Option<String>,
     cluster: String,
     topic: Option<String>,
     vhost: Option<String>,
@@ -190,14 +190,19 @@ mod tests {
             cluster: "c".into(),
             topic: "orders".into(),
         };
-        let flow = |source: &str, events| PublishedFlow {
-            source: source.to_owned(),
+        let flow = |source: Option<&str>, events| PublishedFlow {
+            source: source.map(str::to_owned),
             to: orders.clone(),
             events,
         };
         let mut published = flows.published;
         published.sort_by(|a, b| a.source.cmp(&b.source));
-        assert_eq!(published, [flow("billing", 2), flow("shop", 2)]);
+        let expected = [
+            flow(None, 1),
+            flow(Some("billing"), 2),
+            flow(Some("shop"), 2),
+        ];
+        assert_eq!(published, expected);
         let caused = CausedFlow {
             cause: orders.clone(),
             source: "billing".to_owned(),

@@ -121,7 +121,7 @@ impl Store {
         let sql = format!(
             "SELECT r.rowid AS id, r.updated_at_ms AS changed_ms, d.correlation_id \
              FROM replays r JOIN dead_letters d ON d.id = r.dead_letter \
-             WHERE r.state IN ({TOLD}) AND r.updated_at_ms BETWEEN ?1 AND ?3 \
+             WHERE r.state IN ({TOLD}) AND r.stage <> 'to_send' AND r.updated_at_ms BETWEEN ?1 AND ?3 \
              AND (r.updated_at_ms, r.rowid) > (?1, ?2) \
              ORDER BY r.updated_at_ms, r.rowid LIMIT ?4"
         );
@@ -164,18 +164,18 @@ impl Store {
         Ok(transaction.commit().await?)
     }
 
-    /// Forgets spans from before `oldest`, and of more than `most` the oldest; in short transactions.
+    /// Forgets spans from before `oldest`, and of more than `most` the oldest; in short transactions. Until when all
+    /// spans may be forgotten, if there are as many as that.
     pub async fn prune_exported_spans(
         &self,
         oldest: Timestamp,
         most: u64,
-    ) -> Result<u64, StoreError> {
-        let mut removed = 0;
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let most = i64::try_from(most).unwrap_or(i64::MAX);
+        let mut count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM exported_spans")
+            .fetch_one(&self.reader)
+            .await?;
         loop {
-            let count: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM exported_spans")
-                .fetch_one(&self.reader)
-                .await?;
-            let excess = count.saturating_sub(i64::try_from(most).unwrap_or(i64::MAX));
             let pruned = sqlx::query(
                 "DELETE FROM exported_spans WHERE (trace, span) IN \
                  (SELECT trace, span FROM exported_spans WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?3) \
@@ -183,15 +183,23 @@ impl Store {
                  (SELECT trace, span FROM exported_spans ORDER BY at_ms LIMIT MIN(?2, ?3))",
             )
             .bind(oldest.as_millis())
-            .bind(excess.max(0))
+            .bind(count.saturating_sub(most).max(0))
             .bind(PRUNED_AT_ONCE)
             .execute(&self.writer)
             .await?;
-            if pruned.rows_affected() == 0 {
-                return Ok(removed);
+            let pruned = i64::try_from(pruned.rows_affected()).unwrap_or(0);
+            if pruned == 0 {
+                break;
             }
-            removed += pruned.rows_affected();
+            count -= pruned;
         }
+        if count < most {
+            return Ok(None);
+        }
+        let first: Option<i64> = sqlx::query_scalar("SELECT MIN(at_ms) FROM exported_spans")
+            .fetch_one(&self.reader)
+            .await?;
+        Ok(first.map(Timestamp))
     }
 }
 

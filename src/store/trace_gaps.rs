@@ -142,6 +142,7 @@ impl Store {
 
 fn columns(place: &TapPlace) -> (&'static str, &str) {
     match place {
+        TapPlace::Topics => (System::Kafka.as_str(), "*"),
         TapPlace::Topic(topic) => (System::Kafka.as_str(), topic.as_str()),
         TapPlace::Vhost(vhost) => (System::RabbitMq.as_str(), vhost.as_str()),
     }

@@ -85,7 +85,7 @@ const LAST: &str = "(SELECT MAX(at) FROM \
 
 fn push_seen(query: &mut QueryBuilder<Sqlite>, wanted: &TraceQuery) {
     query.push(
-        "SELECT correlation_id, at_ms, event_type, source, event_id, cluster, topic, exchange, \
+        "SELECT correlation_id, at_ms, event_type, source, event_id, cluster, topic, vhost, exchange, \
          routing_key, is_retry, replay FROM traced_events WHERE TRUE",
     );
     if let Some(id) = &wanted.id {
@@ -102,7 +102,8 @@ fn push_dead(query: &mut QueryBuilder<Sqlite>, wanted: &TraceQuery) {
          WHERE correlation_id IS NOT NULL",
     );
     if let Some(id) = &wanted.id {
-        push_has_id(query, "dead_letters", &["correlation_id", "event_id"], id);
+        let columns = ["correlation_id", "event_id", "aggregate_id"];
+        push_has_id(query, "dead_letters", &columns, id);
     }
     push_time(query, "dead_at_ms", wanted);
     query.push(format!(" ORDER BY id DESC LIMIT {NEWEST_LETTERS}"));
@@ -135,7 +136,7 @@ fn push_conditions(query: &mut QueryBuilder<Sqlite>, wanted: &TraceQuery) {
         query.push(
             " AND trace IN (SELECT correlation_id FROM seen \
              WHERE event_id IS NOT NULL AND NOT is_retry AND replay IS NULL \
-             GROUP BY correlation_id, event_id, cluster, topic, exchange, routing_key \
+             GROUP BY correlation_id, event_id, cluster, topic, vhost, exchange, routing_key \
              HAVING COUNT(*) > 1)",
         );
     }

@@ -124,11 +124,11 @@ impl Store {
             return Ok(());
         }
         let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT OR IGNORE INTO known_handovers (cluster, destination, service) ",
+            "INSERT OR IGNORE INTO known_handovers (cluster, channel, service) ",
         );
         query.push_values(seen, |mut row, seen| {
             row.push_bind(seen.cluster.as_str())
-                .push_bind(seen.destination.as_str())
+                .push_bind(seen.channel.as_str())
                 .push_bind(seen.service.as_str());
         });
         query.build().execute(&self.writer).await?;
@@ -138,14 +138,14 @@ impl Store {
     /// All handovers that were seen, at most so many.
     pub async fn known_handovers(&self, most: usize) -> Result<Vec<KnownHandover>, StoreError> {
         let rows: Vec<(String, String, String)> = sqlx::query_as(
-            "SELECT cluster, destination, service FROM known_handovers ORDER BY 1, 2, 3 LIMIT ?",
+            "SELECT cluster, channel, service FROM known_handovers ORDER BY 1, 2, 3 LIMIT ?",
         )
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .fetch_all(&self.reader)
         .await?;
-        let handover = |(cluster, destination, service): (String, String, String)| KnownHandover {
+        let handover = |(cluster, channel, service): (String, String, String)| KnownHandover {
             cluster: cluster.into(),
-            destination,
+            channel,
             service,
         };
         Ok(rows.into_iter().map(handover).collect())

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::domain::{
     BindingDestination, CausedFlow, Channel, ClusterName, ClusterSnapshot, ConsumerGroup, DeadFlow,
-    GroupStatus, KafkaDetail, ObservedFlows, PublishedFlow, QueueName, QueueRole, QueueStatus,
-    RabbitMqDetail, Snapshot, System, Timestamp, VhostName,
+    ExchangeName, GroupStatus, KafkaDetail, ObservedFlows, PublishedFlow, QueueName, QueueRole,
+    QueueStatus, RabbitMqDetail, Snapshot, System, Timestamp, VhostName,
 };
 
 /// A place where events come by.
@@ -77,6 +77,7 @@ pub fn flow_graph(
 ) -> FlowGraph {
     let mut drawing = Drawing {
         window: now.since(observed.since),
+        seen: seen(observed),
         edges: BTreeMap::new(),
         dlqs: BTreeSet::new(),
         deaths: deaths(observed),
@@ -97,6 +98,14 @@ pub fn flow_graph(
         .for_each(|flow| drawing.add_caused(flow));
     observed.dead.iter().for_each(|flow| drawing.add_dead(flow));
     drawing.into_graph()
+}
+
+fn seen(observed: &ObservedFlows) -> BTreeMap<Channel, u64> {
+    let mut seen = BTreeMap::new();
+    for flow in &observed.published {
+        *seen.entry(flow.to.clone()).or_default() += flow.events;
+    }
+    seen
 }
 
 /// Dead letters by where they came from: a group and its topic, or a queue.
@@ -135,6 +144,8 @@ fn topic(cluster: &ClusterName, topic: &str) -> FlowNode {
 
 struct Drawing {
     window: Duration,
+    /// Events that were seen to be published to each topic or exchange.
+    seen: BTreeMap<Channel, u64>,
     edges: BTreeMap<(FlowNode, FlowNode, FlowKind), FlowMeasure>,
     dlqs: BTreeSet<FlowNode>,
     deaths: Deaths,
@@ -167,17 +178,20 @@ impl Drawing {
             let consumer = Some(group.group.as_str().to_owned());
             let measure = FlowMeasure {
                 rate,
-                error_share: self.error_share(&(source.clone(), consumer), rate),
+                error_share: self.error_share(&(source.clone(), consumer), &source),
             };
             self.add(source, node.clone(), FlowKind::Reads, measure);
         }
     }
 
-    fn error_share(&self, of: &(FlowNode, Option<String>), rate: Option<f64>) -> Option<f64> {
+    /// Of the events that were published in the same time, where these are followed.
+    fn error_share(&self, of: &(FlowNode, Option<String>), channel: &FlowNode) -> Option<f64> {
+        let FlowNode::Channel(channel) = channel else {
+            return None;
+        };
+        let seen = *self.seen.get(channel)?;
         let dead = self.deaths.get(of).copied().unwrap_or(0);
-        let died = self.per_second(dead)?;
-        let rate = rate.filter(|rate| *rate > 0.0)?;
-        Some((died / rate).min(1.0))
+        (seen > 0).then(|| (dead as f64 / seen as f64).min(1.0))
     }
 
     fn add_queues(&mut self, cluster: &ClusterName, rabbitmq: &RabbitMqDetail) {
@@ -190,7 +204,11 @@ impl Drawing {
             .map(|queue| ((&queue.sample.vhost, &queue.sample.queue), queue))
             .collect();
         let mut ways_in: BTreeMap<(&VhostName, &QueueName), usize> = BTreeMap::new();
+        let mut ways_out: BTreeMap<(&VhostName, &ExchangeName), usize> = BTreeMap::new();
         for binding in &rabbitmq.bindings {
+            *ways_out
+                .entry((&binding.vhost, &binding.exchange))
+                .or_default() += 1;
             if let BindingDestination::Queue(queue) = &binding.destination {
                 *ways_in.entry((&binding.vhost, queue)).or_default() += 1;
             }
@@ -222,9 +240,11 @@ impl Drawing {
             };
             let to = node(&binding.vhost, to);
             let is_only_way = ways_in.get(&key) == Some(&1);
+            let is_only_target = ways_out.get(&(&binding.vhost, &binding.exchange)) == Some(&1);
+            let share = self.error_share(&(to.clone(), None), &from);
             let measure = FlowMeasure {
                 rate: queue.rates.publish.filter(|_| is_only_way),
-                error_share: self.error_share(&(to.clone(), None), queue.rates.settle),
+                error_share: share.filter(|_| is_only_way && is_only_target),
             };
             self.add(from, to, FlowKind::Routes, measure);
         }
@@ -246,9 +266,12 @@ impl Drawing {
     }
 
     fn add_published(&mut self, flow: &PublishedFlow) {
+        let Some(source) = &flow.source else {
+            return;
+        };
         let rate = self.per_second(flow.events);
         let (from, to) = (
-            FlowNode::Service(flow.source.clone()),
+            FlowNode::Service(source.clone()),
             FlowNode::Channel(flow.to.clone()),
         );
         let error_share = None;

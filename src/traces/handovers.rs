@@ -18,7 +18,7 @@ const UNKNOWN_SERVICE: &str = "unknown";
 pub(super) struct Handover {
     pub(super) cluster: ClusterName,
     pub(super) system: System,
-    /// Where the cause was published.
+    /// The topic or exchange of the cause.
     pub(super) source: String,
     /// The service that published the effect.
     pub(super) consumer: String,
@@ -31,7 +31,7 @@ impl Handover {
     pub(super) fn known(&self) -> Option<KnownHandover> {
         (self.consumer != UNKNOWN_SERVICE).then(|| KnownHandover {
             cluster: self.cluster.clone(),
-            destination: self.source.clone(),
+            channel: self.source.clone(),
             service: self.consumer.clone(),
         })
     }
@@ -43,9 +43,10 @@ type Key = (String, String);
 /// Pairs up causes and effects.
 #[derive(Debug, Default)]
 pub(super) struct Handovers {
-    waiting: HashMap<Key, Vec<Effect>>,
-    /// The causes that are waited for, in the order in which they came.
-    arrived: VecDeque<Key>,
+    waiting: HashMap<Key, VecDeque<(u64, Effect)>>,
+    /// All that waits or waited, with its number, in the order in which it came.
+    arrived: VecDeque<(u64, Key)>,
+    last_number: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -93,7 +94,7 @@ impl Handovers {
         for traced in fresh {
             if let Some(waiting) = own_key(traced).and_then(|key| self.waiting.remove(&key)) {
                 let cause = PublishedEvent::from(traced);
-                found.extend(waiting.iter().map(|effect| handover(&cause, effect)));
+                found.extend(waiting.iter().map(|(_, effect)| handover(&cause, effect)));
             }
             let Some(cause) = cause_key(traced) else {
                 continue;
@@ -108,12 +109,25 @@ impl Handovers {
     }
 
     fn wait(&mut self, cause: Key, effect: Effect) {
-        self.arrived.push_back(cause.clone());
-        self.waiting.entry(cause).or_default().push(effect);
+        self.last_number += 1;
+        self.arrived.push_back((self.last_number, cause.clone()));
+        let effects = self.waiting.entry(cause).or_default();
+        effects.push_back((self.last_number, effect));
         if self.arrived.len() > MOST_WAITING
-            && let Some(oldest) = self.arrived.pop_front()
+            && let Some((number, cause)) = self.arrived.pop_front()
         {
-            self.waiting.remove(&oldest);
+            self.give_up(number, &cause);
+        }
+    }
+
+    /// Nothing, if the cause has come meanwhile.
+    fn give_up(&mut self, number: u64, cause: &Key) {
+        let Some(effects) = self.waiting.get_mut(cause) else {
+            return;
+        };
+        effects.pop_front_if(|(oldest, _)| *oldest == number);
+        if effects.is_empty() {
+            self.waiting.remove(cause);
         }
     }
 }
@@ -147,7 +161,7 @@ fn handover(cause: &PublishedEvent, effect: &Effect) -> Handover {
     Handover {
         cluster: cause.cluster.clone(),
         system: cause.system,
-        source: cause.destination.clone(),
+        source: cause.channel.clone(),
         consumer: effect.consumer.clone(),
         millis: effect.at.0.saturating_sub(cause.at.0),
     }
@@ -233,5 +247,28 @@ mod tests {
         handovers.complete(vec![], &batch);
         assert_eq!(handovers.waiting.len(), MOST_WAITING);
         assert_eq!(handovers.arrived.len(), MOST_WAITING);
+        // Many that wait for one cause are bounded as well.
+        let batch = vec![event(1, "", "one"); MOST_WAITING + 7];
+        handovers.complete(vec![], &batch);
+        let waiting: usize = handovers.waiting.values().map(VecDeque::len).sum();
+        assert_eq!(waiting, MOST_WAITING);
+    }
+
+    #[test]
+    fn what_waits_anew_for_a_cause_outlives_what_waited_before() {
+        let mut handovers = Handovers::default();
+        handovers.complete(vec![], &[event(5, "b", "a")]);
+        check(
+            handovers.complete(vec![], &[event(1, "a", "")]),
+            &[("b", 4)],
+        );
+        handovers.complete(vec![], &[event(6, "c", "a")]);
+        // The number of the first leaves, not the effect that waits now.
+        let others = (0..MOST_WAITING - 1).map(|number| event(1, "", &format!("cause-{number}")));
+        handovers.complete(vec![], &others.collect::<Vec<_>>());
+        check(
+            handovers.complete(vec![], &[event(2, "a", "")]),
+            &[("c", 4)],
+        );
     }
 }

@@ -5,17 +5,19 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::LONGEST_AHEAD;
 use super::keeper::Keeper;
 use super::pressure::{Pressure, Reaction};
+use super::tap_board::{TapBoard, TapState};
 use super::tasks::TapContext;
-use crate::brokers::kafka::{KafkaError, KafkaRecord, TapConsumer};
+use crate::brokers::kafka::{AssignedPartition, KafkaError, KafkaRecord, TapConsumer};
 use crate::config::{Config, DlqTopics, KafkaConfig};
 use crate::dialects::was_tried_before;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, ClusterSnapshot, ConsumerGroup, EventPlace, GapReason, GroupStatus, Masking,
-    NameFilter, RecordPlace, Snapshot, System, TapPlace, TimeBasis, TimeLag, Timestamp, TopicName,
-    TraceGap, TracedEvent,
+    ClusterName, ConsumerGroup, EventPlace, GapReason, GroupStatus, Masking, NameFilter,
+    RecordPlace, Snapshot, System, TapPlace, TimeBasis, TimeLag, Timestamp, TopicName, TraceGap,
+    TracedEvent,
 };
 use crate::event_identity::event_facts;
 use crate::metrics::Metrics;
@@ -34,9 +36,12 @@ pub(super) struct KafkaTap {
     kafka: KafkaConfig,
     keeper: Arc<Keeper>,
     store: Store,
+    board: TapBoard,
     metrics: Arc<Metrics>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     pressure: Pressure,
+    /// When the sample was taken by which the pressure was judged last.
+    sampled_at: Option<Timestamp>,
     stop: CancellationToken,
 }
 
@@ -55,9 +60,11 @@ impl KafkaTap {
             kafka: kafka.clone(),
             keeper: Arc::clone(keeper),
             store: context.store.clone(),
+            board: context.board.clone(),
             metrics: Arc::clone(&context.metrics),
             snapshots: context.snapshots.clone(),
             pressure: Pressure::default(),
+            sampled_at: None,
             stop: context.stop.clone(),
         }
     }
@@ -67,6 +74,13 @@ impl KafkaTap {
         let Ok(topics) = TappedTopics::of(&self.config) else {
             return;
         };
+        if self.kafka.read_only {
+            let reason =
+                "kafka.read_only is set, and a tap commits the offsets of its consumer group";
+            self.note(TapState::Refused(reason.to_owned()));
+            return;
+        }
+        self.note(TapState::Waiting("for the first sample".to_owned()));
         while !self.stop.is_cancelled() {
             let Err(error) = self.follow(&topics).await else {
                 return;
@@ -74,12 +88,17 @@ impl KafkaTap {
             let error = crate::error_chain(&error);
             let cluster = self.kafka.name.as_str();
             tracing::warn!(cluster, error, "the tap of the traces failed; trying again");
+            self.note(TapState::Failing(error));
             let stop = self.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(PAUSE) => {}
             }
         }
+    }
+
+    fn note(&self, state: TapState) {
+        self.board.set(&self.kafka.name, &TapPlace::Topics, state);
     }
 
     /// Until it is stopped or something fails.
@@ -105,8 +124,9 @@ impl KafkaTap {
                     },
                 }
             }
-            if let Some(behind) = self.behind(&snapshot, &group) {
-                self.react(&consumer, &subscribed, behind).await?;
+            if let Some(behind) = self.behind(&snapshot, &subscribed) {
+                self.react(&consumer, &subscribed, (behind, &snapshot))
+                    .await?;
             }
             let batch = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -116,34 +136,33 @@ impl KafkaTap {
                 self.keep(&batch).await?;
                 consumer.commit(&batch)?;
             }
+            self.note(TapState::Following);
         }
     }
 
-    /// How late the tap is, as the last sample says.
-    fn behind(&self, snapshot: &Snapshot, group: &ConsumerGroup) -> Option<Duration> {
-        let mut groups = snapshot.groups();
-        let own = |(cluster, status): &(&ClusterSnapshot, &GroupStatus)| {
-            cluster.name == self.kafka.name && status.group == *group
-        };
-        match groups.find(own)?.1.time_lag? {
-            TimeLag::Exactly(behind) | TimeLag::AtLeast(behind) => Some(behind),
+    /// How late the tap is in what it follows, as a sample says that it has not looked at before.
+    fn behind(&mut self, snapshot: &Snapshot, topics: &BTreeSet<TopicName>) -> Option<Duration> {
+        let cluster = snapshot.cluster(&self.kafka.name)?;
+        let sampled_at = cluster.health.last_success?;
+        if self.sampled_at.replace(sampled_at) == Some(sampled_at) {
+            return None;
         }
+        let mut groups = cluster.kafka()?.groups.iter();
+        let own = groups.find(|group| group.group.as_str() == self.config.traces.consumer_group)?;
+        lateness(own, topics)
     }
 
     async fn react(
         &mut self,
         consumer: &TapConsumer,
         topics: &BTreeSet<TopicName>,
-        behind: Duration,
+        (behind, snapshot): (Duration, &Snapshot),
     ) -> Result<(), TapError> {
         let before = self.pressure.one_of();
         let (from, to, reason) = match self.pressure.react(behind, Timestamp::now()) {
             Reaction::GoOn => return Ok(()),
             Reaction::Thinned(from, to) => (from, to, GapReason::Thinned),
-            Reaction::SkipToTheEnd(from, to) => {
-                consumer.skip_to_the_end()?;
-                (from, to, GapReason::Skipped)
-            }
+            Reaction::SkipToTheEnd(from, to) => (from, to, GapReason::Skipped),
         };
         let (cluster, one_of) = (self.kafka.name.as_str(), self.pressure.one_of());
         if before != one_of || reason == GapReason::Skipped {
@@ -160,7 +179,29 @@ impl KafkaTap {
             };
             self.store.put_trace_gap(&gap).await?;
         }
+        if reason == GapReason::Skipped {
+            consumer.skip_to(&self.ends(snapshot, topics))?;
+        }
         Ok(())
+    }
+
+    /// Where the followed partitions ended at the last sample.
+    fn ends(&self, snapshot: &Snapshot, topics: &BTreeSet<TopicName>) -> Vec<AssignedPartition> {
+        let cluster = snapshot.cluster(&self.kafka.name);
+        let detail = cluster.and_then(|cluster| cluster.kafka());
+        let known = detail.iter().flat_map(|detail| &detail.topics);
+        let followed = known.filter(|topic| topics.contains(&topic.topic));
+        let ends = followed.flat_map(|topic| {
+            let partitions = topic.partitions.iter();
+            partitions.filter_map(|partition| {
+                Some(AssignedPartition {
+                    topic: topic.topic.clone(),
+                    partition: partition.partition,
+                    offset: partition.last_stable.or(partition.high_watermark)?,
+                })
+            })
+        });
+        ends.collect()
     }
 
     /// Before its offsets are committed: what a crash lets come again takes the place of itself.
@@ -183,6 +224,17 @@ impl KafkaTap {
     }
 }
 
+/// The worst partition of these topics. Offsets of topics that are not followed any more grow old for days.
+fn lateness(group: &GroupStatus, topics: &BTreeSet<TopicName>) -> Option<Duration> {
+    let followed = group.topics.iter();
+    let followed = followed.filter(|topic| topics.contains(&topic.topic));
+    let partitions = followed.flat_map(|topic| &topic.partitions);
+    let late = partitions.filter_map(|partition| match partition.time_lag? {
+        TimeLag::Exactly(behind) | TimeLag::AtLeast(behind) => Some(behind),
+    });
+    late.max()
+}
+
 /// What a trace keeps of a record; nothing of one without a correlation ID.
 pub fn traced_event(
     cluster: &ClusterName,
@@ -193,7 +245,9 @@ pub fn traced_event(
     let facts = event_facts(&masking.without(&record.message));
     facts.event.correlation_id.as_ref()?;
     let replay = record.message.header(REPLAY_ID);
-    let (at, basis) = match record.timestamp {
+    // A producer that writes microseconds would stand before all others for ever.
+    let timestamp = record.timestamp.filter(|at| *at <= now.plus(LONGEST_AHEAD));
+    let (at, basis) = match timestamp {
         Some(at) if record.has_append_time => (at, TimeBasis::LogAppendTime),
         Some(at) => (at, TimeBasis::CreateTime),
         None => (now, TimeBasis::Observed),

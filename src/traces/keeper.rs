@@ -13,7 +13,8 @@ use crate::store::{Store, StoreError};
 pub(super) struct Keeper {
     store: Store,
     handovers: Mutex<Handovers>,
-    remembered: Mutex<HashSet<KnownHandover>>,
+    /// Read from the store first.
+    remembered: Mutex<Option<HashSet<KnownHandover>>>,
 }
 
 impl Keeper {
@@ -36,8 +37,7 @@ impl Keeper {
         let known = self.store.published_events(&ids_to_look_up(events)).await?;
         self.store.put_traced_events(events).await?;
         let completed = handovers.complete(known, events);
-        self.remember(&completed).await?;
-        for handover in completed {
+        for handover in &completed {
             let Ok(millis) = u64::try_from(handover.millis) else {
                 metrics.clock_skew(&handover.cluster);
                 continue;
@@ -48,12 +48,17 @@ impl Keeper {
                 Duration::from_millis(millis),
             );
         }
-        Ok(())
+        self.remember(&completed).await
     }
 
     /// From these causes are inferred where no header names one.
     async fn remember(&self, completed: &[Handover]) -> Result<(), StoreError> {
         let mut remembered = self.remembered.lock().await;
+        if remembered.is_none() {
+            let stored = self.store.known_handovers(MOST_HANDOVERS).await?;
+            *remembered = Some(stored.into_iter().collect());
+        }
+        let remembered = remembered.get_or_insert_default();
         let room = MOST_HANDOVERS.saturating_sub(remembered.len());
         let seen = completed.iter().filter_map(Handover::known);
         let new: HashSet<KnownHandover> = seen

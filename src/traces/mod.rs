@@ -8,6 +8,11 @@
 //! the store. The time, a correlation ID and a body are whatever a producer wrote: nothing is proven by them, so
 //! each link names its evidence.
 
+use std::time::Duration;
+
+/// A time that lies further in the future is no time.
+const LONGEST_AHEAD: Duration = Duration::from_hours(24);
+
 /// Services and what they react to: more are not remembered, and no cause is inferred by them.
 const MOST_HANDOVERS: usize = 1_000;
 

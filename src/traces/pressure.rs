@@ -34,7 +34,7 @@ struct Look {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
     GoOn,
-    /// Between these two times of publishing one trace of so many was kept.
+    /// Of what was published between these two times some traces were left out.
     Thinned(Timestamp, Timestamp),
     /// What was published between these two times, and lies between here and the end, is left out.
     SkipToTheEnd(Timestamp, Timestamp),
@@ -77,7 +77,8 @@ impl Pressure {
         }
         match was {
             1 => Reaction::GoOn,
-            _ => Reaction::Thinned(last.at.minus(last.behind), now.minus(behind)),
+            // What is late in one partition is not in another.
+            _ => Reaction::Thinned(last.at.minus(last.behind).min(now.minus(behind)), now),
         }
     }
 
@@ -115,8 +116,10 @@ mod tests {
         assert_eq!(look(15, 80, 1), Reaction::GoOn, "it catches up");
         assert_eq!(look(14, 85, 1), Reaction::GoOn, "too soon");
         assert_eq!(look(1, 85, 2), Reaction::GoOn);
-        assert_eq!(look(15, 70, 2), thinned(945, 975), "it catches up again");
-        for one_of in [4, 8, 16, 32, 64, 64] {
+        assert_eq!(look(15, 70, 2), thinned(945, 1_045), "it catches up again");
+        // Another partition is the worst now.
+        assert_eq!(look(15, 700, 4), thinned(360, 1_060));
+        for one_of in [8, 16, 32, 64, 64] {
             look(15, 700, one_of);
         }
         let end = Timestamp::from_seconds(1_150);

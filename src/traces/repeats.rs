@@ -1,6 +1,6 @@
 //! Events whose ID was seen more than once, by who published them and where.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::stitch::Repeat;
 use crate::domain::{EventPlace, Timestamp, TracedEvent};
@@ -15,7 +15,7 @@ pub struct RepeatCounts {
     pub elsewhere: u64,
 }
 
-/// What one service published to one destination again.
+/// What one service published to one topic or exchange again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceRepeats {
     /// `None`: its events do not say.
@@ -68,23 +68,20 @@ pub fn repeats(mut copies: Vec<TracedEvent>) -> Repeats {
     let mut events = Vec::new();
     for copies in by_id.into_values() {
         let mut counts = RepeatCounts::default();
-        let mut destinations = vec![copies[0].place.destination()];
+        let mut ways = HashSet::from([copies[0].place.way()]);
         for copy in &copies[1..] {
-            let destination = copy.place.destination();
-            let is_new_there = !destinations.contains(&destination);
-            let repeat = Repeat::of(copy, is_new_there);
+            let repeat = Repeat::of(copy, ways.insert(copy.place.way()));
             counts.add(repeat);
+            let (channel, vhost) = copy.place.channel();
             let cluster = copy.place.cluster().clone();
-            let key = (copy.source.clone(), cluster, destination.clone());
+            let channel = (channel.to_owned(), vhost.to_owned());
+            let key = (copy.source.clone(), cluster, channel);
             let of_source = sources.entry(key).or_insert_with(|| SourceRepeats {
                 source: copy.source.clone(),
                 place: copy.place.clone(),
                 counts: RepeatCounts::default(),
             });
             of_source.counts.add(repeat);
-            if is_new_there {
-                destinations.push(destination);
-            }
         }
         if let [first, .., last] = copies.as_slice() {
             events.push(RepeatedEvent {

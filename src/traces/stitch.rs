@@ -179,6 +179,9 @@ fn cut<T>(steps: &mut Vec<T>, room: &mut usize) {
     *room -= steps.len();
 }
 
+/// Cluster and topic or exchange from which each service is known to go on.
+type Channels<'a> = HashMap<&'a str, HashSet<(&'a str, &'a str)>>;
+
 /// The steps with what is above each.
 struct Links {
     steps: Vec<Step>,
@@ -222,7 +225,7 @@ impl Links {
                     }
                     if let Some(id) = &event.event.event_id {
                         let first = *links.by_event_id.entry(id.clone()).or_insert(index);
-                        let is_new_there = destinations.insert((id, event.place.destination()));
+                        let is_new_there = destinations.insert((id, event.place.way()));
                         let repeat = Repeat::of(event, is_new_there);
                         links.repeats[index] = (first != index).then_some(repeat);
                     }
@@ -247,9 +250,14 @@ impl Links {
     }
 
     fn find_causes(&mut self, known: &BTreeSet<KnownHandover>) {
+        let mut channels = Channels::new();
+        for known in known {
+            let of_service = channels.entry(known.service.as_str()).or_default();
+            of_service.insert((known.cluster.as_str(), known.channel.as_str()));
+        }
         for index in 0..self.steps.len() {
             let (above, cause) = match self.cause_of(index) {
-                (None, _) => (self.inferred(index, known), Cause::Inferred),
+                (None, _) => (self.inferred(index, &channels), Cause::Inferred),
                 named => named,
             };
             // IDs that point at each other in a circle: the step of the circle that comes last is at the root.
@@ -310,22 +318,18 @@ impl Links {
         }
     }
 
-    /// The only event before it from which its service is known to go on.
-    fn inferred(&self, index: usize, known: &BTreeSet<KnownHandover>) -> Option<usize> {
+    /// The only event before it from which its service is known to go on; `channels` are those of its service.
+    fn inferred(&self, index: usize, channels: &Channels) -> Option<usize> {
         let Step::Event(effect) = &self.steps[index] else {
             return None;
         };
-        let service = effect.source.clone()?;
-        let mut causes = (0..index).filter(|before| {
-            let Step::Event(cause) = &self.steps[*before] else {
-                return false;
-            };
-            let handover = KnownHandover {
-                cluster: cause.place.cluster().clone(),
-                destination: cause.place.destination(),
-                service: service.clone(),
-            };
-            self.repeats[*before].is_none() && known.contains(&handover)
+        let channels = channels.get(effect.source.as_deref()?)?;
+        let mut causes = (0..index).filter(|before| match &self.steps[*before] {
+            Step::Event(cause) if self.repeats[*before].is_none() => {
+                let place = &cause.place;
+                channels.contains(&(place.cluster().as_str(), place.channel().0))
+            }
+            _ => false,
         });
         let only = causes.next();
         only.filter(|_| causes.next().is_none())

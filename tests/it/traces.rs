@@ -4,15 +4,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use redrive::brokers::kafka::{KafkaAdmin, KafkaRecord, ReplayProducer, TapConsumer};
+use redrive::brokers::kafka::{
+    AssignedPartition, KafkaAdmin, KafkaRecord, ReplayProducer, TapConsumer,
+};
 use redrive::config::Config;
 use redrive::domain::conventions::{
     CAUSATION_ID, CORRELATION_ID, ERROR_CLASS, EVENT_ID, EVENT_TYPE, ORIGINAL_OFFSET,
     ORIGINAL_PARTITION, ORIGINAL_TOPIC,
 };
 use redrive::domain::{
-    AmqpProperties, ConsumerGroup, Header, Message, Partition, Timestamp, TopicName,
+    AmqpProperties, ConsumerGroup, Header, Message, Offset, Partition, Timestamp, TopicName,
 };
 use redrive::traces::{self, Cause, Repeat, Step};
 use reqwest::StatusCode;
@@ -95,6 +99,15 @@ impl Site {
             .await;
         }
     }
+}
+
+fn committed(group: &str, topic: &str) -> i64 {
+    let consumer: BaseConsumer = client().set("group.id", group).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, 0);
+    let committed = consumer.committed_offsets(list, Duration::from_secs(10));
+    let offset = committed.unwrap().elements()[0].offset();
+    offset.to_raw().unwrap()
 }
 
 /// A line a node: depth, what, evidence.
@@ -271,7 +284,17 @@ async fn a_tap_that_goes_on_at_the_end_leaves_out_what_lies_before_it() {
         (!batch.is_empty()).then_some(batch)
     });
     assert_eq!(first.await[0].offset.0, 0);
-    tap.skip_to_the_end().unwrap();
+    let end = AssignedPartition {
+        topic: site.orders.clone(),
+        partition: Partition(0),
+        offset: Offset(BACKLOG as i64),
+    };
+    tap.skip_to(&[end]).unwrap();
+    // Also where nothing comes any more.
+    eventually("the skip is committed", async || {
+        (committed(group.as_str(), site.orders.as_str()) == BACKLOG as i64).then_some(())
+    })
+    .await;
     let mut seen = 0;
     eventually("what comes after the skip is read", async || {
         site.send(&site.orders, &[], "after").await;

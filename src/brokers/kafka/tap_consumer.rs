@@ -4,7 +4,7 @@ use std::time::Duration;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 
-use super::{DlqConsumer, KafkaError, KafkaRecord};
+use super::{AssignedPartition, DlqConsumer, KafkaError, KafkaRecord};
 use crate::config::KafkaConfig;
 use crate::domain::{ConsumerGroup, Offset, Partition, TopicName};
 
@@ -42,17 +42,27 @@ impl TapConsumer {
         self.inner.next_batch(max_records, max_wait).await
     }
 
-    /// Leaves out what lies between here and the end of each assigned partition.
-    pub fn skip_to_the_end(&self) -> Result<(), KafkaError> {
+    /// Leaves out what lies before these offsets, in the partitions that are assigned.
+    pub fn skip_to(&self, ends: &[AssignedPartition]) -> Result<(), KafkaError> {
         let consumer = &self.inner.consumer;
         let assigned = consumer.assignment().map_err(KafkaError::Assign)?;
-        for element in assigned.elements() {
+        let mut skipped = TopicPartitionList::new();
+        for end in ends {
+            let (topic, partition) = (end.topic.as_str(), end.partition.0);
+            if assigned.find_partition(topic, partition).is_none() {
+                continue;
+            }
+            let offset = rdkafka::Offset::Offset(end.offset.0);
             // Without a timeout it does not wait for the broker.
-            let end = rdkafka::Offset::End;
-            let sought = consumer.seek(element.topic(), element.partition(), end, Duration::ZERO);
+            let sought = consumer.seek(topic, partition, offset, Duration::ZERO);
             sought.map_err(KafkaError::Assign)?;
+            skipped
+                .add_partition_offset(topic, partition, offset)
+                .map_err(KafkaError::Commit)?;
         }
-        Ok(())
+        // Else a partition in which nothing comes any more would be late for ever.
+        let committed = consumer.commit(&skipped, CommitMode::Async);
+        committed.map_err(KafkaError::Commit)
     }
 
     /// Commits that these records are done. Asynchronous: after a commit that failed they may come again.

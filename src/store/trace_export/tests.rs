@@ -30,9 +30,14 @@ async fn exported_spans_are_known_until_they_are_old_or_too_many() {
     store.put_exported_spans(&[span(1, 0, 1)]).await.unwrap();
     assert_eq!(known(store, 1).await, [0, 1, 2, 3, 4, 5]);
     let pruned = store.prune_exported_spans(Timestamp(3), 100).await;
-    assert_eq!(pruned.unwrap(), 2);
+    assert_eq!(pruned.unwrap(), None);
     assert_eq!(known(store, 1).await, [0, 3, 4, 5]);
-    store.prune_exported_spans(Timestamp(0), 2).await.unwrap();
+    let pruned = store.prune_exported_spans(Timestamp(0), 2).await;
+    assert_eq!(
+        pruned.unwrap(),
+        Some(Timestamp(8)),
+        "what is older is forgotten"
+    );
     assert_eq!(
         (known(store, 1).await, known(store, 2).await),
         (vec![0], vec![7])

@@ -156,7 +156,7 @@ async fn handovers_are_remembered_once() {
     let store = &fixture.store;
     let seen = |service: &str| KnownHandover {
         cluster: "c".into(),
-        destination: "orders".to_owned(),
+        channel: "orders".to_owned(),
         service: service.to_owned(),
     };
     let (billing, mails) = (seen("billing"), seen("mails"));

@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::domain::Timestamp;
 use crate::metrics::{ExportOutcome, Metrics};
 use crate::store::{Store, StoreError};
-use crate::traces::load;
+use crate::traces::{LONGEST_AHEAD, load};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -34,9 +34,6 @@ const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Traces that are taken for export at once.
 const TRACES_AT_ONCE: usize = 1_000;
-
-/// A step whose clock is further ahead is left out.
-const LONGEST_AHEAD: Duration = Duration::from_hours(24);
 
 /// Spans that are remembered for each event that is kept: its own, a hop, and a share of all others.
 const SPANS_OF_AN_EVENT: u64 = 3;
@@ -56,6 +53,8 @@ pub struct Exporter {
     taken: Lowest,
     remembered_at: Timestamp,
     pruned_at: Timestamp,
+    /// What was sent of earlier steps may be forgotten, so that none of them is sent.
+    known_since: Timestamp,
 }
 
 impl Exporter {
@@ -80,6 +79,7 @@ impl Exporter {
             taken: Lowest::default(),
             remembered_at: Timestamp(0),
             pruned_at: Timestamp(0),
+            known_since: Timestamp::default(),
         })
     }
 
@@ -161,6 +161,12 @@ impl Exporter {
             };
             match self.spans_of(correlation_id, *waited, now).await {
                 Ok(more) => spans.extend(more),
+                // It stays unreadable, and what waits behind it does not wait for it.
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    let error = crate::error_chain(&error);
+                    tracing::warn!(correlation_id, error, "a trace cannot be exported");
+                    self.sender.count(ExportOutcome::GivenUp, waited.steps);
+                }
                 Err(error) => {
                     failed = Some(error);
                     break;
@@ -205,7 +211,7 @@ impl Exporter {
             trace_id,
             correlation_id,
             own_service: &export.service_name,
-            exportable: now.minus(*traces.max_age)..=now.plus(LONGEST_AHEAD),
+            exportable: now.minus(*traces.max_age).max(self.known_since)..=now.plus(LONGEST_AHEAD),
         };
         let new = new_spans(&trace, &story, &exported);
         Ok(new.into_iter().map(|span| (trace_id, span)).collect())
@@ -242,11 +248,12 @@ impl Exporter {
             .await
     }
 
-    async fn prune(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn prune(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let traces = &self.config.traces;
         let most = traces.max_events.saturating_mul(SPANS_OF_AN_EVENT);
         let oldest = now.minus(*traces.max_age);
-        self.store.prune_exported_spans(oldest, most).await?;
+        let forgotten = self.store.prune_exported_spans(oldest, most).await?;
+        self.known_since = forgotten.unwrap_or_default().max(self.known_since);
         Ok(())
     }
 }

@@ -8,12 +8,10 @@ use crate::domain::{
     TimeBasis, Timestamp, TracedEvent, VhostName,
 };
 use crate::event_identity::event_facts;
+use crate::traces::LONGEST_AHEAD;
 
 /// What RabbitMQ's message interceptor `timestamp` writes beside the property.
 const TIMESTAMP_IN_MS: &str = "timestamp_in_ms";
-
-/// The end of the year 9999: who writes milliseconds into the property, which has seconds, comes out later.
-const LAST_SECOND: u64 = 253_402_300_799;
 
 /// What a trace keeps of a message; nothing of one without a correlation ID.
 pub(super) fn traced(
@@ -55,11 +53,12 @@ pub(super) fn traced(
 fn published_at(message: &Message, seen: Timestamp) -> (Timestamp, TimeBasis) {
     let properties = message.properties.as_deref();
     let second = properties.and_then(|properties| properties.timestamp);
-    let second = second.filter(|second| *second <= LAST_SECOND);
-    let Some(second) = second.and_then(|second| i64::try_from(second).ok()) else {
+    let first =
+        second.and_then(|second| Some(Timestamp::from_seconds(i64::try_from(second).ok()?)));
+    // Who writes milliseconds into the property comes out later.
+    let Some(first) = first.filter(|first| *first <= seen.plus(LONGEST_AHEAD)) else {
         return (seen, TimeBasis::Observed);
     };
-    let first = Timestamp::from_seconds(second);
     let last = Timestamp(first.0 + 999);
     let exactly = match message.header(TIMESTAMP_IN_MS) {
         Some(HeaderValue::Amqp(value)) => value.as_integer().map(Timestamp),

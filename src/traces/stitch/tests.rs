@@ -104,10 +104,10 @@ fn stitch(
     super::stitch(events, letters, replays, &BTreeSet::new())
 }
 
-fn handover(destination: &str, service: &str) -> KnownHandover {
+fn handover(channel: &str, service: &str) -> KnownHandover {
     KnownHandover {
         cluster: "k".into(),
-        destination: destination.to_owned(),
+        channel: channel.to_owned(),
         service: service.to_owned(),
     }
 }

@@ -47,6 +47,9 @@ struct Item {
     last_at: String,
 }
 
+/// Of each list.
+const MOST: usize = 1_000;
+
 /// Events that were seen more than once.
 pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Duplicates>, Problem> {
     let found = repeats(state.store.repeated_events().await?);
@@ -54,13 +57,13 @@ pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Duplicate
     let source = |repeats: SourceRepeats| OfSource {
         consumers: who_consumes(&repeats.place, &snapshot),
         cluster: repeats.place.cluster().to_string(),
-        destination: repeats.place.destination(),
+        destination: repeats.place.channel().0.to_owned(),
         counts: counts(&repeats.counts),
         source: repeats.source,
     };
     Ok(Json(Duplicates {
-        sources: found.sources.into_iter().map(source).collect(),
-        items: found.events.into_iter().map(item).collect(),
+        sources: found.sources.into_iter().take(MOST).map(source).collect(),
+        items: found.events.into_iter().take(MOST).map(item).collect(),
     }))
 }
 

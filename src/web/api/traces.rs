@@ -44,6 +44,7 @@ impl From<&TraceGap> for Gap {
         Self {
             cluster: gap.cluster.to_string(),
             place: match &gap.place {
+                TapPlace::Topics => GapPlace::Topic("*".to_owned()),
                 TapPlace::Topic(topic) => GapPlace::Topic(topic.to_string()),
                 TapPlace::Vhost(vhost) => GapPlace::Vhost(vhost.to_string()),
             },

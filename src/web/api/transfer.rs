@@ -12,7 +12,8 @@ use super::download::{self, Download};
 use super::list::filter;
 use crate::config::Config;
 use crate::dead_letters::from_export;
-use crate::domain::{DeadLetterId, ExportedDeadLetter, Filter, Timestamp};
+use crate::dialects::readable;
+use crate::domain::{DeadLetterId, ExportedDeadLetter, Filter, Message, Timestamp};
 use crate::store::{ImportedDeadLetter, NewAuditEntry, Store, StoreError};
 use crate::web::AppState;
 use crate::web::problem::Problem;
@@ -97,7 +98,8 @@ async fn next_part(mut state: ExportState) -> Result<Option<(String, ExportState
         };
         match state.store.exported(id).await {
             Ok(letter) => {
-                let letter = letter.masked_by(&state.config.masking);
+                let is_wrapped = |message: &Message| readable(message).is_some();
+                let letter = letter.masked_by(&state.config.masking, is_wrapped);
                 part.push_str(&download::json_line(&letter));
             }
             // Retention took it since.

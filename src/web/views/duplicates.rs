@@ -62,7 +62,7 @@ pub(crate) async fn duplicates(
 ) -> Result<Response, Problem> {
     let found = repeats(state.store.repeated_events().await?);
     let snapshot = state.snapshot();
-    let sources = found.sources.iter();
+    let sources = found.sources.iter().take(ROWS);
     let content = DuplicatesPage {
         sentence: sentence(&found),
         sources: sources
@@ -99,7 +99,7 @@ fn sentence(found: &Repeats) -> String {
 fn source_row(repeats: &SourceRepeats, snapshot: &Snapshot) -> SourceRow {
     SourceRow {
         source: repeats.source.clone().unwrap_or_default(),
-        destination: repeats.place.destination(),
+        destination: repeats.place.channel().0.to_owned(),
         cluster: repeats.place.cluster().to_string(),
         consumers: who_consumes(&repeats.place, snapshot).join(", "),
         counts: CountCells::of(&repeats.counts),

@@ -23,6 +23,7 @@ pub(super) struct TapRow {
 /// "Between 12:00 and 12:04 events of … may be missing".
 pub(super) fn gap_sentence(gap: &TraceGap) -> Markup {
     let place = match &gap.place {
+        TapPlace::Topics => "topics".to_owned(),
         TapPlace::Topic(topic) => format!("topic {topic}"),
         TapPlace::Vhost(vhost) => format!("virtual host {vhost}"),
     };
@@ -56,6 +57,7 @@ pub(super) fn tap_row(tap: TapStatus) -> TapRow {
     TapRow {
         cluster: tap.cluster.to_string(),
         vhost: match tap.place {
+            TapPlace::Topics => "topics".to_owned(),
             TapPlace::Topic(topic) => topic.to_string(),
             TapPlace::Vhost(vhost) => vhost.to_string(),
         },
