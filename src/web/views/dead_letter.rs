@@ -243,7 +243,7 @@ async fn trace_tab(state: &AppState, letter: &DeadLetter) -> Result<TraceTab, Pr
     } else {
         Some(trace_table(
             &traces::load(&state.store, &correlation_id).await?,
-            &state.config.traces,
+            state,
         )?)
     };
     Ok(TraceTab {

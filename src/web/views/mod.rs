@@ -32,6 +32,7 @@ mod history_view;
 mod notifications;
 mod open_replays;
 mod overview;
+mod passes;
 mod payload;
 mod pivot;
 mod preflight;

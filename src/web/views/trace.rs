@@ -40,7 +40,7 @@ pub(crate) async fn trace(
             .map(|id| id.to_string())
             .unwrap_or_default(),
         dead_letters: letters_of(&trace, &correlation_id),
-        table: trace_table(&trace, &state.config.traces)?,
+        table: trace_table(&trace, &state)?,
         correlation_id,
     };
     visit.page(&state, NavigationEntry::Traces, "Trace", &content)

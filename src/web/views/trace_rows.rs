@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use askama::Template;
 use askama::filters::Safe;
 
+use super::passes::Passes;
 use super::replays::state_status;
 use super::trace_gaps::gap_sentence;
 use crate::config::TracesConfig;
@@ -14,6 +15,7 @@ use crate::domain::{
     TracedReplay,
 };
 use crate::traces::{Cause, Node, Repeat, Step, Trace};
+use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
 use crate::web::parameters::path;
@@ -66,30 +68,41 @@ struct TraceTable {
     gaps: Vec<Markup>,
 }
 
+/// What a line needs beside its step.
+struct Context<'a> {
+    config: &'a TracesConfig,
+    passes: Passes<'a>,
+}
+
 /// A trace as a table.
-pub(super) fn trace_table(trace: &Trace, config: &TracesConfig) -> Result<Markup, askama::Error> {
+pub(super) fn trace_table(trace: &Trace, state: &AppState) -> Result<Markup, askama::Error> {
+    let snapshot = state.snapshot();
+    let context = Context {
+        config: &state.config.traces,
+        passes: Passes::of(trace, &snapshot),
+    };
     let table = TraceTable {
-        rows: trace_rows(trace, config),
+        rows: trace_rows(trace, &context),
         left_out: trace.left_out,
         gaps: trace.gaps.iter().map(gap_sentence).collect(),
     };
     Ok(Safe(table.render()?))
 }
 
-fn trace_rows(trace: &Trace, config: &TracesConfig) -> Vec<TraceRow> {
+fn trace_rows(trace: &Trace, context: &Context) -> Vec<TraceRow> {
     let (first, last) = trace.span().unwrap_or_default();
     let span = Span { first, last };
     let row = |node: &Node| {
         let above = node.parent.map(|parent| &trace.nodes[parent]);
-        row(node, above, span, config)
+        row(node, above, span, context)
     };
     trace.nodes.iter().map(row).collect()
 }
 
-fn row(node: &Node, above: Option<&Node>, span: Span, config: &TracesConfig) -> TraceRow {
+fn row(node: &Node, above: Option<&Node>, span: Span, context: &Context) -> TraceRow {
     let (status, word) = kind(&node.step);
     let shown = match &node.step {
-        Step::Event(event) => event_line(event, config),
+        Step::Event(event) => event_line(event, context),
         Step::Letter(letter) => letter_line(letter),
         Step::Edit(edit) => edit_line(edit),
         Step::Replay(replay) => replay_line(replay),
@@ -123,7 +136,8 @@ struct Line {
     details: Vec<Detail>,
 }
 
-fn event_line(event: &TracedEvent, config: &TracesConfig) -> Line {
+fn event_line(event: &TracedEvent, context: &Context) -> Line {
+    let config = context.config;
     let place = &event.place;
     let known = |text: &Option<String>| text.clone().unwrap_or_default();
     let basis = match event.basis {
@@ -139,11 +153,14 @@ fn event_line(event: &TracedEvent, config: &TracesConfig) -> Line {
         ),
         EventPlace::Routed(routed) => (place.destination(), Some(routed.vhost.to_string())),
     };
+    let passed_by = place.record().map(|record| context.passes.by(record));
+    let passed_by = passed_by.unwrap_or_default();
     let mut details = with_text(vec![
         ("Event ID", known(&event.event.event_id)),
         ("Causation ID", known(&event.event.causation_id)),
         ("Aggregate ID", known(&event.event.aggregate_id)),
         ("Source", known(&event.source)),
+        ("Passed by", passed_by),
         ("Cluster", place.cluster().to_string()),
         ("Vhost", known(&vhost)),
         ("Time", basis.to_owned()),
