@@ -10,10 +10,11 @@ use crate::web::markup::{self, Status};
 /// Exchanges of each kind that a row names.
 const NAMED: usize = 20;
 
-/// A tap of RabbitMQ.
+/// A tap.
 pub(super) struct TapRow {
     pub(super) cluster: String,
-    pub(super) vhost: String,
+    /// Topics, or a virtual host.
+    pub(super) place: String,
     pub(super) state: Markup,
     pub(super) reason: String,
     pub(super) followed: Vec<String>,
@@ -56,10 +57,10 @@ pub(super) fn tap_row(tap: TapStatus) -> TapRow {
         .map(|(exchange, reason): (&ExchangeName, &String)| format!("{exchange}: {reason}"));
     TapRow {
         cluster: tap.cluster.to_string(),
-        vhost: match tap.place {
+        place: match tap.place {
             TapPlace::Topics => "topics".to_owned(),
             TapPlace::Topic(topic) => topic.to_string(),
-            TapPlace::Vhost(vhost) => vhost.to_string(),
+            TapPlace::Vhost(vhost) => format!("virtual host {vhost}"),
         },
         state: markup::status(status, word),
         reason,
