@@ -199,7 +199,7 @@ fn a_deep_or_large_body_costs_one_pass_at_most() {
     check("a deep ID", &body(&deep_id), ["-", "t", "-", "-", "-"]);
     let large = format!(
         "{{\"eventId\":\"e\",\"x\":\"{}\"}}",
-        "y".repeat(LARGEST_BODY)
+        "y".repeat(body::LARGEST_BODY)
     );
     check("large", &body(&large), ["-", "-", "-", "-", "-"]);
 }
