@@ -92,7 +92,7 @@ impl RabbitMqSampler {
     /// Asks for what is due.
     async fn refresh(&mut self, management: &ManagementClient) -> Result<Overview, RabbitMqError> {
         let overview = management.overview().await?;
-        if self.routing.is_due(SHARE_OF_LISTING, Instant::now()) {
+        if self.routing.is_due(self.share(), Instant::now()) {
             let asked = Instant::now();
             let policies = management.policies().await?;
             let routing = management.routing(&policies).await?;
