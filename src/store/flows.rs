@@ -17,7 +17,7 @@ const NEWEST_DEAD: i64 = 20_000;
 impl Store {
     /// What flowed since a time, as far as the newest events tell.
     pub async fn observed_flows(&self, since: Timestamp) -> Result<ObservedFlows, StoreError> {
-        // Of more events the newest are counted, so that the time begins later.
+        // Of more events the newest are counted, and nothing was seen before the first: the time begins later.
         let oldest: Option<i64> = sqlx::query_scalar(
             "SELECT MIN(at_ms) FROM (SELECT at_ms FROM traced_events WHERE at_ms >= ? \
              ORDER BY at_ms DESC LIMIT ?)",
@@ -26,15 +26,7 @@ impl Store {
         .bind(NEWEST_EVENTS)
         .fetch_one(&self.reader)
         .await?;
-        let counted: i64 =
-            sqlx::query_scalar("SELECT COUNT(*) FROM traced_events WHERE at_ms >= ?")
-                .bind(since.as_millis())
-                .fetch_one(&self.reader)
-                .await?;
-        let begin = match oldest {
-            Some(oldest) if counted > NEWEST_EVENTS => Timestamp(oldest),
-            _ => since,
-        };
+        let begin = oldest.map_or(since, Timestamp);
         Ok(ObservedFlows {
             since: begin,
             published: self.published_flows(begin).await?,
