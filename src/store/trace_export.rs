@@ -86,28 +86,26 @@ impl Store {
 
     /// Events after a row, as they were seen.
     pub async fn events_after(&self, id: i64, most: u32) -> Result<Vec<TraceNews>, StoreError> {
-        let news = sqlx::query_as(
-            "SELECT id, 0 AS changed_ms, correlation_id FROM traced_events \
-             WHERE id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(id)
-        .bind(most)
-        .fetch_all(&self.reader)
-        .await?;
-        Ok(news)
+        self.rows_after("traced_events", id, most).await
     }
 
     /// Dead letters after a row.
     pub async fn letters_after(&self, id: i64, most: u32) -> Result<Vec<TraceNews>, StoreError> {
-        let news = sqlx::query_as(
-            "SELECT id, 0 AS changed_ms, correlation_id FROM dead_letters \
-             WHERE id > ? ORDER BY id LIMIT ?",
-        )
-        .bind(id)
-        .bind(most)
-        .fetch_all(&self.reader)
-        .await?;
-        Ok(news)
+        self.rows_after("dead_letters", id, most).await
+    }
+
+    async fn rows_after(
+        &self,
+        table: &'static str,
+        id: i64,
+        most: u32,
+    ) -> Result<Vec<TraceNews>, StoreError> {
+        let sql = format!(
+            "SELECT id, 0 AS changed_ms, correlation_id FROM {table} \
+             WHERE id > ? ORDER BY id LIMIT ?"
+        );
+        let news = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id).bind(most);
+        Ok(news.fetch_all(&self.reader).await?)
     }
 
     /// Replays that were sent or failed, by when they changed last: those after a time and a row, and not later than

@@ -107,26 +107,33 @@ impl KafkaTap {
         let consumer = TapConsumer::new(&self.kafka, &group)?;
         let mut subscribed = BTreeSet::new();
         let stop = self.stop.clone();
+        self.snapshots.mark_changed();
         loop {
-            let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
-            let wanted = topics.among(&snapshot, &self.kafka.name);
-            // While the cluster is not seen nothing is known to be gone.
-            if !wanted.is_empty() && wanted != subscribed {
-                consumer.subscribe(&wanted)?;
-                subscribed = wanted;
+            // Not for each batch: there may be very many topics.
+            if self.snapshots.has_changed().unwrap_or(false) {
+                let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
+                let wanted = topics.among(&snapshot, &self.kafka.name);
+                // While the cluster is not seen nothing is known to be gone.
+                if !wanted.is_empty() && wanted != subscribed {
+                    consumer.subscribe(&wanted)?;
+                    subscribed = wanted;
+                }
+                if let Some(behind) = self.behind(&snapshot, &subscribed) {
+                    self.react(&consumer, &subscribed, (behind, &snapshot))
+                        .await?;
+                }
             }
             if subscribed.is_empty() {
                 tokio::select! {
                     () = stop.cancelled() => return Ok(()),
                     changed = self.snapshots.changed() => match changed {
-                        Ok(()) => continue,
+                        Ok(()) => {
+                            self.snapshots.mark_changed();
+                            continue;
+                        }
                         Err(_) => return Ok(()),
                     },
                 }
-            }
-            if let Some(behind) = self.behind(&snapshot, &subscribed) {
-                self.react(&consumer, &subscribed, (behind, &snapshot))
-                    .await?;
             }
             let batch = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -213,8 +220,10 @@ impl KafkaTap {
             .filter_map(|record| traced_event(cluster, record, &self.config.masking, now))
             .collect();
         let without_correlation = batch.len() - events.len();
-        let id = |event: &TracedEvent| event.event.correlation_id.clone().unwrap_or_default();
-        events.retain(|event| self.pressure.keeps(&id(event)));
+        events.retain(|event| {
+            let id = event.event.correlation_id.as_deref();
+            self.pressure.keeps(id.unwrap_or_default())
+        });
         let thinned = batch.len() - without_correlation - events.len();
         self.keeper.keep(&events, &self.metrics).await?;
         self.metrics

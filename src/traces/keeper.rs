@@ -12,17 +12,21 @@ use crate::store::{Store, StoreError};
 /// Keeps what the taps saw, of all clusters: an event on one broker may be caused by one on the other.
 pub(super) struct Keeper {
     store: Store,
-    handovers: Mutex<Handovers>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    handovers: Handovers,
     /// Read from the store first.
-    remembered: Mutex<Option<HashSet<KnownHandover>>>,
+    remembered: Option<HashSet<KnownHandover>>,
 }
 
 impl Keeper {
     pub(super) fn new(store: Store) -> Self {
         Self {
             store,
-            handovers: Mutex::default(),
-            remembered: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 
@@ -33,10 +37,10 @@ impl Keeper {
         metrics: &Metrics,
     ) -> Result<(), StoreError> {
         // One batch at a time, so that a cause is either known or comes later.
-        let mut handovers = self.handovers.lock().await;
+        let mut seen = self.seen.lock().await;
         let known = self.store.published_events(&ids_to_look_up(events)).await?;
         self.store.put_traced_events(events).await?;
-        let completed = handovers.complete(known, events);
+        let completed = seen.handovers.complete(known, events);
         for handover in &completed {
             let Ok(millis) = u64::try_from(handover.millis) else {
                 metrics.clock_skew(&handover.cluster);
@@ -48,12 +52,15 @@ impl Keeper {
                 Duration::from_millis(millis),
             );
         }
-        self.remember(&completed).await
+        self.remember(&mut seen.remembered, &completed).await
     }
 
     /// From these causes are inferred where no header names one.
-    async fn remember(&self, completed: &[Handover]) -> Result<(), StoreError> {
-        let mut remembered = self.remembered.lock().await;
+    async fn remember(
+        &self,
+        remembered: &mut Option<HashSet<KnownHandover>>,
+        completed: &[Handover],
+    ) -> Result<(), StoreError> {
         if remembered.is_none() {
             let stored = self.store.known_handovers(MOST_HANDOVERS).await?;
             *remembered = Some(stored.into_iter().collect());
