@@ -33,10 +33,17 @@ pub(super) struct OverviewRow {
 }
 
 impl OverviewRow {
-    /// The nodes that listen somewhere.
+    /// The nodes that listen to clients. Of one that was stopped in good order the listener for other nodes stays
+    /// in the list for as long as it is away (seen on 3.10.8).
     pub(super) fn nodes(&self) -> BTreeSet<String> {
         let listeners = self.listeners.as_array().into_iter().flatten();
-        let nodes = listeners.filter_map(|listener| listener.get("node")?.as_str());
+        let is_for_clients = |listener: &&Value| {
+            let protocol = listener.get("protocol").and_then(Value::as_str);
+            protocol != Some("clustering")
+        };
+        let nodes = listeners
+            .filter(is_for_clients)
+            .filter_map(|listener| listener.get("node")?.as_str());
         nodes.map(shortened).collect()
     }
 }
@@ -352,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_runs_if_it_listens_somewhere() {
+    fn a_node_runs_if_it_listens_to_clients() {
         let check = |listeners: &str, expected: &[&str]| {
             let row = format!(r#"{{"rabbitmq_version": "4.0.5"{listeners}}}"#);
             let row: OverviewRow = serde_json::from_str(&row).unwrap();
@@ -363,6 +370,11 @@ mod tests {
         check(
             r#", "listeners": [{"node": "b"}, {"node": "a", "port": 1}, {"node": "b"}, {}, 7]"#,
             &["a", "b"],
+        );
+        check(
+            r#", "listeners": [{"node": "a", "protocol": "clustering"}, {"node": "a", "protocol": "amqp"},
+                {"node": "b", "protocol": "clustering"}, {"node": "c", "protocol": 7}]"#,
+            &["a", "c"],
         );
         check(r#", "listeners": {}"#, &[]);
         check("", &[]);
