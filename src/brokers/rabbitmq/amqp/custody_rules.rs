@@ -16,7 +16,14 @@ pub enum GiveBack {
 
 /// Whether a queue may be looked at without harm; the error says why not and what would help.
 pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<GiveBack, String> {
-    if queue.consumers.is_none_or(|consumers| consumers > 0) {
+    let Some(consumers) = queue.consumers else {
+        return Err(
+            "RabbitMQ does not say who consumes it: a new queue has statistics within seconds, one \
+             whose node does not run when that is back"
+                .to_owned(),
+        );
+    };
+    if consumers > 0 {
         return Err(
             "another consumer reads this queue; it would get its messages late and out of \
                     order"
@@ -126,9 +133,10 @@ fn lifting_command(queue: &QueueSample) -> String {
     )
 }
 
-/// Two consumers would share the messages of a queue.
-pub const ANOTHER_CONSUMER: &str =
-    "another consumer reads this queue; stop it, or end Redrive's custody of the queue";
+/// Two consumers would share the messages of a queue. RabbitMQ counts a consumer whose connection broke until it
+/// notices, and in a quorum queue without a quorum until that is back.
+pub const ANOTHER_CONSUMER: &str = "another consumer reads this queue; stop it, or end Redrive's custody of the \
+     queue (where a connection of Redrive just broke, it is Redrive's own, until RabbitMQ gives it up)";
 
 /// Why a queue must not be taken into custody, if so. `own_consumers` are ours.
 pub fn managed_refusal(
@@ -274,7 +282,7 @@ mod tests {
                 ..classic()
             },
             "3.10.8",
-            Err("another consumer"),
+            Err("does not say who consumes it"),
         );
         check(&queue(QueueType::Stream), "3.10.8", Err("by offset"));
     }

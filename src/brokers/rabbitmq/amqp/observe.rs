@@ -86,12 +86,6 @@ pub(super) async fn may_be_held(
 }
 
 fn current_rule(details: &QueueDetails, version: &BrokerVersion) -> Result<GiveBack, String> {
-    if details.sample.consumers.is_none() {
-        return Err(
-            "RabbitMQ does not say yet who consumes it; its statistics come within seconds"
-                .to_owned(),
-        );
-    }
     // 4.3: what was returned, or what failed, is held back for a while.
     if let Some(kind @ ("all" | "returned")) = details.delayed_retry.as_deref() {
         return Err(format!(
