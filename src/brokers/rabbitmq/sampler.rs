@@ -202,10 +202,13 @@ impl Clients {
 /// The plugins' numbers are the younger ones; the queues of nodes that did not tell keep the management API's.
 fn apply_pages(sample: &mut RabbitMqSample, pages: ClusterPages) {
     if !pages.nodes.is_empty() {
-        let mut elsewhere = 0_usize;
+        let (mut elsewhere, mut unknown) = (0_usize, 0_usize);
         for queue in &mut sample.queues {
             let Some(counts) = pages.counts(&(queue.vhost.clone(), queue.queue.clone())) else {
-                elsewhere += 1;
+                match queue.messages {
+                    Some(_) => elsewhere += 1,
+                    None => unknown += 1,
+                }
                 continue;
             };
             queue.messages = counts.messages.or(queue.messages);
@@ -213,21 +216,25 @@ fn apply_pages(sample: &mut RabbitMqSample, pages: ClusterPages) {
             queue.unacked = counts.unacked.or(queue.unacked);
             queue.consumers = counts.consumers.or(queue.consumers);
         }
-        sample.counts_from = counts_from(pages.nodes.len(), elsewhere);
+        sample.counts_from = counts_from(pages.nodes.len(), elsewhere, unknown);
     }
     sample.dead_lettered = pages.dead_lettered;
     sample.problems.extend(pages.problems);
 }
 
-fn counts_from(nodes: usize, elsewhere: usize) -> String {
+/// `unknown` queues have no numbers: they are new, or the nodes that lead them do not run.
+fn counts_from(nodes: usize, elsewhere: usize, unknown: usize) -> String {
     let plugins = match nodes {
         1 => "prometheus plugin".to_owned(),
         _ => format!("prometheus plugins of {nodes} nodes"),
     };
-    match elsewhere {
-        0 => plugins,
-        _ => format!("{plugins}, and the management API for {elsewhere} queues elsewhere"),
-    }
+    let elsewhere = (elsewhere > 0)
+        .then(|| format!(", and the management API for {elsewhere} queues elsewhere"));
+    let unknown = (unknown > 0).then(|| format!("; queues without numbers: {unknown}"));
+    [Some(plugins), elsewhere, unknown]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A value that is asked for again only after a rest in proportion to what asking took.
@@ -268,6 +275,19 @@ impl<T> Paced<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_counts_is_said_and_how_many_queues_nobody_counts() {
+        assert_eq!(counts_from(1, 0, 0), "prometheus plugin");
+        assert_eq!(
+            counts_from(2, 3, 0),
+            "prometheus plugins of 2 nodes, and the management API for 3 queues elsewhere"
+        );
+        assert_eq!(
+            counts_from(1, 0, 4),
+            "prometheus plugin; queues without numbers: 4"
+        );
+    }
 
     #[test]
     fn a_slow_listing_is_asked_for_less_often() {
