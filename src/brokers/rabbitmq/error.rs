@@ -52,6 +52,11 @@ pub enum RabbitMqError {
         request: &'static str,
         reason: String,
     },
+    #[error(
+        "RabbitMQ lists the queue {queue} and cannot reach it: the node that leads it does not run; start \
+         that node"
+    )]
+    QueueOutOfReach { queue: String },
     #[error("{key} is not usable: {reason}")]
     Configuration { key: &'static str, reason: String },
 }

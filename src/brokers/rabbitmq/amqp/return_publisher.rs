@@ -113,7 +113,9 @@ fn outcome(confirmation: &Confirmation, queue: &QueueName) -> ReturnOutcome {
     match confirmation {
         Confirmation::Ack(None) => ReturnOutcome::Returned,
         Confirmation::Ack(Some(_)) => ReturnOutcome::Refused {
-            reason: format!("queue {queue} does not exist any more"),
+            reason: format!(
+                "RabbitMQ finds no queue {queue}: it was deleted, or the node that leads it does not run"
+            ),
         },
         Confirmation::Nack(_) => ReturnOutcome::Refused {
             reason: "the queue refused it; is it full, or without a quorum?".to_owned(),

@@ -15,7 +15,7 @@ use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, QueueRow, Whoami
 pub use self::tap_routing::{TapBinding, TapExchange, TapRouting};
 use super::access::Access;
 use super::effective::BrokerVersion;
-use super::http::{HttpApi, Request};
+use super::http::{HttpApi, Request, shortened};
 use super::{MANAGEMENT_KEY, RabbitMqError};
 use crate::config::Secret;
 use crate::domain::{
@@ -111,7 +111,8 @@ impl ManagementClient {
 
     /// One queue, or `None` if there is none of that name, as the most careful of two readings says: its
     /// statistics name the effective settings, but seconds late (a policy of this moment is not in them),
-    /// and what is known without statistics names no counts.
+    /// and what is known without statistics names no counts. Fails if the queue is there and the node that leads
+    /// it is not.
     pub async fn queue(
         &self,
         vhost: &VhostName,
@@ -123,15 +124,18 @@ impl ManagementClient {
             .queue_row(&segments, Some("disable_stats=true"))
             .await?
         else {
-            return Ok(None);
+            return match self.listed_queue(vhost, queue).await? {
+                Some(_) => Err(RabbitMqError::QueueOutOfReach {
+                    queue: shortened(queue.as_str()),
+                }),
+                None => Ok(None),
+            };
         };
         let mut policies = Policies::default();
         // Since 4.3 the broker names the policies in effect at once.
         if !now.names_its_policies() {
             // Before, only the list names the policy, not the single object (3.10.8, 4.0.5).
-            let in_vhost = ["queues", vhost.as_str()];
-            let rows: Vec<QueueRow> = self.listing("queues", &in_vhost, Some(IDENTITY)).await?;
-            now.take_policy_of(rows.into_iter().find(|other| other.is_named(queue)));
+            now.take_policy_of(self.listed_queue(vhost, queue).await?);
             policies = self.policies().await?;
         }
         let version = self.overview().await?.version;
@@ -151,6 +155,21 @@ impl ManagementClient {
             sample: most_careful(row.into_sample(&policies, &version), &sample),
             has_statistics: true,
         }))
+    }
+
+    /// The queue as the list of its virtual host names it, also while the node that leads it is away; asked by
+    /// name, RabbitMQ then answers that there is none (seen on 3.10.8).
+    async fn listed_queue(
+        &self,
+        vhost: &VhostName,
+        queue: &QueueName,
+    ) -> Result<Option<QueueRow>, RabbitMqError> {
+        let in_vhost = ["queues", vhost.as_str()];
+        let rows: Option<Vec<QueueRow>> = self
+            .object("queues", &in_vhost, Some(IDENTITY), MAX_LIST_BYTES)
+            .await?;
+        let mut rows = rows.into_iter().flatten();
+        Ok(rows.find(|row| row.is_named(queue)))
     }
 
     async fn queue_row(
