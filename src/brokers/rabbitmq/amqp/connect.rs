@@ -32,18 +32,21 @@ pub(super) async fn connect(
     purpose: &str,
 ) -> Result<Connection, AmqpError> {
     let cluster = config.name.to_string();
-    let address = address_of(config, vhost)?;
+    let uri = address_of(config, vhost)?;
+    let address = format!("{}:{}", uri.authority.host, uri.authority.port);
     let name = format!("redrive {purpose}");
     let properties = ConnectionProperties::default().with_connection_name(name.as_str().into());
-    match tokio::time::timeout(CONNECT_TIMEOUT, open(address, properties)).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(uri, properties)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(source)) => Err(AmqpError::Connect {
             cluster,
+            address,
             vhost: vhost.to_string(),
             source: Box::new(source),
         }),
         Err(_) => Err(AmqpError::Timeout {
             cluster,
+            address,
             after: CONNECT_TIMEOUT,
         }),
     }

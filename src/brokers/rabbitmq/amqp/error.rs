@@ -12,15 +12,21 @@ pub enum AmqpError {
         reason: String,
     },
     #[error(
-        "cannot connect to RabbitMQ {cluster}, virtual host {vhost}; is it running, and may the user of amqp_url enter it?"
+        "cannot connect to RabbitMQ {cluster} at {address}, virtual host {vhost}; is it running there, and may the user of rabbitmq.amqp_url enter it?"
     )]
     Connect {
         cluster: String,
+        /// Host and port of `rabbitmq.amqp_url`.
+        address: String,
         vhost: String,
         source: Box<lapin::Error>,
     },
-    #[error("RabbitMQ {cluster} did not answer within {after:?}")]
-    Timeout { cluster: String, after: Duration },
+    #[error("RabbitMQ {cluster} at {address} did not answer within {after:?}")]
+    Timeout {
+        cluster: String,
+        address: String,
+        after: Duration,
+    },
     #[error("RabbitMQ refused {action}")]
     Refused {
         action: String,
