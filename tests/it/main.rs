@@ -32,6 +32,7 @@ mod pointers;
 mod prometheus;
 mod rabbitmq_access;
 mod rabbitmq_actions;
+mod rabbitmq_cluster;
 mod rabbitmq_custody;
 mod rabbitmq_hostile;
 mod rabbitmq_limits;

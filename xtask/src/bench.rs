@@ -26,6 +26,7 @@ static BENCH_RABBITMQ: RabbitMqSettings = RabbitMqSettings {
     name: "bench-rabbitmq",
     node: "redrive-bench@localhost",
     suite: None,
+    cluster: &[],
 };
 
 /// What Redrive's sampling is compared with, and what it links beside librdkafka's own needs.
@@ -138,13 +139,16 @@ fn start_rabbitmq(workspace: &Workspace) -> Result<Variables> {
     let service = forgotten(workspace, BENCH_RABBITMQ.name)?;
     let node = rabbitmq::ensure_running(workspace, &BENCH_RABBITMQ)?;
     let pid = service.pid().context("the node of the bench has ended")?;
-    let management = format!("http://guest:guest@127.0.0.1:{}", node.management);
-    let prometheus = format!("http://127.0.0.1:{}", node.prometheus);
-    let amqp = format!("amqp://guest:guest@127.0.0.1:{}/%2f", node.amqp);
     Ok(vec![
-        ("REDRIVE_BENCH_AMQP_URL", amqp),
-        ("REDRIVE_BENCH_RABBITMQ_MANAGEMENT_URL", management),
-        ("REDRIVE_BENCH_RABBITMQ_PROMETHEUS_URL", prometheus),
+        ("REDRIVE_BENCH_AMQP_URL", node.amqp_url()),
+        (
+            "REDRIVE_BENCH_RABBITMQ_MANAGEMENT_URL",
+            node.management_url(),
+        ),
+        (
+            "REDRIVE_BENCH_RABBITMQ_PROMETHEUS_URL",
+            node.prometheus_url(),
+        ),
         ("REDRIVE_BENCH_RABBITMQ_PID", pid.to_string()),
     ])
 }

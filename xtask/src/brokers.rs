@@ -42,15 +42,15 @@ impl Brokers {
     }
 
     pub(crate) fn amqp_url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.rabbitmq.amqp)
+        self.rabbitmq.amqp_url()
     }
 
     pub(crate) fn management_url(&self) -> String {
-        format!("http://guest:guest@127.0.0.1:{}", self.rabbitmq.management)
+        self.rabbitmq.management_url()
     }
 
     pub(crate) fn prometheus_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.rabbitmq.prometheus)
+        self.rabbitmq.prometheus_url()
     }
 
     /// What tests and benches read.
@@ -79,8 +79,14 @@ pub(crate) fn start_and_print(workspace: &Workspace, releases: Releases) -> Resu
 }
 
 /// `cargo xtask brokers --cluster`
-pub(crate) fn start_and_print_cluster(workspace: &Workspace) -> Result<()> {
+pub(crate) fn start_and_print_kafka_cluster(workspace: &Workspace) -> Result<()> {
     print(&kafka::cluster::ensure_running(workspace)?);
+    Ok(())
+}
+
+/// `cargo xtask brokers --rabbitmq-cluster`
+pub(crate) fn start_and_print_rabbitmq_cluster(workspace: &Workspace) -> Result<()> {
+    print(&rabbitmq::cluster::ensure_running(workspace)?);
     Ok(())
 }
 

@@ -52,6 +52,8 @@ Usage: cargo xtask COMMAND
   brokers --kafka 2.8   the same with Kafka 2.8 or 3.9
   brokers --cluster     start three Kafka nodes with TLS and SASL
   kafka-node N ACTION   stop, kill or start one of these
+  brokers --rabbitmq-cluster  start two RabbitMQ nodes that form a cluster
+  rabbitmq-node N ACTION  stop, kill or start one of these
   down [PART]...        stop what xtask started from this checkout, or only the named parts";
 
 fn main() -> ExitCode {
@@ -71,7 +73,9 @@ fn releases(kind: &str, version: &str) -> Result<Releases> {
     match kind {
         "--kafka" => releases.kafka = kafka::older(version)?,
         "--rabbitmq" => releases.rabbitmq = rabbitmq::newer(version)?,
-        _ => bail!("brokers does not know `{kind}`: --kafka, --rabbitmq or --cluster"),
+        _ => bail!(
+            "brokers does not know `{kind}`: --kafka, --rabbitmq, --cluster or --rabbitmq-cluster"
+        ),
     }
     Ok(releases)
 }
@@ -94,10 +98,12 @@ fn run(arguments: &[String]) -> Result<ExitCode> {
         ["trial", "broker", broker, action] => trial::control(&workspace, broker, action),
         ["fuzz", arguments @ ..] => fuzz::run(&workspace, arguments),
         ["brokers"] => brokers::start_and_print(&workspace, brokers::SHARED),
-        ["brokers", "--cluster"] => brokers::start_and_print_cluster(&workspace),
+        ["brokers", "--cluster"] => brokers::start_and_print_kafka_cluster(&workspace),
+        ["brokers", "--rabbitmq-cluster"] => brokers::start_and_print_rabbitmq_cluster(&workspace),
         ["brokers", kind, version] => releases(kind, version)
             .and_then(|releases| brokers::start_and_print(&workspace, releases)),
         ["kafka-node", node, action] => kafka::cluster::control(&workspace, node, action),
+        ["rabbitmq-node", node, action] => rabbitmq::cluster::control(&workspace, node, action),
         ["down", parts @ ..] => brokers::stop(&workspace, parts),
         [] | ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -4,6 +4,8 @@
 //! Debian carries one version a suite. Those that the system's suite has not come from a newer suite in a
 //! folder of its own ([`provision::debian_suite`]) and run in it, in a mount namespace that ends with them.
 
+pub(crate) mod cluster;
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -44,6 +46,8 @@ pub(crate) struct RabbitMqSettings {
     pub(crate) node: &'static str,
     /// The newer suite that it comes from; `None` for the package of this system.
     pub(crate) suite: Option<Suite>,
+    /// All nodes of its cluster; empty for a node that is alone.
+    pub(crate) cluster: &'static [&'static str],
 }
 
 /// The node that the demo and the tests share.
@@ -51,6 +55,7 @@ pub(crate) static SHARED: RabbitMqSettings = RabbitMqSettings {
     name: "rabbitmq",
     node: "redrive@localhost",
     suite: None,
+    cluster: &[],
 };
 
 /// The releases that only `--brokers all` and `--rabbitmq` start.
@@ -65,6 +70,7 @@ pub(crate) static NEWER: [RabbitMqSettings; 2] = [
             package: "rabbitmq-server",
             usual: "2 to 4 minutes, 372 MB",
         }),
+        cluster: &[],
     },
     RabbitMqSettings {
         name: "rabbitmq-4.3",
@@ -77,6 +83,7 @@ pub(crate) static NEWER: [RabbitMqSettings; 2] = [
             package: "rabbitmq-server",
             usual: "1 to 4 minutes, 392 MB",
         }),
+        cluster: &[],
     },
 ];
 
@@ -93,6 +100,20 @@ pub(crate) struct RabbitMqPorts {
     pub(crate) amqp: u16,
     pub(crate) management: u16,
     pub(crate) prometheus: u16,
+}
+
+impl RabbitMqPorts {
+    pub(crate) fn amqp_url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.amqp)
+    }
+
+    pub(crate) fn management_url(&self) -> String {
+        format!("http://guest:guest@127.0.0.1:{}", self.management)
+    }
+
+    pub(crate) fn prometheus_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.prometheus)
+    }
 }
 
 /// The ports by which the node is known to others of its kind.
@@ -166,7 +187,8 @@ fn start(
         epmd: ensure_epmd_running(workspace, ports)?,
         distribution: ports.reserve(&settings.port("distribution"))?,
     };
-    fs::write(directory.join("rabbitmq.conf"), configuration(&node))?;
+    let configuration = configuration(&node) + &cluster::formation(settings.cluster);
+    fs::write(directory.join("rabbitmq.conf"), configuration)?;
     fs::write(directory.join("enabled_plugins"), ENABLED_PLUGINS)?;
     service.start(&server_command(settings, &directory, &erlang)?)
 }
@@ -210,6 +232,10 @@ fn set_environment(
     directory: &Path,
     erlang: &ErlangPorts,
 ) {
+    let mut erl_arguments = "-kernel inet_dist_use_interface {127,0,0,1}".to_owned();
+    if !settings.cluster.is_empty() {
+        erl_arguments += cluster::ERL_ARGUMENTS;
+    }
     command
         // The Erlang cookie lies in the home directory.
         .env("HOME", directory)
@@ -226,10 +252,7 @@ fn set_environment(
         .env("RABBITMQ_DIST_PORT", erlang.distribution.to_string())
         .env("ERL_EPMD_PORT", erlang.epmd.to_string())
         .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-        .env(
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
-            "-kernel inet_dist_use_interface {127,0,0,1}",
-        );
+        .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", erl_arguments);
 }
 
 /// Erlang would start a name server by itself that nobody stops; this one has a pid file.

@@ -81,7 +81,10 @@ const KAFKA_MATRIX: [&str; 13] = [
 ];
 
 /// The module of `tests/it` that needs a cluster of Kafka.
-const CLUSTER_TESTS: &str = "kafka_cluster::";
+const KAFKA_CLUSTER_TESTS: &str = "kafka_cluster::";
+
+/// The module of `tests/it` that needs a cluster of RabbitMQ.
+const RABBITMQ_CLUSTER_TESTS: &str = "rabbitmq_cluster::";
 
 /// Which brokers the tests run against.
 #[derive(Clone, Copy, PartialEq)]
@@ -114,7 +117,8 @@ pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
     check_dependencies(workspace, &mut report);
     check_alert_rules(workspace, &mut report);
     run_tests(workspace, &mut report);
-    run_tests_on_a_cluster(workspace, &mut report);
+    run_tests_on_a_kafka_cluster(workspace, &mut report);
+    run_tests_on_a_rabbitmq_cluster(workspace, &mut report);
     if matrix == Matrix::All {
         for matrix in [Matrix::RabbitMq, Matrix::Kafka] {
             for releases in releases_of(matrix) {
@@ -188,29 +192,35 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
     if let Some(brokers) = report.needed("start brokers", start) {
         tests.envs(brokers.variables());
     }
-    tests.args(["--", "--skip", CLUSTER_TESTS]);
+    tests.args(["--", "--skip", KAFKA_CLUSTER_TESTS]);
+    tests.args(["--skip", RABBITMQ_CLUSTER_TESTS]);
     report.tests(&mut tests);
 }
 
 /// By themselves: three nodes beside everything else leave the other tests too little of a small machine.
-fn run_tests_on_a_cluster(workspace: &Workspace, report: &mut Report) {
+fn run_tests_on_a_kafka_cluster(workspace: &Workspace, report: &mut Report) {
     let start = || kafka::cluster::ensure_running(workspace);
-    let Some(variables) = report.needed("start a cluster of Kafka", start) else {
-        return;
-    };
-    let arguments = [
-        "test",
-        "--package",
-        "redrive",
-        "--test",
-        "it",
-        CLUSTER_TESTS,
-    ];
-    let mut tests = limited(&workspace.cargo(&arguments));
-    report.tests(tests.envs(variables));
-    report.needed("stop the cluster of Kafka", || {
-        kafka::cluster::stop_what_was_started(workspace)
-    });
+    if let Some(variables) = report.needed("start a cluster of Kafka", start) {
+        report.tests(cluster_tests(workspace, KAFKA_CLUSTER_TESTS).envs(variables));
+        report.needed("stop the cluster of Kafka", || {
+            kafka::cluster::stop_what_was_started(workspace)
+        });
+    }
+}
+
+/// By themselves, too.
+fn run_tests_on_a_rabbitmq_cluster(workspace: &Workspace, report: &mut Report) {
+    let start = || rabbitmq::cluster::ensure_running(workspace);
+    if let Some(variables) = report.needed("start a cluster of RabbitMQ", start) {
+        report.tests(cluster_tests(workspace, RABBITMQ_CLUSTER_TESTS).envs(variables));
+        report.needed("stop the cluster of RabbitMQ", || {
+            rabbitmq::cluster::stop_what_was_started(workspace)
+        });
+    }
+}
+
+fn cluster_tests(workspace: &Workspace, module: &str) -> Command {
+    limited(&workspace.cargo(&["test", "--package", "redrive", "--test", "it", module]))
 }
 
 /// The other releases of one broker, each beside the other broker of the demo.
@@ -321,18 +331,32 @@ mod tests {
     }
 
     #[test]
-    fn every_module_that_is_named_after_rabbitmq_belongs_to_the_matrix() {
-        assert_eq!(modules_named_after("rabbitmq"), RABBITMQ_MATRIX);
+    fn every_module_that_is_named_after_rabbitmq_belongs_to_the_matrix_or_needs_the_cluster() {
+        let needs_the_cluster = RABBITMQ_CLUSTER_TESTS.trim_end_matches("::");
+        let mut modules = modules_named_after("rabbitmq");
+        modules.retain(|module| *module != needs_the_cluster);
+        assert_eq!(modules, RABBITMQ_MATRIX);
     }
 
     #[test]
     fn every_module_that_is_named_after_kafka_belongs_to_its_matrix_or_needs_the_cluster() {
         for module in modules_named_after("kafka") {
-            let needs_the_cluster = CLUSTER_TESTS.trim_end_matches("::") == module;
+            let needs_the_cluster = KAFKA_CLUSTER_TESTS.trim_end_matches("::") == module;
             assert!(
                 needs_the_cluster || KAFKA_MATRIX.contains(&module),
                 "{module}"
             );
+        }
+    }
+
+    #[test]
+    fn what_needs_a_cluster_is_a_module() {
+        for (broker, tests) in [
+            ("kafka", KAFKA_CLUSTER_TESTS),
+            ("rabbitmq", RABBITMQ_CLUSTER_TESTS),
+        ] {
+            let module = tests.trim_end_matches("::");
+            assert!(modules_named_after(broker).contains(&module), "{module}");
         }
     }
 }

@@ -26,6 +26,7 @@ const RABBITMQ: RabbitMqSettings = RabbitMqSettings {
     name: "trial-rabbitmq",
     node: "redrive-trial@localhost",
     suite: None,
+    cluster: &[],
 };
 
 /// The build with debug assertions, which alone looks at `REDRIVE_CRASH_AT`.
@@ -89,9 +90,6 @@ fn start_fresh_brokers(workspace: &Workspace) -> Result<[(&'static str, String);
             lanes.collect::<Vec<_>>().join(","),
         ),
         ("REDRIVE_TRIAL_AMQP", format!("127.0.0.1:{}", rabbitmq.amqp)),
-        (
-            "REDRIVE_TRIAL_MANAGEMENT_URL",
-            format!("http://guest:guest@127.0.0.1:{}", rabbitmq.management),
-        ),
+        ("REDRIVE_TRIAL_MANAGEMENT_URL", rabbitmq.management_url()),
     ])
 }

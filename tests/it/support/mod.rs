@@ -17,6 +17,7 @@ pub(crate) mod prometheus;
 pub(crate) mod promql;
 pub(crate) mod queue_kinds;
 pub(crate) mod rabbitmq;
+pub(crate) mod rabbitmq_cluster;
 pub(crate) mod raw_amqp;
 pub(crate) mod receiver;
 pub(crate) mod replay_letters;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use url::Url;
 
-use super::{eventually, rabbitmq, required, unique};
+use super::{eventually, rabbitmq, unique};
 
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -18,17 +18,23 @@ pub(crate) const TEST_CONNECTION: &str = "redrive test";
 /// A virtual host that is removed with all that is in it when this is dropped.
 pub(crate) struct Vhost {
     pub(crate) name: VhostName,
+    broker: RabbitMqConfig,
     management: Url,
 }
 
 impl Vhost {
     /// Creates a virtual host in which the test user may do everything.
     pub(crate) async fn create() -> Self {
-        super::install_crypto_provider();
-        let management = Url::parse(&required("REDRIVE_TEST_RABBITMQ_MANAGEMENT_URL")).unwrap();
+        Self::on(rabbitmq()).await
+    }
+
+    /// The same on another broker than the shared one.
+    pub(crate) async fn on(broker: RabbitMqConfig) -> Self {
+        let management = Url::parse(broker.management_url.expose()).unwrap();
         let vhost = Self {
             // The slash is what every client of the API forgets to escape.
             name: VhostName::new(unique("test/vhost")),
+            broker,
             management,
         };
         let user = vhost.management.username().to_owned();
@@ -41,16 +47,21 @@ impl Vhost {
         vhost
     }
 
-    /// The configuration of the shared broker with this virtual host in its AMQP address.
+    /// The configuration of its broker with this virtual host in the AMQP address.
     pub(crate) fn config(&self) -> RabbitMqConfig {
-        let mut amqp = Url::parse(&required("REDRIVE_TEST_AMQP_URL")).unwrap();
+        self.config_of(self.broker.clone())
+    }
+
+    /// The same of another node of the broker.
+    pub(crate) fn config_of(&self, node: RabbitMqConfig) -> RabbitMqConfig {
+        let mut amqp = Url::parse(node.amqp_url.expose()).unwrap();
         amqp.path_segments_mut()
             .unwrap()
             .clear()
             .push(self.name.as_str());
         RabbitMqConfig {
             amqp_url: Secret::new(amqp),
-            ..rabbitmq()
+            ..node
         }
     }
 
@@ -58,12 +69,8 @@ impl Vhost {
         AmqpChannel::open(&self.config(), "test").await.unwrap()
     }
 
-    #[expect(
-        clippy::unused_self,
-        reason = "it reads as the broker of this virtual host"
-    )]
     pub(crate) fn management(&self) -> ManagementClient {
-        ManagementClient::new(&rabbitmq().management_url, REQUEST_TIMEOUT).unwrap()
+        ManagementClient::new(&self.broker.management_url, REQUEST_TIMEOUT).unwrap()
     }
 
     /// Which RabbitMQ the tests run against; they assert the rules of that version.
