@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use redrive::brokers::kafka::TapConsumer;
-use redrive::config::KafkaConfig;
-use redrive::domain::{ConsumerGroup, Masking, Timestamp, TopicName};
+use redrive::config::{Config, KafkaConfig};
+use redrive::domain::{ConsumerGroup, Timestamp, TopicName};
 use redrive::traces;
 
 use crate::figure::{self, Goal};
@@ -51,10 +51,10 @@ async fn read(config: &KafkaConfig, topic: &str) -> Result<f64> {
             continue;
         }
         started.get_or_insert_with(Instant::now);
-        let (now, masking) = (Timestamp::now(), Masking::default());
+        let (now, defaults) = (Timestamp::now(), Config::default());
         let events = batch
             .iter()
-            .filter_map(|record| traces::traced_event(&config.name, record, &masking, now));
+            .filter_map(|record| traces::traced_event(&config.name, record, &defaults, now));
         extracted += events.count() as u64;
         seen += batch.len() as u64;
     }

@@ -8,6 +8,7 @@ mod brokers;
 mod dlq_topics;
 mod environment;
 mod error;
+mod event_names;
 mod grouping;
 mod kafka_security;
 mod masking;
@@ -29,6 +30,7 @@ pub use alerting::PrometheusConfig;
 pub use brokers::{KafkaConfig, QueueConfig, QueueCustody, RabbitMqConfig};
 pub(crate) use dlq_topics::DlqTopics;
 pub use error::ConfigError;
+pub use event_names::EventNamesConfig;
 pub use grouping::GroupingConfig;
 pub use kafka_security::{KafkaSaslConfig, KafkaTlsConfig, OauthClient, SaslMechanism};
 pub use masking::MaskingConfig;
@@ -59,6 +61,7 @@ pub struct Config {
     pub sampling: SamplingConfig,
     pub metrics: MetricsConfig,
     pub dead_letters: DeadLettersConfig,
+    pub event_names: EventNamesConfig,
     pub grouping: GroupingConfig,
     pub masking: MaskingConfig,
     pub retention: RetentionConfig,
@@ -118,6 +121,7 @@ impl Config {
         self.sampling.validate()?;
         self.metrics.validate()?;
         self.replay.validate()?;
+        self.event_names.validate()?;
         self.grouping.validate()?;
         self.retention.validate()?;
         notifications::validate(&self.notifications)?;

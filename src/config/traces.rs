@@ -47,6 +47,9 @@ pub struct TracesConfig {
     pub max_events: u64,
     /// The page of a trace of the applications in Jaeger or Tempo, with `{trace_id}` for its ID.
     pub application_trace_url: Option<String>,
+    /// Events that carry a W3C or B3 context belong to the application's trace: without a correlation ID its ID is
+    /// theirs, and they are exported into it, with all that hangs below them. Otherwise it is only linked.
+    pub join_application_traces: bool,
     pub export: TraceExportConfig,
 }
 
@@ -63,6 +66,7 @@ impl Default for TracesConfig {
             max_age: HumanDuration::from_secs(3 * 86_400),
             max_events: 1_000_000,
             application_trace_url: None,
+            join_application_traces: false,
             export: TraceExportConfig::default(),
         }
     }

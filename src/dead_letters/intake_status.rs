@@ -9,6 +9,8 @@ pub enum IntakeState {
     /// Waits for the first sample, or for the queue or topic to appear.
     Waiting(String),
     Reading,
+    /// Some topics may not be read; the reason says which.
+    ReadingInPart(String),
     /// It must not read; the reason says what to change.
     Refused(String),
     /// The last attempt failed and is tried again.

@@ -10,7 +10,7 @@ use super::kafka_plan::{Freshness, StartingPoint, starting_point};
 use super::letters::{Found, dead_letter_or_pointer};
 use super::pointers::{Fetched, fetch_originals};
 use super::{IntakeContext, intake_metrics};
-use crate::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaError, KafkaRecord};
+use crate::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaError, KafkaRecord, Unreadable};
 use crate::config::DlqTopics;
 use crate::config::KafkaConfig;
 use crate::domain::{
@@ -23,6 +23,9 @@ use crate::store::{Gap, Indexed, KafkaCursor, PreparedBatch, StoreError};
 /// writer waits long.
 const BATCH_RECORDS: usize = 1_000;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
+/// Topics that are named there are no DLQs.
+const IGNORED_TOPICS: &str = "dead_letters.kafka_topics_ignored";
+
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// The name of this intake on the status page.
@@ -55,6 +58,7 @@ pub(super) async fn run(context: IntakeContext, config: KafkaConfig) {
             read: HashMap::new(),
             writing: None,
             backlog: HashMap::new(),
+            unreadable: Unreadable::default(),
             started_at: Timestamp::now(),
         };
         let ended = intake.read_until_stopped().await;
@@ -91,6 +95,7 @@ struct KafkaIntake {
     writing: Option<Write>,
     /// Topics whose first backlog is not read yet, with the end that has to be reached.
     backlog: HashMap<TopicName, HashMap<Partition, Offset>>,
+    unreadable: Unreadable,
     started_at: Timestamp,
 }
 
@@ -132,7 +137,11 @@ impl KafkaIntake {
                     self.follow(&consumer, &snapshot).await?;
                 }
                 batch = consumer.next_batch(BATCH_RECORDS, BATCH_WAIT), if !self.cursors.is_empty() => {
-                    self.index(batch?).await?;
+                    match batch {
+                        Ok(records) => self.index(records).await?,
+                        Err(error) if error.is_unreadable_topic() => self.note_unreadable().await?,
+                        Err(error) => return Err(error.into()),
+                    }
                 }
                 result = written(&mut self.writing), if self.writing.is_some() => {
                     self.note_written(result).await?;
@@ -169,6 +178,23 @@ impl KafkaIntake {
             self.read_from(consumer, self.starting_points(&wanted, &stored, freshness))
                 .await?;
         }
+        if self.unreadable.is_empty() {
+            self.note_reading();
+            Ok(())
+        } else {
+            self.note_unreadable().await
+        }
+    }
+
+    /// Which topics may not be read now, until there are none.
+    async fn note_unreadable(&mut self) -> Result<(), IntakeError> {
+        let topics = self.cursors.keys().map(|(topic, _)| topic.clone());
+        let unreadable = Unreadable::among(&self.config, &topics.collect()).await?;
+        if unreadable != self.unreadable && !unreadable.is_empty() {
+            let advice = unreadable.advice(IGNORED_TOPICS);
+            tracing::warn!(cluster = %self.config.name, advice, "some DLQ topics are not read");
+        }
+        self.unreadable = unreadable;
         self.note_reading();
         Ok(())
     }
@@ -270,8 +296,10 @@ impl KafkaIntake {
     fn note_reading(&self) {
         let state = if self.cursors.is_empty() {
             IntakeState::Waiting("no topic matches dead_letters.kafka_topics".to_owned())
-        } else {
+        } else if self.unreadable.is_empty() {
             IntakeState::Reading
+        } else {
+            IntakeState::ReadingInPart(self.unreadable.advice(IGNORED_TOPICS))
         };
         self.context.board.set(&self.config.name, SOURCE, state);
     }

@@ -69,7 +69,7 @@ pub(super) fn dead_letter_or_pointer(
     };
     let original = dialects::readable(&message);
     let readable = original.as_ref().unwrap_or(&message);
-    let event = event_identity(&config.masking.without(readable));
+    let event = event_identity(readable, config);
     let classification = by_rule(
         config.grouping.rules(),
         (&cluster, &position),

@@ -13,13 +13,18 @@ pub(super) const LARGEST_BODY: usize = 1024 * 1024;
 
 pub(super) fn body_fields(message: &Message) -> BodyFields {
     let mut fields = BodyFields::default();
-    let body = message.body.as_deref().unwrap_or_default();
-    let is_object = body.trim_ascii_start().starts_with(b"{");
-    if is_object && body.len() <= LARGEST_BODY {
+    if let Some(body) = json_body(message) {
         // A body that breaks off half-way keeps what came before: it may have died for just that.
         let _ = fields.deserialize(&mut serde_json::Deserializer::from_slice(body));
     }
     fields
+}
+
+/// The body if it may be a JSON object that is small enough to be searched.
+pub(super) fn json_body(message: &Message) -> Option<&[u8]> {
+    let body = message.body.as_deref()?;
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    (is_object && body.len() <= LARGEST_BODY).then_some(body)
 }
 
 /// The top-level fields of a body that may identify it.
@@ -162,7 +167,7 @@ impl<'de> Visitor<'de> for &mut BodyContext {
 }
 
 /// The name of a field, which is in the body as it is if it has no escapes.
-struct FieldName;
+pub(super) struct FieldName;
 
 impl<'de> DeserializeSeed<'de> for FieldName {
     type Value = Cow<'de, str>;

@@ -1,20 +1,23 @@
 //! Which event a message is: its own ID, type, correlation, cause and entity.
 //!
-//! Each is taken from the first place that names it: headers by the usual convention, AMQP properties,
-//! `CloudEvents` attributes, the JSON body, and at last what a framework calls the type. The body is read without building it, so its size and depth
-//! cost nothing but the pass over it.
+//! Each is taken from the first place that names it: the names of the configuration, headers by the usual convention,
+//! AMQP properties, `CloudEvents` attributes, the JSON body, and at last what a framework calls the type. The body is
+//! read without building it, so its size and depth cost nothing but the pass over it. What is masked is not read.
 
 use uuid::Uuid;
 
+use crate::config::Config;
 use crate::dialects::event_type_of_framework;
 use crate::domain::conventions as header;
 use crate::domain::{ApplicationSpan, EventIdentity, HeaderValue, Message};
 
 mod application_span;
 mod body;
+mod configured;
 
 use application_span::{application_span, w3c};
 use body::body_fields;
+use configured::Configured;
 
 /// A longer text identifies nothing that a person would look for.
 const LONGEST_ID: usize = 256;
@@ -29,8 +32,14 @@ pub(crate) struct EventFacts {
 }
 
 /// The identity of the event in a message, as far as it says.
-pub(crate) fn event_identity(message: &Message) -> EventIdentity {
-    let mut found = outside_the_body(message);
+pub(crate) fn event_identity(message: &Message, config: &Config) -> EventIdentity {
+    if config.traces.join_application_traces {
+        return event_facts(message, config).event;
+    }
+    let message = &*config.masking.without(message);
+    let configured = Configured::of(message, &config.event_names);
+    let mut found = configured.event;
+    fill(&mut found, outside_the_body(message));
     let is_complete = found.event_id.is_some()
         && found.event_type.is_some()
         && found.correlation_id.is_some()
@@ -43,16 +52,27 @@ pub(crate) fn event_identity(message: &Message) -> EventIdentity {
 }
 
 /// As [`event_identity`], with who published it and in which span.
-pub(crate) fn event_facts(message: &Message) -> EventFacts {
-    let mut event = outside_the_body(message);
+pub(crate) fn event_facts(message: &Message, config: &Config) -> EventFacts {
+    let message = &*config.masking.without(message);
+    let configured = Configured::of(message, &config.event_names);
+    let mut event = configured.event;
+    fill(&mut event, outside_the_body(message));
     let mut body = body_fields(message);
     let context = std::mem::take(&mut body.context);
     fill(&mut event, body.into_identity());
+    let named = configured.traceparent.as_deref().and_then(w3c);
     let in_body = || context.traceparent.as_deref().and_then(w3c);
+    let application = named.or_else(|| application_span(message)).or_else(in_body);
+    if event.correlation_id.is_none() && config.traces.join_application_traces {
+        event.correlation_id = application.as_ref().map(|span| span.trace.clone());
+    }
     EventFacts {
         event: with_type_of_framework(event, message),
-        source: source_outside_the_body(message).or(context.source),
-        application: application_span(message).or_else(in_body),
+        source: configured
+            .source
+            .or_else(|| source_outside_the_body(message))
+            .or(context.source),
+        application,
     }
 }
 
@@ -95,10 +115,7 @@ fn fill(found: &mut EventIdentity, other: EventIdentity) {
 }
 
 fn from_headers(message: &Message) -> EventIdentity {
-    let named = |name| {
-        let exact = message.header(name).and_then(header_id);
-        exact.or_else(|| respelled(message, name))
-    };
+    let named = |name| named_header(message, name);
     EventIdentity {
         event_id: named(header::EVENT_ID),
         event_type: named(header::EVENT_TYPE),
@@ -108,23 +125,26 @@ fn from_headers(message: &Message) -> EventIdentity {
     }
 }
 
-/// The last header that is called so in another spelling: `event_type`, `X-Correlation-Id`.
-fn respelled(message: &Message, name: &str) -> Option<String> {
-    let is_same = |written: &[u8]| {
-        let written = written
-            .strip_prefix(b"x-")
-            .or_else(|| written.strip_prefix(b"X-"))
-            .unwrap_or(written);
-        let letters = written
-            .iter()
-            .filter(|byte| !matches!(byte, b'-' | b'_'))
-            .map(u8::to_ascii_lowercase);
-        letters.eq(name.bytes().map(|byte| byte.to_ascii_lowercase()))
-    };
-    let mut headers = message.headers.iter().rev();
-    headers
-        .find(|header| is_same(&header.name))
-        .and_then(|header| header_id(&header.value))
+/// The last header of that name, else the last that is called so in another spelling: `event_type`,
+/// `X-Correlation-Id`.
+fn named_header(message: &Message, name: &str) -> Option<String> {
+    let exact = message.header(name).and_then(header_id);
+    exact.or_else(|| {
+        let mut headers = message.headers.iter().rev();
+        headers
+            .find(|header| letters(&header.name).eq(letters(name.as_bytes())))
+            .and_then(|header| header_id(&header.value))
+    })
+}
+
+/// What of the name of a header does not depend on its spelling.
+fn letters(name: &[u8]) -> impl Iterator<Item = u8> {
+    let name = name
+        .strip_prefix(b"x-")
+        .or_else(|| name.strip_prefix(b"X-"))
+        .unwrap_or(name);
+    let letters = name.iter().filter(|byte| !matches!(byte, b'-' | b'_'));
+    letters.map(u8::to_ascii_lowercase)
 }
 
 fn from_properties(message: &Message) -> EventIdentity {

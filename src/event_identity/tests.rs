@@ -7,7 +7,11 @@ use crate::domain::{AmqpProperties, AmqpValue, Header};
 type Expected = [&'static str; 5];
 
 fn check(what: &str, message: &Message, expected: Expected) {
-    let found = event_identity(message);
+    check_by(&Config::default(), what, message, expected);
+}
+
+fn check_by(config: &Config, what: &str, message: &Message, expected: Expected) {
+    let found = event_identity(message, config);
     let shown = [
         found.event_id,
         found.event_type,
@@ -213,7 +217,10 @@ proptest! {
     ) {
         for text in [bytes.clone(), json.into_bytes()] {
             let header = Header { name: name.clone().into(), value: HeaderValue::Bytes(bytes.clone().into()) };
-            event_identity(&Message { body: Some(text.into()), headers: vec![header], ..Message::default() });
+            let message = Message { body: Some(text.into()), headers: vec![header], ..Message::default() };
+            for names in ["", "event_id = ['x.eventId', 'id', 'event-id']"] {
+                event_facts(&message, &named(names));
+            }
         }
     }
 }
@@ -221,11 +228,11 @@ proptest! {
 #[test]
 fn who_published_it_and_in_which_span_may_stand_in_the_body() {
     let check = |message: &Message, source: Option<&str>, trace: Option<&str>| {
-        let facts = event_facts(message);
+        let facts = event_facts(message, &Config::default());
         assert_eq!(facts.source.as_deref(), source);
         let found = facts.application.map(|span| span.trace);
         assert_eq!(found.as_deref(), trace);
-        assert_eq!(facts.event, event_identity(message));
+        assert_eq!(facts.event, event_identity(message, &Config::default()));
     };
     let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
     let context = format!("{{\"traceparent\":\"00-{trace}-00f067aa0ba902b7-01\"}}");
@@ -253,4 +260,86 @@ fn who_published_it_and_in_which_span_may_stand_in_the_body() {
         ..AmqpProperties::default()
     }));
     check(&message, Some("app"), None);
+}
+
+fn named(names: &str) -> Config {
+    Config::parse(&format!("[event_names]\n{names}"), []).unwrap()
+}
+
+#[test]
+fn configured_names_come_before_the_usual_ones() {
+    let config = named(
+        "correlation_id = ['X-Order-Ref', 'meta.order_ref']\n\
+         aggregate_id = ['order.id', 'orderId']\n\
+         event_type = ['kind']",
+    );
+    let check = |what: &str, message: &Message, expected| {
+        check_by(&config, what, message, expected);
+    };
+    let mut message = body(
+        r#"{"orderId":7,"order":{"id":8,"lines":[{"id":9}]},"meta":{"order_ref":"r","x":{"order_ref":"no"}},
+            "correlationId":"usual","eventId":"e"}"#,
+    );
+    check("paths", &message, ["e", "-", "r", "-", "8"]);
+    message.headers = vec![
+        Header::text("order_ref", "h"),
+        Header::text("correlationId", "usual"),
+        Header::text("kind", "OrderPlaced"),
+        Header::text("eventType", "usual"),
+    ];
+    check("headers", &message, ["e", "OrderPlaced", "h", "-", "8"]);
+    let flat = body(r#"{"meta.order_ref":"r","orderId":"o","order":null,"kind":{"id":1}}"#);
+    check("a name with a dot", &flat, ["-", "-", "r", "-", "o"]);
+    let broken = body(r#"{"order":{"id":8},"meta":{"order_ref":"#);
+    check("broken off", &broken, ["-", "-", "-", "-", "8"]);
+    let nothing = body(r#"{"meta":{"order_ref":""},"correlationId":"usual","":{"":1}}"#);
+    check("no ID", &nothing, ["-", "-", "usual", "-", "-"]);
+    let twice = body(r#"{"orderId":1,"order":{"id":2},"orderId":3}"#);
+    check(
+        "the first name of the list",
+        &twice,
+        ["-", "-", "-", "-", "2"],
+    );
+    check("no object", &body("[{\"orderId\":1}]"), ["-"; 5]);
+}
+
+#[test]
+fn source_and_span_may_have_names_of_their_own() {
+    let config = named("source = ['meta.service']\ntraceparent = ['otel']");
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let mut message = body(r#"{"meta":{"service":"shop"},"source":"usual"}"#);
+    message.headers = vec![
+        Header::text("otel", format!("00-{trace}-00f067aa0ba902b7-01")),
+        Header::text(
+            "traceparent",
+            "00-11111111111111111111111111111111-00f067aa0ba902b7-01",
+        ),
+    ];
+    let facts = event_facts(&message, &config);
+    assert_eq!(facts.source.as_deref(), Some("shop"));
+    assert_eq!(facts.application.unwrap().trace, trace);
+    message.headers[0] = Header::text("otel", "unreadable");
+    let usual = event_facts(&message, &config).application.unwrap();
+    assert_eq!(usual.trace, "1".repeat(32));
+}
+
+#[test]
+fn what_is_masked_is_no_id() {
+    let text = "[masking]\npayload = ['meta.ref']\n[event_names]\ncorrelation_id = ['meta.ref']";
+    let config = Config::parse(text, []).unwrap();
+    let message = body(r#"{"meta":{"ref":"secret"},"eventId":"e"}"#);
+    check_by(&config, "masked", &message, ["e", "-", "-", "-", "-"]);
+}
+
+#[test]
+fn an_event_without_correlation_may_join_the_trace_of_the_application() {
+    let joins = Config::parse("[traces]\njoin_application_traces = true", []).unwrap();
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let context = Header::text("traceparent", format!("00-{trace}-00f067aa0ba902b7-01"));
+    let mut message = headers(vec![context]);
+    check("not by itself", &message, ["-"; 5]);
+    check_by(&joins, "joined", &message, ["-", "-", trace, "-", "-"]);
+    message.headers.push(Header::text("correlationId", "c"));
+    check_by(&joins, "its own", &message, ["-", "-", "c", "-", "-"]);
+    check_by(&joins, "neither", &body("{}"), ["-"; 5]);
 }

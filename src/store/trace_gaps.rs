@@ -20,10 +20,10 @@ impl Store {
         let (system, place) = columns(&gap.place);
         let (from, to) = (gap.from.as_millis(), gap.to.as_millis());
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let joined = sqlx::query(
-            "UPDATE trace_gaps SET from_ms = MIN(from_ms, ?4), to_ms = MAX(to_ms, ?5) \
+        let touching: Vec<(i64, i64)> = sqlx::query_as(
+            "DELETE FROM trace_gaps \
              WHERE cluster = ?1 AND system = ?2 AND place = ?3 AND reason = ?6 \
-             AND to_ms >= ?4 - ?7 AND from_ms <= ?5 + ?7",
+             AND to_ms >= ?4 - ?7 AND from_ms <= ?5 + ?7 RETURNING from_ms, to_ms",
         )
         .bind(gap.cluster.as_str())
         .bind(system)
@@ -32,22 +32,22 @@ impl Store {
         .bind(to)
         .bind(gap.reason.as_str())
         .bind(JOINED_WITHIN_MS)
+        .fetch_all(&mut *transaction)
+        .await?;
+        let starts = touching.iter().map(|(from, _)| *from);
+        let ends = touching.iter().map(|(_, to)| *to);
+        sqlx::query(
+            "INSERT INTO trace_gaps (cluster, system, place, from_ms, to_ms, reason) \
+             VALUES (?, ?, ?, ?, ?, ?)",
+        )
+        .bind(gap.cluster.as_str())
+        .bind(system)
+        .bind(place)
+        .bind(starts.fold(from, i64::min))
+        .bind(ends.fold(to, i64::max))
+        .bind(gap.reason.as_str())
         .execute(&mut *transaction)
         .await?;
-        if joined.rows_affected() == 0 {
-            sqlx::query(
-                "INSERT INTO trace_gaps (cluster, system, place, from_ms, to_ms, reason) \
-                 VALUES (?, ?, ?, ?, ?, ?)",
-            )
-            .bind(gap.cluster.as_str())
-            .bind(system)
-            .bind(place)
-            .bind(from)
-            .bind(to)
-            .bind(gap.reason.as_str())
-            .execute(&mut *transaction)
-            .await?;
-        }
         Ok(transaction.commit().await?)
     }
 
@@ -226,6 +226,19 @@ mod tests {
         store.prune_trace_gaps(Timestamp(70_001)).await.unwrap();
         let left = store.trace_gaps(whole, 10).await.unwrap();
         assert_eq!(left, expected[..1]);
+        // One that lies between two joins them.
+        for gap in [
+            gap(vhost(), 300_000, 300_001),
+            gap(vhost(), 200_000, 240_000),
+        ] {
+            store.put_trace_gap(&gap).await.unwrap();
+        }
+        store
+            .put_trace_gap(&gap(vhost(), 180_000, 181_000))
+            .await
+            .unwrap();
+        let left = store.trace_gaps(whole, 10).await.unwrap();
+        assert_eq!(left, [gap(vhost(), 130_001, 300_001)]);
     }
 
     #[tokio::test]

@@ -118,27 +118,32 @@ impl Store {
         rows.into_iter().map(EventRow::into_event).collect()
     }
 
-    /// Remembers handovers; those that are known stay as they are.
-    pub async fn remember_handovers(&self, seen: &[KnownHandover]) -> Result<(), StoreError> {
-        if seen.is_empty() {
-            return Ok(());
+    /// Remembers handovers, and when they were seen.
+    pub async fn remember_handovers(
+        &self,
+        seen: &[KnownHandover],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        for chunk in seen.chunks(ROWS) {
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "INSERT OR REPLACE INTO known_handovers (cluster, channel, service, seen_ms) ",
+            );
+            query.push_values(chunk, |mut row, seen| {
+                row.push_bind(seen.cluster.as_str())
+                    .push_bind(seen.channel.as_str())
+                    .push_bind(seen.service.as_str())
+                    .push_bind(now.as_millis());
+            });
+            query.build().execute(&self.writer).await?;
         }
-        let mut query = QueryBuilder::<Sqlite>::new(
-            "INSERT OR IGNORE INTO known_handovers (cluster, channel, service) ",
-        );
-        query.push_values(seen, |mut row, seen| {
-            row.push_bind(seen.cluster.as_str())
-                .push_bind(seen.channel.as_str())
-                .push_bind(seen.service.as_str());
-        });
-        query.build().execute(&self.writer).await?;
         Ok(())
     }
 
-    /// All handovers that were seen, at most so many.
+    /// The handovers that were seen last.
     pub async fn known_handovers(&self, most: usize) -> Result<Vec<KnownHandover>, StoreError> {
         let rows: Vec<(String, String, String)> = sqlx::query_as(
-            "SELECT cluster, channel, service FROM known_handovers ORDER BY 1, 2, 3 LIMIT ?",
+            "SELECT cluster, channel, service FROM known_handovers \
+             ORDER BY seen_ms DESC, cluster, channel, service LIMIT ?",
         )
         .bind(i64::try_from(most).unwrap_or(i64::MAX))
         .fetch_all(&self.reader)
@@ -149,6 +154,23 @@ impl Store {
             service,
         };
         Ok(rows.into_iter().map(handover).collect())
+    }
+
+    /// Forgets handovers that were not seen since `oldest`, and all but the last `most`.
+    pub async fn prune_known_handovers(
+        &self,
+        oldest: Timestamp,
+        most: usize,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "DELETE FROM known_handovers WHERE seen_ms < ? OR (cluster, channel, service) NOT IN \
+             (SELECT cluster, channel, service FROM known_handovers ORDER BY seen_ms DESC LIMIT ?)",
+        )
+        .bind(oldest.as_millis())
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .execute(&self.writer)
+        .await?;
+        Ok(())
     }
 
     /// Removes events from before `oldest`, and of more than `most` those that were seen first, whatever time a

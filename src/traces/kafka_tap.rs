@@ -10,14 +10,13 @@ use super::keeper::Keeper;
 use super::pressure::{Pressure, Reaction};
 use super::tap_board::{TapBoard, TapState};
 use super::tasks::TapContext;
-use crate::brokers::kafka::{AssignedPartition, KafkaError, KafkaRecord, TapConsumer};
+use crate::brokers::kafka::{AssignedPartition, KafkaError, KafkaRecord, TapConsumer, Unreadable};
 use crate::config::{Config, DlqTopics, KafkaConfig};
 use crate::dialects::was_tried_before;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, ConsumerGroup, EventPlace, GapReason, GroupStatus, Masking, NameFilter,
-    RecordPlace, Snapshot, System, TapPlace, TimeBasis, TimeLag, Timestamp, TopicName, TraceGap,
-    TracedEvent,
+    ClusterName, ConsumerGroup, EventPlace, GapReason, GroupStatus, NameFilter, RecordPlace,
+    Snapshot, System, TapPlace, TimeBasis, TimeLag, Timestamp, TopicName, TraceGap, TracedEvent,
 };
 use crate::event_identity::event_facts;
 use crate::metrics::Metrics;
@@ -26,6 +25,9 @@ use crate::store::{Store, StoreError};
 /// Records that are stored at once.
 const BATCH: usize = 2_000;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
+
+/// Topics that are named there are not followed.
+const IGNORED_TOPICS: &str = "traces.kafka_topics_ignored";
 
 /// After an error.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -40,6 +42,7 @@ pub(super) struct KafkaTap {
     metrics: Arc<Metrics>,
     snapshots: watch::Receiver<Arc<Snapshot>>,
     pressure: Pressure,
+    unreadable: Unreadable,
     /// When the sample was taken by which the pressure was judged last.
     sampled_at: Option<Timestamp>,
     stop: CancellationToken,
@@ -64,6 +67,7 @@ impl KafkaTap {
             metrics: Arc::clone(&context.metrics),
             snapshots: context.snapshots.clone(),
             pressure: Pressure::default(),
+            unreadable: Unreadable::default(),
             sampled_at: None,
             stop: context.stop.clone(),
         }
@@ -118,6 +122,9 @@ impl KafkaTap {
                     consumer.subscribe(&wanted)?;
                     subscribed = wanted;
                 }
+                if !self.unreadable.is_empty() {
+                    self.note_unreadable(&subscribed).await?;
+                }
                 if let Some(behind) = self.behind(&snapshot, &subscribed) {
                     self.react(&consumer, &subscribed, (behind, &snapshot))
                         .await?;
@@ -137,14 +144,42 @@ impl KafkaTap {
             }
             let batch = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                batch = consumer.next_batch(BATCH, BATCH_WAIT) => batch?,
+                batch = consumer.next_batch(BATCH, BATCH_WAIT) => batch,
+            };
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(error) if error.is_unreadable_topic() => {
+                    self.note_unreadable(&subscribed).await?;
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
             };
             if !batch.is_empty() {
                 self.keep(&batch).await?;
                 consumer.commit(&batch)?;
             }
-            self.note(TapState::Following);
+            self.note_following();
         }
+    }
+
+    fn note_following(&self) {
+        self.note(if self.unreadable.is_empty() {
+            TapState::Following
+        } else {
+            TapState::FollowingInPart(self.unreadable.advice(IGNORED_TOPICS))
+        });
+    }
+
+    /// Which topics may not be read now, until there are none.
+    async fn note_unreadable(&mut self, topics: &BTreeSet<TopicName>) -> Result<(), TapError> {
+        let unreadable = Unreadable::among(&self.kafka, topics).await?;
+        if unreadable != self.unreadable && !unreadable.is_empty() {
+            let (cluster, advice) = (self.kafka.name.as_str(), unreadable.advice(IGNORED_TOPICS));
+            tracing::warn!(cluster, advice, "some topics are not followed");
+        }
+        self.unreadable = unreadable;
+        self.note_following();
+        Ok(())
     }
 
     /// How late the tap is in what it follows, as a sample says that it has not looked at before.
@@ -217,7 +252,7 @@ impl KafkaTap {
         let now = Timestamp::now();
         let mut events: Vec<_> = batch
             .iter()
-            .filter_map(|record| traced_event(cluster, record, &self.config.masking, now))
+            .filter_map(|record| traced_event(cluster, record, &self.config, now))
             .collect();
         let without_correlation = batch.len() - events.len();
         events.retain(|event| {
@@ -248,10 +283,10 @@ fn lateness(group: &GroupStatus, topics: &BTreeSet<TopicName>) -> Option<Duratio
 pub fn traced_event(
     cluster: &ClusterName,
     record: &KafkaRecord,
-    masking: &Masking,
+    config: &Config,
     now: Timestamp,
 ) -> Option<TracedEvent> {
-    let facts = event_facts(&masking.without(&record.message));
+    let facts = event_facts(&record.message, config);
     facts.event.correlation_id.as_ref()?;
     let replay = record.message.header(REPLAY_ID);
     // A producer that writes microseconds would stand before all others for ever.

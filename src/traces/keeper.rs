@@ -5,9 +5,12 @@ use tokio::sync::Mutex;
 
 use super::MOST_HANDOVERS;
 use super::handovers::{Handover, Handovers, ids_to_look_up};
-use crate::domain::{KnownHandover, TracedEvent};
+use crate::domain::{KnownHandover, Timestamp, TracedEvent};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
+
+/// That a handover is still seen is written down so often.
+const NOTED_AGAIN_AFTER: Duration = Duration::from_hours(1);
 
 /// Keeps what the taps saw, of all clusters: an event on one broker may be caused by one on the other.
 pub(super) struct Keeper {
@@ -18,8 +21,9 @@ pub(super) struct Keeper {
 #[derive(Default)]
 struct Seen {
     handovers: Handovers,
-    /// Read from the store first.
-    remembered: Option<HashSet<KnownHandover>>,
+    /// In the store since then.
+    noted: HashSet<KnownHandover>,
+    noted_since: Timestamp,
 }
 
 impl Keeper {
@@ -52,29 +56,23 @@ impl Keeper {
                 Duration::from_millis(millis),
             );
         }
-        self.remember(&mut seen.remembered, &completed).await
+        self.remember(&mut seen, &completed).await
     }
 
     /// From these causes are inferred where no header names one.
-    async fn remember(
-        &self,
-        remembered: &mut Option<HashSet<KnownHandover>>,
-        completed: &[Handover],
-    ) -> Result<(), StoreError> {
-        if remembered.is_none() {
-            let stored = self.store.known_handovers(MOST_HANDOVERS).await?;
-            *remembered = Some(stored.into_iter().collect());
+    async fn remember(&self, seen: &mut Seen, completed: &[Handover]) -> Result<(), StoreError> {
+        let now = Timestamp::now();
+        let is_old = now.since(seen.noted_since) >= NOTED_AGAIN_AFTER;
+        if is_old || seen.noted.len() >= MOST_HANDOVERS {
+            seen.noted.clear();
+            seen.noted_since = now;
         }
-        let remembered = remembered.get_or_insert_default();
-        let room = MOST_HANDOVERS.saturating_sub(remembered.len());
-        let seen = completed.iter().filter_map(Handover::known);
-        let new: HashSet<KnownHandover> = seen
-            .filter(|seen| !remembered.contains(seen))
-            .take(room)
-            .collect();
+        let known = completed.iter().filter_map(Handover::known);
+        let new: HashSet<KnownHandover> =
+            known.filter(|known| !seen.noted.contains(known)).collect();
         let new: Vec<KnownHandover> = new.into_iter().collect();
-        self.store.remember_handovers(&new).await?;
-        remembered.extend(new);
+        self.store.remember_handovers(&new, now).await?;
+        seen.noted.extend(new);
         Ok(())
     }
 }

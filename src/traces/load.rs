@@ -1,10 +1,10 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::MOST_HANDOVERS;
 use super::stitch::{MOST_STEPS, Trace, stitch};
 use crate::domain::{
-    DeadLetterId, DeadLetterSummary, Destination, ExchangeName, Landing, Origin, RecordPlace,
-    Replay, ReplayState, System, Timestamp, TracedEdit, TracedLetter, TracedReplay,
+    DeadLetterId, DeadLetterSummary, Destination, ExchangeName, KnownHandover, Landing, Origin,
+    RecordPlace, Replay, ReplayState, System, Timestamp, TracedEdit, TracedLetter, TracedReplay,
 };
 use crate::store::{Store, StoreError};
 
@@ -13,6 +13,21 @@ const MOST_GAPS: u32 = 10;
 
 /// Stitches all that is known of one correlation ID; empty if nothing is.
 pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreError> {
+    load_by(store, correlation_id, &known_handovers(store).await?).await
+}
+
+/// The handovers by which causes are inferred.
+pub(super) async fn known_handovers(store: &Store) -> Result<BTreeSet<KnownHandover>, StoreError> {
+    let known = store.known_handovers(MOST_HANDOVERS).await?;
+    Ok(known.into_iter().collect())
+}
+
+/// As [`load`], for many traces by the same handovers.
+pub(super) async fn load_by(
+    store: &Store,
+    correlation_id: &str,
+    handovers: &BTreeSet<KnownHandover>,
+) -> Result<Trace, StoreError> {
     let parts = store.trace_parts(correlation_id, MOST_STEPS).await?;
     let read = (parts.events.len() + parts.dead_letters.len()) as u64;
     let all = parts.all_events + parts.all_dead_letters;
@@ -26,9 +41,12 @@ pub async fn load(store: &Store, correlation_id: &str) -> Result<Trace, StoreErr
         ..letter(summary, origin)
     });
     let replays = parts.replays.iter().map(replay);
-    let handovers = store.known_handovers(MOST_HANDOVERS).await?;
-    let known = handovers.into_iter().collect();
-    let mut trace = stitch(parts.events, letters.collect(), replays.collect(), &known);
+    let mut trace = stitch(
+        parts.events,
+        letters.collect(),
+        replays.collect(),
+        handovers,
+    );
     trace.left_out += all.saturating_sub(read);
     if let Some(span) = trace.span() {
         trace.gaps = store.trace_gaps(span, MOST_GAPS).await?;

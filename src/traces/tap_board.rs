@@ -9,6 +9,8 @@ pub enum TapState {
     /// For the first sample, or for something to follow.
     Waiting(String),
     Following,
+    /// Some topics may not be read; the reason says which.
+    FollowingInPart(String),
     /// It must not; the reason says what to change.
     Refused(String),
     /// The last attempt failed and is tried again.

@@ -5,6 +5,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::MOST_HANDOVERS;
 use super::kafka_tap::KafkaTap;
 use super::keeper::Keeper;
 use super::rabbitmq_tap::RabbitMqTap;
@@ -73,5 +74,6 @@ async fn prune(context: &TapContext) -> Result<(), StoreError> {
     let oldest = Timestamp::now().minus(*traces.max_age);
     let store = &context.store;
     store.prune_traced_events(oldest, traces.max_events).await?;
+    store.prune_known_handovers(oldest, MOST_HANDOVERS).await?;
     store.prune_trace_gaps(oldest).await
 }

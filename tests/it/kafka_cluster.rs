@@ -1,5 +1,7 @@
 //! A cluster of three nodes: TLS, logins, and nodes that come and go.
 
+mod access;
+
 use std::time::Duration;
 
 use rdkafka::ClientConfig;

@@ -1,3 +1,4 @@
+use rdkafka::types::RDKafkaErrorCode;
 use thiserror::Error;
 
 use super::wire::WireError;
@@ -33,10 +34,22 @@ pub enum KafkaError {
     DeleteTopic { topic: TopicName, reason: String },
     #[error("cannot read the configuration of topic {topic}")]
     TopicConfig { topic: TopicName, source: WireError },
+    #[error("cannot read which topics may be read")]
+    TopicAccess(#[source] WireError),
     #[error("cannot read the configuration of the brokers")]
     BrokerConfig(#[source] WireError),
     #[error("no broker tells {0}")]
     BrokerSettingMissing(&'static str),
     #[error("a background thread of the Kafka client ended unexpectedly")]
     Background(#[from] tokio::task::JoinError),
+}
+
+impl KafkaError {
+    /// Whether a consumer may not read one of its topics; it reads on from the others.
+    pub fn is_unreadable_topic(&self) -> bool {
+        let Self::Consume(error) = self else {
+            return false;
+        };
+        error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+    }
 }

@@ -19,6 +19,7 @@ mod record;
 mod records_at;
 mod scan;
 mod tap_consumer;
+mod unreadable;
 pub mod wire;
 
 pub use admin::{KafkaAdmin, PartitionReplicas, TopicDescription, Watermarks};
@@ -32,6 +33,7 @@ pub use record::KafkaRecord;
 pub use records_at::RecordReader;
 pub use scan::{ScanResult, scan_for_headers};
 pub use tap_consumer::TapConsumer;
+pub use unreadable::Unreadable;
 
 use rdkafka::ClientConfig;
 

@@ -151,7 +151,7 @@ async fn events_that_came_again_are_told_with_all_their_copies() {
 }
 
 #[tokio::test]
-async fn handovers_are_remembered_once() {
+async fn handovers_are_remembered_as_long_as_they_are_seen() {
     let fixture = fixture().await;
     let store = &fixture.store;
     let seen = |service: &str| KnownHandover {
@@ -159,17 +159,30 @@ async fn handovers_are_remembered_once() {
         channel: "orders".to_owned(),
         service: service.to_owned(),
     };
-    let (billing, mails) = (seen("billing"), seen("mails"));
-    store.remember_handovers(&[]).await.unwrap();
-    for seen in [
-        [mails.clone(), billing.clone()],
-        [billing.clone(), mails.clone()],
+    let (billing, mails, shop) = (seen("billing"), seen("mails"), seen("shop"));
+    for (at, seen) in [
+        (1, vec![]),
+        (1, vec![mails.clone(), billing.clone()]),
+        (2, vec![shop.clone()]),
+        (3, vec![billing.clone()]),
     ] {
-        store.remember_handovers(&seen).await.unwrap();
+        store
+            .remember_handovers(&seen, Timestamp(at))
+            .await
+            .unwrap();
     }
-    assert_eq!(
-        store.known_handovers(10).await.unwrap(),
-        [billing.clone(), mails]
-    );
-    assert_eq!(store.known_handovers(1).await.unwrap(), [billing]);
+    let known = async |most| store.known_handovers(most).await.unwrap();
+    let all = [billing.clone(), shop.clone(), mails];
+    assert_eq!(known(10).await, all);
+    assert_eq!(known(1).await, all[..1]);
+    let prune = async |oldest, most| {
+        let pruned = store.prune_known_handovers(Timestamp(oldest), most);
+        pruned.await.unwrap();
+    };
+    prune(1, 10).await;
+    assert_eq!(known(10).await, all);
+    prune(2, 10).await;
+    assert_eq!(known(10).await, all[..2]);
+    prune(2, 1).await;
+    assert_eq!(known(10).await, all[..1]);
 }

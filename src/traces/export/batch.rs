@@ -15,15 +15,18 @@ pub(super) struct Batch {
     pub(super) request: ExportTraceServiceRequest,
     /// The backend took it or never will.
     pub(super) is_answered: bool,
-    /// Each once.
-    traces: Vec<TraceId>,
+    /// Each once, with whether it has a root.
+    traces: Vec<(TraceId, bool)>,
     /// With the times of their ends.
     spans: Vec<(TraceId, SpanId, Timestamp)>,
 }
 
 impl Batch {
     pub(super) fn of(spans: Vec<(TraceId, NewSpan)>) -> Self {
-        let mut traces: Vec<TraceId> = spans.iter().map(|(trace, _)| *trace).collect();
+        let mut traces: Vec<(TraceId, bool)> = spans
+            .iter()
+            .map(|(trace, new)| (*trace, new.has_root))
+            .collect();
         traces.dedup();
         let span = |(trace, new): &(TraceId, NewSpan)| (*trace, new.id, new.ended_at());
         Self {
@@ -50,12 +53,12 @@ impl Batch {
             span: span.0,
             at: now.max(*at),
         };
-        let root = |trace: &TraceId| ExportedSpan {
+        let rooted = self.traces.iter().filter(|(_, has_root)| *has_root);
+        let roots = rooted.map(|(trace, _)| ExportedSpan {
             trace: trace.0,
             span: SpanId::root(*trace).0,
             at: now,
-        };
-        let spans = self.spans.iter().map(span);
-        spans.chain(self.traces.iter().map(root)).collect()
+        });
+        self.spans.iter().map(span).chain(roots).collect()
     }
 }

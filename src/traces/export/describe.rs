@@ -84,7 +84,7 @@ pub(super) fn message(story: &Story<'_>, node: &Node, event: &TracedEvent) -> De
         service: publisher(story, event),
         span: Span {
             name: cut(&format!("send {destination}")),
-            links: application_link(event).into_iter().collect(),
+            links: link_to_application(story, event).into_iter().collect(),
             ..span(SpanKind::Producer, (event.at, event.at), attributes)
         },
     }
@@ -201,12 +201,22 @@ pub(super) fn late_link(trace: TraceId, span: SpanId) -> Link {
     link(trace.0.to_vec(), span.0.to_vec(), "caused")
 }
 
-/// A link to the application's own trace.
-fn application_link(event: &TracedEvent) -> Option<Link> {
+/// A link to what caused an event whose span hangs in the application's trace.
+pub(super) fn cause_link(trace: TraceId, span: SpanId) -> Link {
+    link(trace.0.to_vec(), span.0.to_vec(), "cause")
+}
+
+/// The application's own span that published an event.
+pub(super) fn application_span(event: &TracedEvent) -> Option<(TraceId, SpanId)> {
     let application = event.application.as_ref()?;
-    let trace = bytes(&application.trace, 16)?;
-    let span = bytes(application.span.as_deref()?, 8)?;
-    Some(link(trace, span, "application"))
+    let trace = bytes(&application.trace)?;
+    let span = bytes(application.span.as_deref()?)?;
+    Some((TraceId(trace), SpanId(span)))
+}
+
+fn link_to_application(story: &Story<'_>, event: &TracedEvent) -> Option<Link> {
+    let (trace, span) = application_span(event).filter(|_| story.joined(event).is_none())?;
+    Some(link(trace.0.to_vec(), span.0.to_vec(), "application"))
 }
 
 fn link(trace_id: Vec<u8>, span_id: Vec<u8>, why: &str) -> Link {
@@ -219,12 +229,12 @@ fn link(trace_id: Vec<u8>, span_id: Vec<u8>, why: &str) -> Link {
 }
 
 /// The bytes of so many pairs of hex digits.
-fn bytes(hex: &str, length: usize) -> Option<Vec<u8>> {
+fn bytes<const LENGTH: usize>(hex: &str) -> Option<[u8; LENGTH]> {
     let pairs = hex.as_bytes().chunks(2);
     let bytes: Option<Vec<u8>> = pairs
         .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
         .collect();
-    bytes.filter(|bytes| bytes.len() == length)
+    bytes?.try_into().ok()
 }
 
 fn span(kind: SpanKind, (start, end): (Timestamp, Timestamp), attributes: Attributes) -> Span {

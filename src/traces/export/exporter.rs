@@ -1,6 +1,6 @@
 //! The task that exports: it reads what is new in the store, waits until a trace is quiet, and sends what was not sent.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ use super::sample::{is_remarkable, is_sampled};
 use super::sender::Sender;
 use super::waiting::{Lowest, Waited, Waiting};
 use crate::config::Config;
-use crate::domain::Timestamp;
+use crate::domain::{KnownHandover, Timestamp};
 use crate::metrics::{ExportOutcome, Metrics};
 use crate::store::{Store, StoreError};
-use crate::traces::{LONGEST_AHEAD, load};
+use crate::traces::LONGEST_AHEAD;
+use crate::traces::load::{known_handovers, load_by};
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -48,6 +49,8 @@ pub struct Exporter {
     waiting: Waiting,
     /// Taken from those that wait, and not looked at yet.
     due: VecDeque<(String, Waited)>,
+    /// As they were when these were taken.
+    handovers: BTreeSet<KnownHandover>,
     outbox: VecDeque<Batch>,
     /// The first place of what was taken and is not done.
     taken: Lowest,
@@ -75,6 +78,7 @@ impl Exporter {
             stop: stop.clone(),
             waiting: Waiting::default(),
             due: VecDeque::new(),
+            handovers: BTreeSet::new(),
             outbox: VecDeque::new(),
             taken: Lowest::default(),
             remembered_at: Timestamp(0),
@@ -152,6 +156,9 @@ impl Exporter {
             let lowest = due.iter().map(|(_, waited)| waited.lowest);
             self.taken = lowest.fold(Lowest::default(), Lowest::and);
             self.due = due.into();
+            if !self.due.is_empty() {
+                self.handovers = known_handovers(&self.store).await?;
+            }
         }
         let mut spans = Vec::new();
         let mut failed = None;
@@ -192,7 +199,7 @@ impl Exporter {
         let Some(trace_id) = TraceId::of(correlation_id) else {
             return Ok(Vec::new());
         };
-        let trace = load(&self.store, correlation_id).await?;
+        let trace = load_by(&self.store, correlation_id, &self.handovers).await?;
         if trace.nodes.is_empty() {
             self.sender.count(ExportOutcome::GivenUp, waited.steps);
             return Ok(Vec::new());
@@ -211,6 +218,7 @@ impl Exporter {
             trace_id,
             correlation_id,
             own_service: &export.service_name,
+            joins: traces.join_application_traces,
             exportable: now.minus(*traces.max_age).max(self.known_since)..=now.plus(LONGEST_AHEAD),
         };
         let new = new_spans(&trace, &story, &exported);

@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use super::describe::{self, Described};
 use super::ids::{SpanId, TraceId};
-use crate::domain::{ReplayStateName, Timestamp};
+use crate::domain::{ReplayStateName, Timestamp, TracedEvent};
 use crate::traces::{Cause, Node, Step, Trace};
 
 /// Of a parent that arrives after more children, further ones are only counted.
@@ -24,14 +24,29 @@ pub(super) struct Story<'a> {
     pub(super) correlation_id: &'a str,
     /// The service of what Redrive itself did.
     pub(super) own_service: &'a str,
+    /// Whether an event that tells of the application's span is exported into the application's trace.
+    pub(super) joins: bool,
     /// Steps of other times are not exported. It begins where the memory of exported spans ends.
     pub(super) exportable: RangeInclusive<Timestamp>,
+}
+
+impl Story<'_> {
+    /// The application's span below which an event is exported. What a replay sent carries the context of the
+    /// original.
+    pub(super) fn joined(&self, event: &TracedEvent) -> Option<(TraceId, SpanId)> {
+        if !self.joins || event.replay.is_some() {
+            return None;
+        }
+        describe::application_span(event)
+    }
 }
 
 /// A span that was not exported yet.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct NewSpan {
     pub(super) id: SpanId,
+    /// Whether the trace has a root now. It has none where all was exported into traces of the application.
+    pub(super) has_root: bool,
     pub(super) service: String,
     pub(super) span: Span,
 }
@@ -54,6 +69,7 @@ pub(super) fn new_spans(
         story,
         exported,
         ids: trace.nodes.iter().map(|node| id(story, node)).collect(),
+        joined: joined(trace, story),
         taken: exported.clone(),
         written: vec![None; trace.nodes.len()],
         new: Vec::new(),
@@ -61,8 +77,28 @@ pub(super) fn new_spans(
     for index in 0..trace.nodes.len() {
         building.visit(index);
     }
-    building.add_root();
-    building.new
+    let has_root = building.needs_root();
+    if has_root {
+        building.add_root();
+    }
+    let mut new = building.new;
+    new.iter_mut().for_each(|new| new.has_root = has_root);
+    new
+}
+
+/// For each node the trace of the application that it is exported into, if there is one: its own, or that of what it
+/// hangs below.
+fn joined(trace: &Trace, story: &Story<'_>) -> Vec<Option<TraceId>> {
+    let parent = |index: &usize| trace.nodes[*index].parent;
+    let own = |index: usize| match &trace.nodes[index].step {
+        Step::Event(event) => story.joined(event).map(|(trace, _)| trace),
+        _ => None,
+    };
+    let joined = |index| std::iter::successors(Some(index), parent).find_map(own);
+    match story.joins {
+        true => (0..trace.nodes.len()).map(joined).collect(),
+        false => vec![None; trace.nodes.len()],
+    }
 }
 
 /// The span of a step; `None` for what nobody saw, or what has not happened.
@@ -106,6 +142,8 @@ struct Building<'a> {
     exported: &'a HashSet<SpanId>,
     /// By node.
     ids: Vec<Option<SpanId>>,
+    /// By node.
+    joined: Vec<Option<TraceId>>,
     /// Exported or written. Equal messages of RabbitMQ are one span.
     taken: HashSet<SpanId>,
     /// The new span of each node.
@@ -126,13 +164,34 @@ impl Building<'_> {
                 self.add_hop(hop, index);
             }
             let above = edge.above.and_then(|above| self.ids[above]);
-            let parent = edge.hop.or(above);
-            let parent = parent.unwrap_or_else(|| SpanId::root(self.story.trace_id));
-            if let Some(described) = self.describe(index) {
+            let cause = edge.hop.or(above);
+            let (parent, link) = match self.joined_span(index) {
+                Some(span) => (span, cause.zip(edge.above)),
+                None => (
+                    cause.unwrap_or_else(|| SpanId::root(self.story.trace_id)),
+                    None,
+                ),
+            };
+            let link = link.map(|(cause, above)| describe::cause_link(self.home(above), cause));
+            if let Some(mut described) = self.describe(index) {
+                described.span.links.extend(link);
                 self.written[index] = Some(self.new.len());
-                self.push(id, Some(parent), described);
+                self.push((self.home(index), id), Some(parent), described);
             }
         }
+    }
+
+    /// The span of the application that published the event of a node, if it is exported below that.
+    fn joined_span(&self, index: usize) -> Option<SpanId> {
+        match &self.trace.nodes[index].step {
+            Step::Event(event) => self.story.joined(event).map(|(_, span)| span),
+            _ => None,
+        }
+    }
+
+    /// The trace that the span of a node is exported into.
+    fn home(&self, index: usize) -> TraceId {
+        self.joined[index].unwrap_or(self.story.trace_id)
     }
 
     fn is_exportable(&self, index: usize) -> bool {
@@ -165,7 +224,7 @@ impl Building<'_> {
 
     /// What is above a span that was exported without it.
     fn come_late(&mut self, index: usize, id: SpanId, edge: &Edge) {
-        let link = describe::late_link(self.story.trace_id, id);
+        let link = describe::late_link(self.home(index), id);
         let above = edge.above.and_then(|above| self.written[above]);
         let pointing = match (edge.hop, above) {
             (Some(hop), _) => self.add_hop(hop, index),
@@ -193,7 +252,7 @@ impl Building<'_> {
             return None;
         }
         let described = describe::hop(self.story, above, below);
-        self.push(id, self.ids[parent], described);
+        self.push((self.home(parent), id), self.ids[parent], described);
         Some(self.new.len() - 1)
     }
 
@@ -207,18 +266,30 @@ impl Building<'_> {
         }
     }
 
-    fn push(&mut self, id: SpanId, parent: Option<SpanId>, described: Described) {
+    fn push(
+        &mut self,
+        (trace, id): (TraceId, SpanId),
+        parent: Option<SpanId>,
+        described: Described,
+    ) {
         let Described { service, span } = described;
         self.new.push(NewSpan {
             id,
+            has_root: false,
             service,
             span: Span {
-                trace_id: self.story.trace_id.0.to_vec(),
+                trace_id: trace.0.to_vec(),
                 span_id: id.0.to_vec(),
                 parent_span_id: parent.map_or_else(Vec::new, |parent| parent.0.to_vec()),
                 ..span
             },
         });
+    }
+
+    /// Whether something is not exported into a trace of the application.
+    fn needs_root(&self) -> bool {
+        let mut joined = self.ids.iter().zip(&self.joined);
+        joined.any(|(id, joined)| id.is_some() && joined.is_none())
     }
 
     /// With the first spans. Where some steps are older than the memory of exported spans, it may have been sent
@@ -240,7 +311,7 @@ impl Building<'_> {
             return;
         };
         let described = describe::root(self.story, self.trace, ends);
-        self.push(id, None, described);
+        self.push((self.story.trace_id, id), None, described);
     }
 }
 

@@ -247,10 +247,9 @@ impl RabbitMqTap {
     async fn keep(&self, batch: &[TakenMessage]) -> Result<(), TapError> {
         let (cluster, store) = (&self.rabbitmq.name, &self.context.store);
         let now = Timestamp::now();
-        let masking = &self.context.config.masking;
         let place = (&self.queue.vhost, &self.queue.queue);
         let read = |taken: &TakenMessage| {
-            let event = traced(cluster, place, &taken.message, masking, now)?;
+            let event = traced(cluster, place, &taken.message, &self.context.config, now)?;
             Some((event, taken.redelivered))
         };
         let mut events: Vec<(TracedEvent, bool)> = batch.iter().filter_map(read).collect();

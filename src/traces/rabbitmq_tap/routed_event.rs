@@ -1,11 +1,12 @@
 //! An event from a copy of a message of RabbitMQ. Pure.
 
 use crate::brokers::rabbitmq::amqp::fingerprint;
+use crate::config::Config;
 use crate::dialects::was_tried_before;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, EventPlace, HeaderValue, Masking, Message, QueueName, RoutedPlace, System,
-    TimeBasis, Timestamp, TracedEvent, VhostName,
+    ClusterName, EventPlace, HeaderValue, Message, QueueName, RoutedPlace, System, TimeBasis,
+    Timestamp, TracedEvent, VhostName,
 };
 use crate::event_identity::event_facts;
 use crate::traces::LONGEST_AHEAD;
@@ -18,10 +19,10 @@ pub(super) fn traced(
     cluster: &ClusterName,
     (vhost, queue): (&VhostName, &QueueName),
     message: &Message,
-    masking: &Masking,
+    config: &Config,
     seen: Timestamp,
 ) -> Option<TracedEvent> {
-    let facts = event_facts(&masking.without(message));
+    let facts = event_facts(message, config);
     facts.event.correlation_id.as_ref()?;
     let properties = message.properties.as_deref();
     let replay = message.header(REPLAY_ID);
@@ -94,7 +95,7 @@ mod tests {
             &"rabbitmq".into(),
             place,
             message,
-            &Masking::default(),
+            &Config::default(),
             Timestamp(5_400),
         )
     }

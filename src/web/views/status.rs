@@ -233,6 +233,7 @@ fn intake_row(intake: IntakeStatus, now: Timestamp) -> IntakeRow {
     let (status, word, reason) = match intake.state {
         IntakeState::Waiting(reason) => (Status::Idle, "waiting", reason),
         IntakeState::Reading => (Status::Ok, "reading", String::new()),
+        IntakeState::ReadingInPart(reason) => (Status::Warning, "reading in part", reason),
         IntakeState::Refused(reason) => (Status::Warning, "not read", reason),
         IntakeState::Failing(reason) => (Status::Critical, "failing", reason),
     };

@@ -45,6 +45,7 @@ pub(super) fn tap_row(tap: TapStatus) -> TapRow {
     let (status, word, reason) = match tap.state {
         TapState::Waiting(reason) => (Status::Idle, "waiting", reason),
         TapState::Following => (Status::Ok, "following", String::new()),
+        TapState::FollowingInPart(reason) => (Status::Warning, "following in part", reason),
         TapState::Refused(reason) => (Status::Warning, "not followed", reason),
         TapState::Failing(reason) => (Status::Critical, "failing", reason),
     };

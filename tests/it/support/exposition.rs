@@ -19,7 +19,7 @@ use redrive::domain::{
     QueueSample, QueueStatus, RabbitMqDetail, ReplayStateName, SampleCost, Snapshot, System,
     TimeLag, Timestamp, TopicStatus,
 };
-use redrive::metrics::{Format, Metrics, SamplePhase};
+use redrive::metrics::{ExportOutcome, Format, Metrics, SamplePhase};
 use redrive::web::answer_scrape;
 
 /// Metrics that have seen everything once.
@@ -98,6 +98,9 @@ impl MovingMetrics {
         }
         let durations = [(Duration::from_secs(15), 9), (Duration::from_secs(70), 1)];
         metrics.publish_to_commit(&kafka, &"payments".into(), &"orders".into(), &durations);
+        metrics.publish_to_publish((&kafka, System::Kafka), ("orders", "shop"), took);
+        metrics.traced(&kafka, 5, 1);
+        metrics.trace_spans(ExportOutcome::Sent, 7);
         metrics.observe_snapshot(&snapshot(tick));
     }
 

@@ -197,6 +197,9 @@ fn server_properties(
          transaction.state.log.num.partitions=3\n\
          share.coordinator.state.topic.num.partitions=3\n\
          group.initial.rebalance.delay.ms=0\n\
+         authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:ANONYMOUS\n\
+         allow.everyone.if.no.acl.found=true\n\
          ssl.keystore.type=PEM\n\
          ssl.keystore.location={node_file}\n\
          ssl.truststore.type=PEM\n\

@@ -80,6 +80,8 @@ pub(super) struct TopicMetadata {
     pub(super) topic_id: Option<Uuid>,
     pub(super) internal: bool,
     pub(super) partitions: Vec<PartitionMetadata>,
+    /// A bit for each `AclOperation`; absent unless they were asked for.
+    pub(super) allowed_operations: Option<i32>,
 }
 
 pub(super) struct PartitionMetadata {
@@ -136,7 +138,7 @@ fn topic_metadata(reader: &mut Reader<'_>, version: i16) -> Result<TopicMetadata
             in_sync_replicas: u32::try_from(in_sync_replicas).unwrap_or(u32::MAX),
         })
     })?;
-    reader.i32()?;
+    let allowed_operations = reader.i32()?;
     reader.tags()?;
     let topic_id = topic_id.filter(|id| !id.is_nil());
     Ok(TopicMetadata {
@@ -145,6 +147,7 @@ fn topic_metadata(reader: &mut Reader<'_>, version: i16) -> Result<TopicMetadata
         topic_id,
         internal,
         partitions,
+        allowed_operations: Some(allowed_operations).filter(|allowed| *allowed != i32::MIN),
     })
 }
 

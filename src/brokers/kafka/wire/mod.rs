@@ -26,6 +26,7 @@ mod scram;
 mod settings;
 mod share_groups;
 mod tls;
+mod topic_access;
 
 pub use error::WireError;
 pub use every_answer::read_as_every_answer;
@@ -35,6 +36,7 @@ pub use reader::DecodeError;
 pub use sampler::KafkaSampler;
 pub(super) use settings::{broker_settings, topic_settings};
 pub use tls::TlsFileError;
+pub(super) use topic_access::unreadable_topics;
 
 /// The versions that [`answers`] can read, from Kafka 2.8 on.
 mod versions {

@@ -27,6 +27,7 @@ fn story(from: i64) -> Story<'static> {
         trace_id: TraceId::of(ORDER).unwrap(),
         correlation_id: ORDER,
         own_service: "redrive",
+        joins: false,
         exportable: Timestamp(from)..=Timestamp(1_000),
     }
 }
@@ -384,4 +385,99 @@ fn what_failed_and_what_took_long_is_kept() {
     check(&told(events(39), vec![], vec![]), false);
     check(&told(events(40), vec![], vec![]), true);
     check(&told(events(39), vec![letter(1, 12, 1)], vec![]), true);
+}
+
+/// An event that a span of the application published.
+fn with_context(event: TracedEvent, trace: char, span: char) -> TracedEvent {
+    let digits = |digit: char, count| std::iter::repeat_n(digit, count).collect();
+    TracedEvent {
+        application: Some(ApplicationSpan {
+            trace: digits(trace, 32),
+            span: Some(digits(span, 16)),
+        }),
+        ..event
+    }
+}
+
+/// As [`lines`], with the first byte of each trace in front; spans of the application have no label.
+fn lines_of_traces(new: &[NewSpan]) -> Vec<String> {
+    let traces = new
+        .iter()
+        .map(|new| format!("{:02x}", new.span.trace_id[0]));
+    traces
+        .zip(lines(new))
+        .map(|(trace, line)| format!("{trace} {line}"))
+        .collect()
+}
+
+#[test]
+fn what_carries_a_context_joins_the_trace_of_the_application_with_all_below_it() {
+    let joining = Story {
+        joins: true,
+        ..story(0)
+    };
+    let copy = TracedEvent {
+        replay: Some(ReplayId(Uuid::from_u128(1))),
+        ..with_context(event(40, 70, "b", "a"), 'a', '2')
+    };
+    let trace = told(
+        vec![
+            with_context(event(1, 10, "a", ""), 'a', '1'),
+            with_context(event(2, 30, "b", "a"), 'b', '2'),
+            event(3, 40, "c", "b"),
+            copy,
+        ],
+        vec![letter(5, 50, 2)],
+        vec![replay(1, 5, Some(60), ReplayStateName::Sent)],
+    );
+    let new = new_spans(&trace, &joining, &HashSet::new());
+    let expected = [
+        "aa m1 10..10 < other",
+        "aa h2 10..30 < m1",
+        "bb m2 30..30 < other -> h2",
+        "bb h3 30..40 < m2",
+        "bb m3 40..40 < h3",
+        "bb d5 50..50 < m2",
+        "bb r1 60..60 < d5",
+        // It carries the context of the original.
+        "bb m40 70..70 < r1 -> other",
+    ];
+    assert_eq!(lines_of_traces(&new), expected);
+    assert_eq!(new[0].span.parent_span_id, [0x11; 8]);
+    assert_eq!(new[2].span.links.len(), 1, "only the cause");
+    assert_eq!(new[2].span.links[0].trace_id, [0xaa; 16]);
+    assert!(new.iter().all(|new| !new.has_root));
+    assert_eq!(new_spans(&trace, &joining, &exported(&new)), []);
+
+    let mut events = vec![with_context(event(1, 10, "a", ""), 'a', '1')];
+    events.push(event(2, 20, "x", ""));
+    let new = new_spans(&told(events, vec![], vec![]), &joining, &HashSet::new());
+    let expected = [
+        "aa m1 10..10 < other",
+        "17 m2 20..20 < root",
+        "17 root 10..20",
+    ];
+    assert_eq!(lines_of_traces(&new), expected);
+    assert!(new.iter().all(|new| new.has_root));
+}
+
+#[test]
+fn a_cause_that_arrives_late_points_into_the_trace_that_its_effect_joined() {
+    let joining = Story {
+        joins: true,
+        ..story(0)
+    };
+    let child = || with_context(event(2, 30, "b", "a"), 'b', '2');
+    let trace = told(vec![child()], vec![], vec![]);
+    let before = new_spans(&trace, &joining, &HashSet::new());
+    assert_eq!(lines_of_traces(&before), ["bb m2 30..30 < other"]);
+    let trace = told(vec![child(), event(1, 10, "a", "")], vec![], vec![]);
+    let late = new_spans(&trace, &joining, &exported(&before));
+    let expected = [
+        "17 m1 10..10 < root",
+        "17 h2 10..30 < m1 -> m2",
+        "17 root 10..30",
+    ];
+    assert_eq!(lines_of_traces(&late), expected);
+    assert_eq!(late[1].span.links[0].trace_id, [0xbb; 16]);
 }
