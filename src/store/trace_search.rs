@@ -42,6 +42,10 @@ pub struct TraceSummary {
     pub last: Timestamp,
     pub events: u64,
     pub dead_letters: u64,
+    /// Of the first event, else of the first dead letter.
+    pub event_type: Option<String>,
+    /// Who published the first event.
+    pub source: Option<String>,
 }
 
 impl Store {
@@ -67,7 +71,12 @@ impl Store {
             " ORDER BY newest_ms DESC LIMIT {TRACES_FOUND}) \
              SELECT trace AS correlation_id, {FIRST} AS first_ms, {LAST} AS last_ms, \
              (SELECT COUNT(*) FROM traced_events e WHERE e.correlation_id = trace) AS events, \
-             (SELECT COUNT(*) FROM dead_letters d WHERE d.correlation_id = trace) AS dead_letters \
+             (SELECT COUNT(*) FROM dead_letters d WHERE d.correlation_id = trace) AS dead_letters, \
+             COALESCE((SELECT event_type FROM traced_events e WHERE e.correlation_id = trace \
+             ORDER BY at_ms LIMIT 1), (SELECT event_type FROM dead_letters d \
+             WHERE d.correlation_id = trace ORDER BY dead_at_ms LIMIT 1)) AS event_type, \
+             (SELECT source FROM traced_events e WHERE e.correlation_id = trace \
+             ORDER BY at_ms LIMIT 1) AS source \
              FROM newest ORDER BY newest_ms DESC, trace"
         ));
         let rows: Vec<FoundRow> = query.build_query_as().fetch_all(&self.reader).await?;
@@ -164,6 +173,8 @@ struct FoundRow {
     last_ms: Option<i64>,
     events: i64,
     dead_letters: i64,
+    event_type: Option<String>,
+    source: Option<String>,
 }
 
 impl From<FoundRow> for TraceSummary {
@@ -175,6 +186,8 @@ impl From<FoundRow> for TraceSummary {
             events: count(row.events),
             dead_letters: count(row.dead_letters),
             correlation_id: row.correlation_id,
+            event_type: row.event_type,
+            source: row.source,
         }
     }
 }
@@ -220,6 +233,16 @@ mod tests {
             .collect();
         assert_eq!(counts, [("a", 2, 1), ("dead-only", 0, 1), ("b", 1, 0)]);
         assert_eq!((all[0].first, all[0].last), (Timestamp(2), NOW));
+        let begins: Vec<_> = all
+            .iter()
+            .map(|trace| (trace.event_type.as_deref(), trace.source.as_deref()))
+            .collect();
+        let expected = [
+            (Some("OrderCreated"), None),
+            (None, None),
+            (Some("PaymentTaken"), None),
+        ];
+        assert_eq!(begins, expected);
 
         let by_id = |id: &str| TraceQuery {
             id: Some(id.to_owned()),

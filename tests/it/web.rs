@@ -123,6 +123,16 @@ pub(crate) async fn api(dashboard: &Dashboard, path: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_parameter_that_the_api_does_not_take_is_refused() {
+    let dashboard = Dashboard::busy().await;
+    let path = "/api/v1/dead-letters?fliter=status:discarded";
+    let (status, _, problem) = get(&dashboard, path).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(problem.contains("fliter"), "{problem}");
+    assert!(problem.contains("filter, limit, cursor"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_request_for_a_foreign_host_is_refused_with_the_remedy() {
     let mut config = Config::parse("", []).unwrap();
     config.http.hosts = vec!["redrive.example".to_owned()];

@@ -14,6 +14,9 @@ use crate::traces::LONGEST_AHEAD;
 /// What RabbitMQ's message interceptor `timestamp` writes beside the property.
 const TIMESTAMP_IN_MS: &str = "timestamp_in_ms";
 
+/// What RabbitMQ writes when it dead-letters a message.
+const DEATHS: &str = "x-death";
+
 /// What a trace keeps of a message; nothing of one without a correlation ID.
 pub(super) fn traced(
     cluster: &ClusterName,
@@ -52,6 +55,10 @@ pub(super) fn traced(
 /// AMQP's timestamp has whole seconds. The message was published before it was seen, so that the time lies in that
 /// second, as late as may be; the interceptor says it exactly.
 fn published_at(message: &Message, seen: Timestamp) -> (Timestamp, TimeBasis) {
+    // What the broker routed again keeps the time at which it was published first.
+    if message.header(DEATHS).is_some() {
+        return (seen, TimeBasis::Observed);
+    }
     let properties = message.properties.as_deref();
     let second = properties.and_then(|properties| properties.timestamp);
     let first =
@@ -126,6 +133,11 @@ mod tests {
         // Milliseconds instead of seconds.
         check(Some(1_790_000_000_000), None, 5_400, observed);
         check(Some(u64::MAX), None, 5_400, observed);
+        let retried = message(Some(3), vec![Header::amqp(DEATHS, AmqpValue::Void)]);
+        assert_eq!(
+            published_at(&retried, Timestamp(5_400)),
+            (Timestamp(5_400), observed)
+        );
     }
 
     #[test]

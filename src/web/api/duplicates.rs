@@ -53,9 +53,8 @@ const MOST: usize = 1_000;
 /// Events that were seen more than once.
 pub(super) async fn list(State(state): State<AppState>) -> Result<Json<Duplicates>, Problem> {
     let found = repeats(state.store.repeated_events().await?);
-    let snapshot = state.snapshot();
     let source = |repeats: SourceRepeats| OfSource {
-        consumers: who_consumes(&repeats.place, &snapshot),
+        consumers: who_consumes(&repeats.place, &state),
         cluster: repeats.place.cluster().to_string(),
         destination: repeats.place.channel().0.to_owned(),
         counts: counts(&repeats.counts),

@@ -21,6 +21,7 @@ mod open_replays;
 mod overview;
 mod pivots;
 mod preflight;
+mod query_names;
 mod redrive_policy;
 mod repairs;
 mod replay_request;
@@ -179,9 +180,14 @@ fn dead_letter_routes() -> Vec<Route> {
 }
 
 pub(super) fn router() -> Router<AppState> {
+    // The tests read it as well.
+    let document = serde_json::from_str(DOCUMENT).unwrap_or_default();
     let every = routes().into_iter();
-    let inner = every.fold(Router::new(), |router, (_, path, handler)| {
-        router.route(path, handler)
+    let inner = every.fold(Router::new(), |router, (method, path, handler)| {
+        router.route(
+            path,
+            query_names::checked(&document, (method, path), handler),
+        )
     });
     Router::new().nest("/api/v1", inner)
 }

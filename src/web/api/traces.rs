@@ -62,6 +62,8 @@ struct Summary {
     last_at: String,
     events: u64,
     dead_letters: u64,
+    event_type: Option<String>,
+    source: Option<String>,
 }
 
 pub(super) async fn list(
@@ -76,6 +78,8 @@ pub(super) async fn list(
         last_at: time(found.last),
         events: found.events,
         dead_letters: found.dead_letters,
+        event_type: found.event_type,
+        source: found.source,
     };
     let gaps = views::trace_gaps(&state, visit.now, GAPS).await?;
     Ok(Json(Traces {

@@ -101,10 +101,11 @@ impl Audit {
 
 /// The file with all entries of this view.
 fn export(query: &Parameters, format: &str) -> String {
-    query
-        .with("cursor", "")
-        .with("format", format)
-        .url("/api/v1/audit/export")
+    let names = ["actor", "action", "since", "until"];
+    let filter = names.into_iter().fold(Parameters::default(), |kept, name| {
+        kept.with(name, query.get(name).unwrap_or_default())
+    });
+    filter.with("format", format).url("/api/v1/audit/export")
 }
 
 impl Head {

@@ -6,7 +6,7 @@ use axum::response::Response;
 
 use super::frame::NavigationEntry;
 use super::trace_rows::trace_url;
-use crate::domain::{BindingDestination, EventPlace, Snapshot, Timestamp};
+use crate::domain::{BindingDestination, EventPlace, Timestamp};
 use crate::traces::{RepeatCounts, RepeatedEvent, Repeats, SourceRepeats, repeats};
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -61,13 +61,10 @@ pub(crate) async fn duplicates(
     visit: Visit,
 ) -> Result<Response, Problem> {
     let found = repeats(state.store.repeated_events().await?);
-    let snapshot = state.snapshot();
     let sources = found.sources.iter().take(ROWS);
     let content = DuplicatesPage {
         sentence: sentence(&found),
-        sources: sources
-            .map(|source| source_row(source, &snapshot))
-            .collect(),
+        sources: sources.map(|source| source_row(source, &state)).collect(),
         left_out: found.events.len().saturating_sub(ROWS),
         events: found
             .events
@@ -96,24 +93,27 @@ fn sentence(found: &Repeats) -> String {
     )
 }
 
-fn source_row(repeats: &SourceRepeats, snapshot: &Snapshot) -> SourceRow {
+fn source_row(repeats: &SourceRepeats, state: &AppState) -> SourceRow {
     SourceRow {
         source: repeats.source.clone().unwrap_or_default(),
         destination: repeats.place.channel().0.to_owned(),
         cluster: repeats.place.cluster().to_string(),
-        consumers: who_consumes(&repeats.place, snapshot).join(", "),
+        consumers: who_consumes(&repeats.place, state).join(", "),
         counts: CountCells::of(&repeats.counts),
     }
 }
 
 /// Who may meet the copies.
-pub(crate) fn who_consumes(place: &EventPlace, snapshot: &Snapshot) -> Vec<String> {
+pub(crate) fn who_consumes(place: &EventPlace, state: &AppState) -> Vec<String> {
+    let snapshot = state.snapshot();
     match place {
         EventPlace::Record(record) => {
             let groups = snapshot.groups().filter(|(cluster, group)| {
                 let mut topics = group.topics.iter();
                 cluster.name == record.cluster && topics.any(|topic| topic.topic == record.topic)
             });
+            let tap = &state.config.traces.consumer_group;
+            let groups = groups.filter(|(_, group)| group.group.as_str() != tap);
             groups.map(|(_, group)| group.group.to_string()).collect()
         }
         EventPlace::Routed(routed) => {

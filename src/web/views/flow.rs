@@ -21,6 +21,9 @@ use crate::web::visit::Visit;
 /// What is counted.
 const WINDOW: Duration = Duration::from_hours(1);
 
+/// RabbitMQ gives it no name.
+const DEFAULT_EXCHANGE: &str = "(default exchange)";
+
 /// A larger graph is cut to the busiest part.
 const MOST_NODES: usize = 120;
 const MOST_EDGES: usize = 400;
@@ -217,6 +220,9 @@ pub(super) fn node_name(node: &FlowNode) -> String {
     match node {
         FlowNode::Service(name) => name.clone(),
         FlowNode::Channel(Channel::Topic { topic, .. }) => topic.to_string(),
+        FlowNode::Channel(Channel::Exchange { exchange, .. }) if exchange.as_str().is_empty() => {
+            DEFAULT_EXCHANGE.to_owned()
+        }
         FlowNode::Channel(Channel::Exchange { exchange, .. }) => exchange.to_string(),
         FlowNode::Queue(_, _, queue) => queue.to_string(),
         FlowNode::Group(_, group) => group.to_string(),

@@ -21,7 +21,7 @@ const MARGIN: f64 = 12.0;
 const LABEL_GAP: f64 = 12.0;
 
 /// Characters that fit into a box.
-const LONGEST: usize = 24;
+const LONGEST: usize = 22;
 
 pub(super) fn drawing(graph: &FlowGraph) -> Markup {
     let ends: Vec<(usize, usize)> = graph

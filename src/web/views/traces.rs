@@ -24,6 +24,8 @@ const GAPS: u32 = 5;
 struct Row {
     href: String,
     correlation_id: String,
+    event_type: String,
+    source: String,
     events: Markup,
     dead_letters: u64,
     took: String,
@@ -158,6 +160,8 @@ fn row(found: &TraceSummary, now: Timestamp) -> Row {
     Row {
         href: trace_url(&found.correlation_id),
         correlation_id: found.correlation_id.clone(),
+        event_type: found.event_type.clone().unwrap_or_default(),
+        source: found.source.clone().unwrap_or_default(),
         events: markup::count(found.events),
         dead_letters: found.dead_letters,
         took: markup::duration(found.last.since(found.first)),
