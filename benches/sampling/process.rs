@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 /// `USER_HZ`, which Linux fixed at 100.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -35,7 +35,9 @@ impl Watched {
             Self::Session(leader) => {
                 let members = processes()?.filter_map(Stat::of);
                 let members = members.filter(|stat| stat.session == leader);
-                Ok(members.map(|stat| stat.cpu_seconds).sum())
+                let seconds: Vec<f64> = members.map(|stat| stat.cpu_seconds).collect();
+                ensure!(!seconds.is_empty(), "no process has the session {leader}");
+                Ok(seconds.iter().sum())
             }
         }
     }

@@ -82,7 +82,9 @@ pub(super) fn new_spans(
         building.add_root();
     }
     let mut new = building.new;
-    new.iter_mut().for_each(|new| new.has_root = has_root);
+    for new in &mut new {
+        new.has_root = has_root;
+    }
     new
 }
 
@@ -95,10 +97,10 @@ fn joined(trace: &Trace, story: &Story<'_>) -> Vec<Option<TraceId>> {
         _ => None,
     };
     let joined = |index| std::iter::successors(Some(index), parent).find_map(own);
-    match story.joins {
-        true => (0..trace.nodes.len()).map(joined).collect(),
-        false => vec![None; trace.nodes.len()],
+    if !story.joins {
+        return vec![None; trace.nodes.len()];
     }
+    (0..trace.nodes.len()).map(joined).collect()
 }
 
 /// The span of a step; `None` for what nobody saw, or what has not happened.
