@@ -279,7 +279,7 @@ mod tests {
             shortened("a-name-that-is-longer-than-a-box")
                 .chars()
                 .count(),
-            24
+            LONGEST
         );
         assert_eq!(shortened("short"), "short");
     }
