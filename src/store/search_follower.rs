@@ -2,8 +2,7 @@
 //! what is older than the index, newest first.
 //!
 //! Reading rows and making their documents is most of the work; it happens while the chunk before is written.
-//! While batches arrive one after the other, the follower leaves most of the writer's time to them. Merging the
-//! index's segments waits until nothing is missing: a search asks more of them meanwhile, and finds the same.
+//! While batches arrive one after the other, the follower leaves most of the writer's time to them.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,6 @@ use sqlx::FromRow;
 use tokio_util::sync::CancellationToken;
 
 use super::message_rows::MessageRow;
-use super::search_index::Merging;
 use super::search_terms::Searchable;
 use super::{Store, StoreError, search_index};
 use crate::domain::DeadLetterId;
@@ -19,7 +17,7 @@ use crate::domain::DeadLetterId;
 /// Dead letters of one transaction at most, and how long it should take: a writer waits no longer.
 const MOST_AT_ONCE: u32 = 1_000;
 const FEWEST_AT_ONCE: u32 = 50;
-const WANTED_WRITE: Duration = Duration::from_millis(100);
+const WANTED_WRITE: Duration = Duration::from_millis(50);
 /// Messages of a chunk are held in memory; larger ones make it shorter.
 const CHUNK_BYTES: i64 = 4 * 1024 * 1024;
 /// While intake writes, the follower waits so many times as long as it has written.
@@ -85,17 +83,13 @@ impl Store {
             .await
     }
 
-    pub(super) async fn index_missing(
+    async fn index_missing(
         &self,
         at_once: &mut u32,
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
         let mut batches = self.search_wanted.subscribe();
         let mut next = self.next_missing(None, *at_once).await?;
-        if next.is_none() {
-            return Ok(());
-        }
-        self.set_search_merging(Merging::Seldom).await?;
         while let Some(chunk) = next.take() {
             if stop.is_cancelled() {
                 return Ok(());
@@ -114,11 +108,6 @@ impl Store {
             }
             next = following;
         }
-        self.set_search_merging(Merging::Soon).await?;
-        while !stop.is_cancelled()
-            && !batches.has_changed().unwrap_or(false)
-            && self.merge_search_segments().await?
-        {}
         Ok(())
     }
 

@@ -60,9 +60,6 @@ pub(super) async fn add_new(
     put(transaction, &documents).await
 }
 
-/// About 2 MB are written by one merge.
-const PAGES_A_MERGE: i64 = 500;
-
 /// Documents of one statement.
 const DOCUMENTS_A_STATEMENT: usize = 50;
 
@@ -87,56 +84,7 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// When the segments that writes leave behind are merged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Merging {
-    /// With the writes, as FTS5 does by itself.
-    Soon,
-    /// When there are very many: what is written to fill the index is written fewer times.
-    Seldom,
-}
-
-impl Merging {
-    /// FTS5's `automerge` and `crisismerge`: segments of one level, from which a little is merged with each write,
-    /// and from which a write merges them all.
-    const fn segments(self) -> (i64, i64) {
-        match self {
-            Self::Soon => (4, 16),
-            Self::Seldom => (16, 64),
-        }
-    }
-}
-
 impl Store {
-    pub(super) async fn set_search_merging(&self, merging: Merging) -> Result<(), StoreError> {
-        let (automerge, crisismerge) = merging.segments();
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        for (option, segments) in [("automerge", automerge), ("crisismerge", crisismerge)] {
-            sqlx::query("INSERT INTO search_index (search_index, rank) VALUES (?, ?)")
-                .bind(option)
-                .bind(segments)
-                .execute(&mut *transaction)
-                .await?;
-        }
-        Ok(transaction.commit().await?)
-    }
-
-    /// Merges some segments of the index; whether there may be more to merge.
-    pub(super) async fn merge_search_segments(&self) -> Result<bool, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let changes = sqlx::query_scalar("SELECT total_changes()");
-        let before: i64 = changes.fetch_one(&mut *transaction).await?;
-        sqlx::query("INSERT INTO search_index (search_index, rank) VALUES ('merge', ?)")
-            .bind(PAGES_A_MERGE)
-            .execute(&mut *transaction)
-            .await?;
-        let changes = sqlx::query_scalar("SELECT total_changes()");
-        let after: i64 = changes.fetch_one(&mut *transaction).await?;
-        transaction.commit().await?;
-        // The command itself is one (FTS5, "The 'merge' Command").
-        Ok(after - before > 1)
-    }
-
     /// Dead letters that are stored but not found by text, payload fields, headers or errors yet.
     pub async fn search_backlog(&self) -> Result<u64, StoreError> {
         let waiting = sqlx::query_scalar(

@@ -224,31 +224,6 @@ async fn a_large_batch_is_indexed_after_it_is_stored_and_a_small_one_waits_behin
 }
 
 #[tokio::test]
-async fn the_segments_of_a_filled_index_are_merged() {
-    let (store, _folder, _url) = filled_store().await;
-    let mut offset = 10;
-    for _ in 0..20 {
-        let many = i64::try_from(INDEXED_WITH_THE_ROWS).unwrap() + 1;
-        let letters =
-            (offset..offset + many).map(|it| letter(it, "{}", "com.z.LateException", "late"));
-        store_batch(&store, &letters.collect::<Vec<_>>()).await;
-        offset += many;
-    }
-    let stop = CancellationToken::new();
-    store.index_missing(&mut 50, &stop).await.unwrap();
-    let segments = sqlx::query_scalar("SELECT COUNT(DISTINCT segid) FROM search_index_idx");
-    let segments: i64 = segments.fetch_one(&store.reader).await.unwrap();
-    assert!(segments < 4, "{segments} segments");
-    let option = "SELECT v FROM search_index_config WHERE k = 'automerge'";
-    let automerge: i64 = sqlx::query_scalar(option)
-        .fetch_one(&store.reader)
-        .await
-        .unwrap();
-    assert_eq!(automerge, 4);
-    assert!(!store.merge_search_segments().await.unwrap());
-}
-
-#[tokio::test]
 async fn the_follower_wakes_for_a_batch_and_skips_what_has_left() {
     let (store, _folder, _url) = filled_store().await;
     let stop = CancellationToken::new();
