@@ -86,7 +86,7 @@ impl Cluster {
         broker: String,
         exchange: impl for<'c> Fn(&'c mut Connection) -> BoxFuture<'c, Result<T, WireError>>,
     ) -> Result<T, WireError> {
-        let known = self.connections.remove(&broker);
+        let known = self.take_usable(&broker);
         let opening = (&self.access, self.request_timeout);
         let mut connection = match opened(known, &broker, opening).await {
             Ok(connection) => connection,
@@ -98,6 +98,16 @@ impl Cluster {
         let result = exchange(&mut connection).await;
         self.keep(broker, connection, is_in_step(&result));
         result
+    }
+
+    /// The open connection to a broker. What was asked on one whose session ends is counted all the same.
+    fn take_usable(&mut self, broker: &str) -> Option<Connection> {
+        let mut known = self.connections.remove(broker)?;
+        if known.is_usable() {
+            return Some(known);
+        }
+        self.lost_requests.extend(known.take_requests());
+        None
     }
 
     fn keep(&mut self, broker: String, mut connection: Connection, is_in_step: bool) {
@@ -112,8 +122,13 @@ impl Cluster {
     /// Closes the connections to brokers that are neither in the cluster nor bootstrap servers.
     pub(super) fn keep_only(&mut self, brokers: &[BrokerAddress]) {
         let addresses: Vec<String> = brokers.iter().map(address).collect();
-        self.connections.retain(|broker, _| {
-            addresses.contains(broker) || self.config.bootstrap_servers.contains(broker)
+        self.connections.retain(|broker, connection| {
+            let is_known =
+                addresses.contains(broker) || self.config.bootstrap_servers.contains(broker);
+            if !is_known {
+                self.lost_requests.extend(connection.take_requests());
+            }
+            is_known
         });
     }
 
@@ -129,7 +144,7 @@ impl Cluster {
         let tasks: Vec<_> = work
             .into_iter()
             .map(|(broker, work)| {
-                let known = self.connections.remove(&broker);
+                let known = self.take_usable(&broker);
                 async move {
                     match opened(known, &broker, opening).await {
                         Err(error) => (broker, Err(error)),
@@ -185,13 +200,13 @@ const fn is_in_step<T>(result: &Result<T, WireError>) -> bool {
     matches!(result, Ok(_) | Err(WireError::Refused { .. }))
 }
 
-/// The connection if it can still be used, else a new one.
+/// The connection if there is one, else a new one.
 async fn opened(
     known: Option<Connection>,
     broker: &str,
     (access, timeout): (&Access, Duration),
 ) -> Result<Connection, WireError> {
-    match known.filter(Connection::is_usable) {
+    match known {
         Some(connection) => Ok(connection),
         None => Connection::open(broker, access, timeout).await,
     }
