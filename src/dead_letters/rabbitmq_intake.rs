@@ -18,6 +18,9 @@ const BATCH_MESSAGES: usize = 200;
 const PREFETCH: u16 = 400;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Where listing the queues takes the broker long, a sample counts a consumer for minutes that has gone: RabbitMQ is
+/// asked for that one queue so often.
+const CONSUMERS_ASKED_EVERY: Duration = Duration::from_secs(10);
 /// How often the queue is asked whether somebody else has come.
 const LOOK_AROUND: Duration = Duration::from_secs(3);
 
@@ -39,10 +42,20 @@ pub(super) async fn run(context: IntakeContext, config: RabbitMqConfig, queue: Q
         config,
         queue,
     };
+    let mut asked: Option<Instant> = None;
     loop {
-        match intake.may_start() {
-            Ok(()) => intake.read_and_report().await,
-            Err(state) => intake.note(state),
+        let may_start = intake.may_start();
+        let is_shared = matches!(
+            &may_start,
+            Err(IntakeState::Refused(reason)) if reason == ANOTHER_CONSUMER
+        );
+        let was_asked = asked.is_some_and(|asked| asked.elapsed() < CONSUMERS_ASKED_EVERY);
+        match may_start {
+            Err(state) if !is_shared || was_asked => intake.note(state),
+            _ => {
+                asked = Some(Instant::now());
+                intake.read_and_report().await;
+            }
         }
         tokio::select! {
             () = intake.context.stop.cancelled() => break,

@@ -3,6 +3,8 @@
 //! however it or its connections ended. What would harm a kind is refused with the reason.
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use lapin::options::QueueDeclareOptions;
@@ -29,6 +31,9 @@ use crate::support::rabbitmq::{REQUEST_TIMEOUT, TEST_CONNECTION, Vhost, body, de
 
 /// A window that ends in the middle of each queue.
 const WINDOW: u16 = 5;
+
+/// Less than a test waits for anything, so that a failure tells what intake says.
+const PATIENCE: Duration = Duration::from_secs(55);
 
 /// One queue of each kind, full of known messages.
 struct Queues {
@@ -359,14 +364,18 @@ async fn await_refusal(redrive: &Redrive, kind: &Kind) {
 /// without being marked as a possible duplicate.
 async fn await_stored(redrive: &Redrive, kind: &Kind, published: &[Message]) {
     let queue = &kind.queue;
-    let rows = eventually(&format!("all of {queue} is in the store"), async || {
+    let said = Mutex::new(String::new());
+    let what = format!("all of {queue} is in the store");
+    let whole = eventually(&what, async || {
         let rows = stored(redrive, queue).await;
         let times = |of: &Message| published.iter().filter(|one| *one == of).count();
         let found = |of: &Message| rows.iter().filter(|(one, _)| one == of).count();
         let is_whole = published.iter().all(|one| found(one) >= times(one));
+        *said.lock().unwrap() = format!("{} stored; {:?}", rows.len(), redrive.board.statuses());
         is_whole.then_some(rows)
-    })
-    .await;
+    });
+    let whole = tokio::time::timeout(PATIENCE, whole).await;
+    let rows = whole.unwrap_or_else(|_| panic!("{queue}: {}", said.lock().unwrap()));
     for message in published {
         let times = published.iter().filter(|one| *one == message).count();
         let unmarked = rows
