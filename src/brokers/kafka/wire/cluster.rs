@@ -47,7 +47,10 @@ impl Cluster {
 
     /// Asks the brokers that are connected already, then the bootstrap servers.
     pub(super) async fn metadata(&mut self) -> Result<Metadata, WireError> {
-        self.any(|connection| Box::pin(read_metadata(connection)))
+        let request = MetadataRequest::default()
+            .with_topics(None)
+            .with_allow_auto_topic_creation(false);
+        self.any(move |connection| Box::pin(read_metadata(connection, request.clone())))
             .await
     }
 
@@ -212,12 +215,12 @@ async fn opened(
     }
 }
 
-async fn read_metadata(connection: &mut Connection) -> Result<Metadata, WireError> {
+pub(super) async fn read_metadata(
+    connection: &mut Connection,
+    request: MetadataRequest,
+) -> Result<Metadata, WireError> {
     let api = "Metadata";
     let version = connection.required_version(ApiKey::Metadata, versions::METADATA, api)?;
-    let request = MetadataRequest::default()
-        .with_topics(None)
-        .with_allow_auto_topic_creation(false);
     let body = connection
         .call(ApiKey::Metadata, version, api, &request)
         .await?;

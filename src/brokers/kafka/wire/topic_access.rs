@@ -4,15 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{ApiKey, MetadataRequest};
 use kafka_protocol::protocol::StrBytes;
 
-use super::answers;
-use super::cluster::Cluster;
-use super::connection::Connection;
+use super::cluster::{Cluster, read_metadata};
 use super::error::WireError;
-use super::versions;
 use crate::config::KafkaConfig;
 use crate::domain::TopicName;
 
@@ -35,22 +32,9 @@ pub(in crate::brokers::kafka) async fn unreadable_topics(
         .with_topics(Some(topics.iter().map(topic).collect()))
         .with_allow_auto_topic_creation(false)
         .with_include_topic_authorized_operations(true);
-    cluster
-        .any(move |connection| Box::pin(ask(connection, request.clone())))
-        .await
-}
-
-async fn ask(
-    connection: &mut Connection,
-    request: MetadataRequest,
-) -> Result<BTreeSet<TopicName>, WireError> {
-    let api = "Metadata";
-    let version = connection.required_version(ApiKey::Metadata, versions::METADATA, api)?;
-    let body = connection
-        .call(ApiKey::Metadata, version, api, &request)
+    let metadata = cluster
+        .any(move |connection| Box::pin(read_metadata(connection, request.clone())))
         .await?;
-    let metadata =
-        answers::metadata(&body, version).map_err(|source| connection.garbage(api, source))?;
     let may_not_be_read = metadata.topics.into_iter().filter(|topic| {
         let mut allowed = topic.allowed_operations.into_iter();
         let is_refused = topic.error == ResponseError::TopicAuthorizationFailed.code();
