@@ -146,8 +146,11 @@ async fn recognise(
     session: &CustodySession,
     letter: &NewDeadLetter,
 ) -> Result<Recognised, StoreError> {
-    if let Some(row) = claim_unacknowledged(transaction, session, letter).await? {
-        let is_certain = has_identity(letter) && is_the_only_one(transaction, letter).await?;
+    if let Some(claim) = claim_unacknowledged(transaction, session, letter).await? {
+        let row = claim.row;
+        let is_certain = has_identity(letter)
+            && !claim.skips_earlier
+            && is_the_only_one(transaction, letter).await?;
         return Ok(if is_certain {
             tracing::debug!(dead_letter = %row, "a redelivery of a stored dead letter");
             Recognised::Stored
@@ -188,20 +191,31 @@ async fn is_the_only_one(
     Ok(count == 1)
 }
 
-/// A row whose message may lie in the queue as well, so that this delivery may be it: its
-/// acknowledgement may have been lost by an earlier session, and then it is redelivered, or its return
-/// was cut short. From now on it waits for this session's acknowledgement.
+/// A row whose message may lie in the queue as well, so that a delivery may be it.
+struct Claim {
+    row: DeadLetterId,
+    /// Messages of the same acknowledgement that lay before it have not come back. A queue gives back all
+    /// that one acknowledgement would have named, in its order: it had arrived, and this is an equal message
+    /// that the earlier session had been given beside.
+    skips_earlier: bool,
+}
+
+/// A row whose acknowledgement may have been lost by an earlier session, and then it is redelivered, or whose
+/// return was cut short. From now on it waits for this session's acknowledgement.
 async fn claim_unacknowledged(
     transaction: &mut Transaction<'_, Sqlite>,
     session: &CustodySession,
     letter: &NewDeadLetter,
-) -> Result<Option<DeadLetterId>, StoreError> {
+) -> Result<Option<Claim>, StoreError> {
     let place = place(letter);
-    let row = sqlx::query_scalar(
-        "UPDATE unacknowledged SET session = ?1 WHERE dead_letter = \
-         (SELECT MIN(dead_letter) FROM unacknowledged WHERE cluster = ?2 AND vhost = ?3 \
-          AND queue = ?4 AND fingerprint = ?5 AND session <> ?1 AND (?6 OR session = ?7)) \
-         RETURNING dead_letter",
+    let found: Option<(i64, bool)> = sqlx::query_as(
+        "SELECT dead_letter, session <> ?7 AND EXISTS \
+           (SELECT 1 FROM unacknowledged earlier WHERE earlier.cluster = ?2 AND earlier.vhost = ?3 \
+            AND earlier.queue = ?4 AND earlier.session = unacknowledged.session \
+            AND earlier.dead_letter < unacknowledged.dead_letter) AS skips_earlier \
+         FROM unacknowledged WHERE cluster = ?2 AND vhost = ?3 AND queue = ?4 \
+         AND fingerprint = ?5 AND session <> ?1 AND (?6 OR session = ?7) \
+         ORDER BY dead_letter LIMIT 1",
     )
     .bind(&session.id)
     .bind(letter.cluster.as_str())
@@ -212,7 +226,16 @@ async fn claim_unacknowledged(
     .bind(RETURN)
     .fetch_optional(&mut **transaction)
     .await?;
-    Ok(row.map(DeadLetterId))
+    let Some((row, skips_earlier)) = found else {
+        return Ok(None);
+    };
+    sqlx::query("UPDATE unacknowledged SET session = ? WHERE dead_letter = ?")
+        .bind(&session.id)
+        .bind(row)
+        .execute(&mut **transaction)
+        .await?;
+    let row = DeadLetterId(row);
+    Ok(Some(Claim { row, skips_earlier }))
 }
 
 /// The stored row that a message in the window of an observed queue may repeat, each row once.

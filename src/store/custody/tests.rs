@@ -107,6 +107,26 @@ async fn a_message_id_that_two_stored_messages_share_is_no_identity() {
     assert_eq!(stored[0].possible_duplicate_of, Some(DeadLetterId(1)));
 }
 
+/// The session died after its acknowledgement, and had been given the equal message beside.
+#[tokio::test]
+async fn what_comes_back_without_what_lay_before_it_is_another_message() {
+    let (first, twin) = (first_delivery("e"), with_message_id(first_delivery("f")));
+    let fixture = crashed_before_acknowledging(&[first.clone(), twin.clone()]).await;
+    let store = &fixture.store;
+    let session = store.begin_custody().await.unwrap();
+    let stored = take(store, &session, &[redelivered(&twin)]).await;
+    assert_eq!(stored[0].possible_duplicate_of, Some(DeadLetterId(2)));
+
+    let fixture = crashed_before_acknowledging(&[first.clone(), twin.clone()]).await;
+    let store = &fixture.store;
+    let session = store.begin_custody().await.unwrap();
+    let (first, twin) = (redelivered(&first), redelivered(&twin));
+    let mut stored = take(store, &session, &[first]).await;
+    stored.extend(take(store, &session, &[twin]).await);
+    let twins: Vec<_> = stored.iter().map(|row| row.possible_duplicate_of).collect();
+    assert_eq!(twins, [Some(DeadLetterId(1))], "the second came back in its turn");
+}
+
 /// RabbitMQ 4.3 marks a rejected dead letter as redelivered at its first delivery.
 #[tokio::test]
 async fn the_same_event_that_died_twice_is_stored_twice() {
