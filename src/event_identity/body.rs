@@ -11,8 +11,16 @@ use crate::domain::{EventIdentity, Message};
 /// A larger body is not searched; its headers have to do.
 pub(super) const LARGEST_BODY: usize = 1024 * 1024;
 
-pub(super) fn body_fields(message: &Message) -> BodyFields {
-    let mut fields = BodyFields::default();
+/// What the body says beside what is known.
+pub(super) fn body_fields<'k>(message: &Message, known: &'k EventIdentity) -> BodyFields<'k> {
+    let mut fields = BodyFields {
+        known,
+        named: EventIdentity::default(),
+        id: None,
+        kind: None,
+        is_cloud_event: false,
+        context: BodyContext::default(),
+    };
     if let Some(body) = json_body(message) {
         // A body that breaks off half-way keeps what came before: it may have died for just that.
         let _ = fields.deserialize(&mut serde_json::Deserializer::from_slice(body));
@@ -28,8 +36,9 @@ pub(super) fn json_body(message: &Message) -> Option<&[u8]> {
 }
 
 /// The top-level fields of a body that may identify it.
-#[derive(Default)]
-pub(super) struct BodyFields {
+pub(super) struct BodyFields<'k> {
+    /// What need not be read.
+    known: &'k EventIdentity,
     named: EventIdentity,
     /// `id` and `type` mean the event only in a `CloudEvent`; elsewhere they mean the entity.
     id: Option<String>,
@@ -38,7 +47,7 @@ pub(super) struct BodyFields {
     pub(super) context: BodyContext,
 }
 
-impl BodyFields {
+impl BodyFields<'_> {
     pub(super) fn into_identity(self) -> EventIdentity {
         let mut identity = self.named;
         if self.is_cloud_event {
@@ -49,20 +58,26 @@ impl BodyFields {
     }
 
     fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
-        Some(match name {
-            "eventId" | "event_id" => &mut self.named.event_id,
-            "eventType" | "event_type" => &mut self.named.event_type,
-            "correlationId" | "correlation_id" | "correlationid" => &mut self.named.correlation_id,
-            "causationId" | "causation_id" | "causationid" => &mut self.named.causation_id,
-            "aggregateId" | "aggregate_id" => &mut self.named.aggregate_id,
-            "id" => &mut self.id,
-            "type" => &mut self.kind,
+        let (known, named) = (self.known, &mut self.named);
+        let (known, slot) = match name {
+            "eventId" | "event_id" => (&known.event_id, &mut named.event_id),
+            "eventType" | "event_type" => (&known.event_type, &mut named.event_type),
+            "correlationId" | "correlation_id" | "correlationid" => {
+                (&known.correlation_id, &mut named.correlation_id)
+            }
+            "causationId" | "causation_id" | "causationid" => {
+                (&known.causation_id, &mut named.causation_id)
+            }
+            "aggregateId" | "aggregate_id" => (&known.aggregate_id, &mut named.aggregate_id),
+            "id" => (&known.event_id, &mut self.id),
+            "type" => (&known.event_type, &mut self.kind),
             _ => return None,
-        })
+        };
+        known.is_none().then_some(slot)
     }
 }
 
-impl<'de> DeserializeSeed<'de> for &mut BodyFields {
+impl<'de> DeserializeSeed<'de> for &mut BodyFields<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -70,7 +85,7 @@ impl<'de> DeserializeSeed<'de> for &mut BodyFields {
     }
 }
 
-impl<'de> Visitor<'de> for &mut BodyFields {
+impl<'de> Visitor<'de> for &mut BodyFields<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {

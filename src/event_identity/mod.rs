@@ -22,6 +22,9 @@ use configured::Configured;
 /// A longer text identifies nothing that a person would look for.
 const LONGEST_ID: usize = 256;
 
+/// Of the words for nothing.
+const LONGEST_NULL: usize = "undefined".len();
+
 /// What a message says of its event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EventFacts {
@@ -46,7 +49,8 @@ pub(crate) fn event_identity(message: &Message, config: &Config) -> EventIdentit
         && found.causation_id.is_some()
         && found.aggregate_id.is_some();
     if !is_complete {
-        fill(&mut found, body_fields(message).into_identity());
+        let in_body = body_fields(message, &found).into_identity();
+        fill(&mut found, in_body);
     }
     with_type_of_framework(found, message)
 }
@@ -57,9 +61,10 @@ pub(crate) fn event_facts(message: &Message, config: &Config) -> EventFacts {
     let configured = Configured::of(message, &config.event_names);
     let mut event = configured.event;
     fill(&mut event, outside_the_body(message));
-    let mut body = body_fields(message);
+    let mut body = body_fields(message, &event);
     let context = std::mem::take(&mut body.context);
-    fill(&mut event, body.into_identity());
+    let in_body = body.into_identity();
+    fill(&mut event, in_body);
     let named = configured.traceparent.as_deref().and_then(w3c);
     let in_body = || context.traceparent.as_deref().and_then(w3c);
     let application = named.or_else(|| application_span(message)).or_else(in_body);
@@ -203,12 +208,21 @@ fn header_id(value: &HeaderValue) -> Option<String> {
 /// The ID, unless it is one that unrelated events would share: empty, a nil UUID, a null in writing.
 fn id(text: &str) -> Option<String> {
     let text = text.trim();
-    let is_null = ["null", "nil", "none", "undefined", "nan"]
-        .iter()
-        .any(|word| text.eq_ignore_ascii_case(word));
-    let is_nil_uuid = Uuid::try_parse(text).is_ok_and(|uuid| uuid.is_nil());
-    let is_readable =
-        !text.is_empty() && text.len() <= LONGEST_ID && !text.contains(char::is_control);
+    if text.is_empty() || text.len() > LONGEST_ID {
+        return None;
+    }
+    let is_null = text.len() <= LONGEST_NULL
+        && ["null", "nil", "none", "undefined", "nan"]
+            .iter()
+            .any(|word| text.eq_ignore_ascii_case(word));
+    // However it is written; parsing what ends otherwise costs more than all the rest.
+    let ends_as_nil = text.trim_end_matches('}').ends_with("000000000000");
+    let is_nil_uuid = ends_as_nil && Uuid::try_parse(text).is_ok_and(|uuid| uuid.is_nil());
+    let is_readable = if text.is_ascii() {
+        !text.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        !text.contains(char::is_control)
+    };
     (is_readable && !is_null && !is_nil_uuid).then(|| text.to_owned())
 }
 

@@ -111,7 +111,7 @@ impl DlqConsumer {
         while batch.len() < max_records && bytes < BATCH_BYTES {
             match self.consumer.recv().now_or_never() {
                 Some(Ok(record)) => {
-                    let record = KafkaRecord::from(&record);
+                    let record = KafkaRecord::copied(&record, batch.last());
                     bytes += record.message.size();
                     batch.push(record);
                 }
@@ -129,7 +129,7 @@ impl DlqConsumer {
     async fn first_record(&self, deadline: Instant) -> Result<Option<KafkaRecord>, KafkaError> {
         loop {
             match tokio::time::timeout_at(deadline, self.consumer.recv()).await {
-                Ok(Ok(record)) => return Ok(Some(KafkaRecord::from(&record))),
+                Ok(Ok(record)) => return Ok(Some(KafkaRecord::copied(&record, None))),
                 Ok(Err(error)) if is_passing(&error) => {}
                 Ok(Err(error)) => return Err(KafkaError::Consume(error)),
                 Err(_) => return Ok(None),

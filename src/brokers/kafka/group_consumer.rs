@@ -48,7 +48,7 @@ impl GroupConsumer {
     /// The next record, or `None` if none came within `max_wait`.
     pub async fn next(&self, max_wait: Duration) -> Result<Option<KafkaRecord>, KafkaError> {
         match tokio::time::timeout(max_wait, self.consumer.recv()).await {
-            Ok(Ok(record)) => Ok(Some(KafkaRecord::from(&record))),
+            Ok(Ok(record)) => Ok(Some(KafkaRecord::copied(&record, None))),
             Ok(Err(error)) => Err(KafkaError::Consume(error)),
             Err(_) => Ok(None),
         }

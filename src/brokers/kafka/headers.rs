@@ -9,6 +9,7 @@
 )]
 
 use std::ffi::{CStr, c_char, c_void};
+use std::marker::PhantomData;
 use std::ptr;
 
 use bytes::Bytes;
@@ -33,57 +34,87 @@ pub(super) enum UnwritableHeader {
     Refused { name: String },
 }
 
-/// All headers of a consumed record, in order, duplicates and null values included.
-pub(super) fn read(message: &BorrowedMessage<'_>) -> Vec<Header> {
-    let mut native: *mut rd_kafka_headers_t = ptr::null_mut();
-    // Safety: the message is alive for the whole call; librdkafka writes a pointer that it owns and
-    // that lives as long as the message, or returns an error and leaves the pointer null.
-    let result = unsafe { rd_kafka_message_headers(message.ptr(), &raw mut native) };
-    let mut headers = Vec::new();
-    if result == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NOENT {
-        return headers;
-    }
-    if result != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || native.is_null() {
-        tracing::warn!(
-            topic = message.topic(),
-            partition = message.partition(),
-            offset = message.offset(),
-            "the headers of a record are not what the protocol says; \
-            it is taken without them"
-        );
-        return headers;
-    }
-    while let Some(header) = read_one(native, headers.len()) {
-        headers.push(header);
-    }
-    headers
+/// The headers of a consumed record.
+pub(super) struct Headers<'m> {
+    /// Null if there are none. It lives as long as the message.
+    native: *mut rd_kafka_headers_t,
+    message: PhantomData<&'m [u8]>,
 }
 
-fn read_one(native: *const rd_kafka_headers_t, index: usize) -> Option<Header> {
-    let mut name: *const c_char = ptr::null();
-    let mut value: *const c_void = ptr::null();
-    let mut size = 0_usize;
-    // Safety: `native` is a live header list; an index beyond its end returns an error and writes
-    // nothing.
-    let result = unsafe {
-        rd_kafka_header_get_all(native, index, &raw mut name, &raw mut value, &raw mut size)
-    };
-    if result != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
-        return None;
+impl<'m> Headers<'m> {
+    pub(super) fn of(message: &'m BorrowedMessage<'_>) -> Self {
+        let mut native: *mut rd_kafka_headers_t = ptr::null_mut();
+        // Safety: the message is alive for the whole call; librdkafka writes a pointer that it owns and
+        // that lives as long as the message, or returns an error and leaves the pointer null.
+        let result = unsafe { rd_kafka_message_headers(message.ptr(), &raw mut native) };
+        let has_none = result == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NOENT;
+        let is_good = result == rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+        if !has_none && (!is_good || native.is_null()) {
+            tracing::warn!(
+                topic = message.topic(),
+                partition = message.partition(),
+                offset = message.offset(),
+                "the headers of a record are not what the protocol says; \
+                it is taken without them"
+            );
+        }
+        Self {
+            native: if is_good { native } else { ptr::null_mut() },
+            message: PhantomData,
+        }
     }
-    // Safety: librdkafka ends every name with a zero byte; it is copied at once.
-    let name = unsafe { CStr::from_ptr(name) };
-    let value = if value.is_null() {
-        HeaderValue::Null
-    } else {
-        // Safety: `value` points to `size` bytes that live as long as the message; copied at once.
-        let bytes = unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) };
-        HeaderValue::Bytes(Bytes::copy_from_slice(bytes))
-    };
-    Some(Header {
-        name: Bytes::copy_from_slice(name.to_bytes()),
-        value,
-    })
+
+    /// Of names and values.
+    pub(super) fn bytes(&self) -> usize {
+        self.iter()
+            .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len))
+            .sum()
+    }
+
+    /// All of them, in order, duplicates and null values included. `copy` is asked for each name and value.
+    pub(super) fn copied(&self, mut copy: impl FnMut(&[u8]) -> Bytes) -> Vec<Header> {
+        let header = |(name, value): (&[u8], Option<&[u8]>)| Header {
+            name: copy(name),
+            value: match value {
+                Some(value) => HeaderValue::Bytes(copy(value)),
+                None => HeaderValue::Null,
+            },
+        };
+        self.iter().map(header).collect()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&'m [u8], Option<&'m [u8]>)> {
+        (0..).map_while(|index| self.get(index))
+    }
+
+    fn get(&self, index: usize) -> Option<(&'m [u8], Option<&'m [u8]>)> {
+        if self.native.is_null() {
+            return None;
+        }
+        let mut name: *const c_char = ptr::null();
+        let mut value: *const c_void = ptr::null();
+        let mut size = 0_usize;
+        // Safety: `native` is a live header list; an index beyond its end returns an error and writes
+        // nothing.
+        let result = unsafe {
+            rd_kafka_header_get_all(
+                self.native,
+                index,
+                &raw mut name,
+                &raw mut value,
+                &raw mut size,
+            )
+        };
+        if result != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+            return None;
+        }
+        // Safety: librdkafka ends every name with a zero byte, and it lives as long as the message.
+        let name = unsafe { CStr::from_ptr(name) };
+        // Safety: a value that is not null points to `size` bytes that live as long as the message.
+        let value = (!value.is_null())
+            .then(|| unsafe { std::slice::from_raw_parts(value.cast::<u8>(), size) });
+        Some((name.to_bytes(), value))
+    }
 }
 
 /// The headers of a record to be produced, in order, duplicates and null values included.

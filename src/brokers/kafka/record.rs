@@ -1,4 +1,4 @@
-use bytes::Bytes;
+use bytes::BytesMut;
 use rdkafka::Message as _;
 use rdkafka::message::BorrowedMessage;
 
@@ -18,18 +18,30 @@ pub struct KafkaRecord {
     pub message: Message,
 }
 
-impl From<&BorrowedMessage<'_>> for KafkaRecord {
-    fn from(record: &BorrowedMessage<'_>) -> Self {
+impl KafkaRecord {
+    /// Copies a record; `previous` came before it, most often from the same topic. The parts of its message
+    /// share one allocation, which lasts as long as any of them.
+    pub(super) fn copied(record: &BorrowedMessage<'_>, previous: Option<&Self>) -> Self {
+        let topic = record.topic();
+        let same = previous.filter(|previous| previous.topic.as_str() == topic);
+        let headers = headers::Headers::of(record);
+        let (key, body) = (record.key(), record.payload());
+        let outside = key.map_or(0, <[u8]>::len) + body.map_or(0, <[u8]>::len);
+        let mut bytes = BytesMut::with_capacity(outside + headers.bytes());
+        let mut part = |part: &[u8]| {
+            bytes.extend_from_slice(part);
+            bytes.split().freeze()
+        };
         Self {
-            topic: record.topic().into(),
+            topic: same.map_or_else(|| topic.into(), |same| same.topic.clone()),
             partition: Partition(record.partition()),
             offset: Offset(record.offset()),
             timestamp: record.timestamp().to_millis().map(Timestamp),
             has_append_time: matches!(record.timestamp(), rdkafka::Timestamp::LogAppendTime(_)),
             message: Message {
-                key: record.key().map(Bytes::copy_from_slice),
-                body: record.payload().map(Bytes::copy_from_slice),
-                headers: headers::read(record),
+                key: key.map(&mut part),
+                body: body.map(&mut part),
+                headers: headers.copied(&mut part),
                 properties: None,
             },
         }
