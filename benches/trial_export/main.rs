@@ -1,6 +1,6 @@
-//! `cargo xtask trial export`: a story is exported to a real OpenTelemetry Collector by both protocols over TLS, and what its
-//! debug exporter printed is compared with what was meant. Without the Collector that `xtask` builds and starts for it,
-//! it cannot run.
+//! `cargo xtask trial export`: a story is exported to a real OpenTelemetry Collector by both protocols over TLS, linked to the
+//! application's trace and joined with it, and what its debug exporter printed is compared with what was meant. Without the
+//! Collector that `xtask` builds and starts for it, it cannot run.
 #![expect(clippy::print_stdout, reason = "the spans are what it is for")]
 
 mod printed;
@@ -21,28 +21,57 @@ use tokio_util::sync::CancellationToken;
 const LIMIT: Duration = Duration::from_mins(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the Collector prints of the story, however it came.
-const MEANT: [&str; 8] = [
-    "Internal OrderCreated",
-    "Producer send orders < OrderCreated, 1 link",
-    "Consumer process orders < send orders",
-    "Producer send payments < process orders",
-    "Consumer process orders < send orders, Error",
-    // Their cause arrived after them.
-    "Producer send mails < OrderCreated",
-    "Producer send shipments < send payments",
-    "Consumer process shipments < send shipments, 1 link",
-];
+/// Into which traces a story goes, and what the Collector prints of it, however it came.
+struct Meant {
+    joins: bool,
+    in_its_own: &'static [&'static str],
+    in_the_application_s: &'static [&'static str],
+}
+
+const LINKED: Meant = Meant {
+    joins: false,
+    in_its_own: &[
+        "Internal OrderCreated",
+        "Producer send orders < OrderCreated, 1 link",
+        "Consumer process orders < send orders",
+        "Producer send payments < process orders",
+        "Consumer process orders < send orders, Error",
+        // Their cause arrived after them.
+        "Producer send mails < OrderCreated",
+        "Producer send shipments < send payments",
+        "Consumer process shipments < send shipments, 1 link",
+    ],
+    in_the_application_s: &[],
+};
+
+/// With `traces.join_application_traces`.
+const JOINED: Meant = Meant {
+    joins: true,
+    in_its_own: &[
+        "Internal OrderCreated",
+        "Producer send mails < OrderCreated",
+    ],
+    in_the_application_s: &[
+        "Producer send orders < 00f067aa0ba902b7",
+        "Consumer process orders < send orders",
+        "Producer send payments < process orders",
+        "Consumer process orders < send orders, Error",
+        "Producer send shipments < send payments",
+        "Consumer process shipments < send shipments, 1 link",
+    ],
+};
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     for protocol in [ExportProtocol::Grpc, ExportProtocol::Http] {
-        runtime.block_on(export(protocol))?;
+        for meant in [LINKED, JOINED] {
+            runtime.block_on(export(protocol, &meant))?;
+        }
     }
     Ok(())
 }
 
-async fn export(protocol: ExportProtocol) -> Result<()> {
+async fn export(protocol: ExportProtocol, meant: &Meant) -> Result<()> {
     let name = protocol.as_str();
     let variable = format!("REDRIVE_TRIAL_OTLP_{}", name.to_uppercase());
     let endpoint = std::env::var(&variable)
@@ -54,6 +83,7 @@ async fn export(protocol: ExportProtocol) -> Result<()> {
     config.traces.export.endpoint = Some(Secret::new(endpoint));
     config.traces.export.protocol = protocol;
     config.traces.export.ca_file = std::env::var_os("REDRIVE_TRIAL_OTLP_CA").map(PathBuf::from);
+    config.traces.join_application_traces = meant.joins;
     config.traces.export.quiet = HumanDuration(Duration::from_millis(500));
     let (board, stop) = (ExportBoard::default(), CancellationToken::new());
     let metrics = Arc::new(Metrics::new(Duration::from_secs(1)));
@@ -61,40 +91,49 @@ async fn export(protocol: ExportProtocol) -> Result<()> {
     let task = tokio::spawn(exporter.context("an endpoint is configured")?.run());
 
     let order = format!("order-{}", uuid::Uuid::new_v4());
+    let application = uuid::Uuid::new_v4().simple().to_string();
     until("the export has begun", async || {
         Ok(store.export_position().await?.is_some())
     })
     .await?;
-    story::begin(&store, &order).await?;
+    story::begin(&store, &order, &application).await?;
     sent(&board, 6).await?;
     story::end(&store, &order).await?;
     sent(&board, story::SPANS).await?;
     stop.cancel();
     task.await?;
 
-    let trace = TraceId::of(&order).context("it has an ID")?;
+    let own = TraceId::of(&order).context("it has an ID")?.to_string();
     let log = std::env::var("REDRIVE_TRIAL_OTLP_LOG")?;
-    let mut spans = Vec::new();
+    let (mut in_its_own, mut in_the_application_s) = (Vec::new(), Vec::new());
     until("the Collector has printed the spans", async || {
-        spans = printed::spans(&std::fs::read_to_string(&log)?, &trace.to_string());
-        Ok(spans.len() as u64 >= story::SPANS)
+        let log = std::fs::read_to_string(&log)?;
+        in_its_own = printed::spans(&log, &own);
+        in_the_application_s = printed::spans(&log, &application);
+        Ok((in_its_own.len() + in_the_application_s.len()) as u64 >= story::SPANS)
     })
     .await?;
-    println!("{name}: trace {trace}");
-    for span in &spans {
-        println!("  {span}");
+    println!("{name}, join_application_traces = {}", meant.joins);
+    compare(&own, &in_its_own, meant.in_its_own)?;
+    compare(
+        &application,
+        &in_the_application_s,
+        meant.in_the_application_s,
+    )
+}
+
+fn compare(trace: &str, printed: &[String], meant: &[&str]) -> Result<()> {
+    println!("  trace {trace}");
+    for span in printed {
+        println!("    {span}");
     }
-    for meant in MEANT {
+    for meant in meant {
         ensure!(
-            spans.iter().any(|span| span == meant),
-            "{name}: no span is {meant:?}"
+            printed.iter().any(|span| span == meant),
+            "no span is {meant:?}"
         );
     }
-    ensure!(
-        spans.len() as u64 == story::SPANS,
-        "{name}: {} spans",
-        spans.len()
-    );
+    ensure!(printed.len() == meant.len(), "{} spans", printed.len());
     Ok(())
 }
 

@@ -14,7 +14,7 @@ impl Printed {
     }
 }
 
-/// A line for each span of a trace: kind, name, the name of the one above, links, and status if it is an error.
+/// A line for each span of a trace: kind, name, the name of the one above or its ID where that was not printed, links, and status if it is an error.
 pub(crate) fn spans(log: &str, trace: &str) -> Vec<String> {
     let blocks = log.split("Span #").skip(1).map(read);
     let spans: Vec<Printed> = blocks
@@ -22,7 +22,11 @@ pub(crate) fn spans(log: &str, trace: &str) -> Vec<String> {
         .collect();
     let name_of = |id: &str| {
         let found = spans.iter().find(|span| span.field("ID") == id);
-        found.map_or_else(String::new, |span| format!(" < {}", span.field("Name")))
+        let name = found.map_or(id, |span| span.field("Name"));
+        if name.is_empty() {
+            return String::new();
+        }
+        format!(" < {name}")
     };
     let line = |span: &Printed| {
         let (kind, name) = (span.field("Kind"), span.field("Name"));

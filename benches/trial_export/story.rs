@@ -14,11 +14,11 @@ use redrive::store::Store;
 /// The whole.
 pub(crate) const SPANS: u64 = 8;
 
-/// What is seen at first.
-pub(crate) async fn begin(store: &Store, order: &str) -> Result<()> {
+/// What is seen at first; the first event tells of a span in a trace of the application.
+pub(crate) async fn begin(store: &Store, order: &str, application: &str) -> Result<()> {
     let mut created = event(order, ("orders", 7), "created", "");
     created.application = Some(ApplicationSpan {
-        trace: "4bf92f3577b34da6a3ce929d0e0e4736".to_owned(),
+        trace: application.to_owned(),
         span: Some("00f067aa0ba902b7".to_owned()),
     });
     let events = [

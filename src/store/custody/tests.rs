@@ -124,7 +124,11 @@ async fn what_comes_back_without_what_lay_before_it_is_another_message() {
     let mut stored = take(store, &session, &[first]).await;
     stored.extend(take(store, &session, &[twin]).await);
     let twins: Vec<_> = stored.iter().map(|row| row.possible_duplicate_of).collect();
-    assert_eq!(twins, [Some(DeadLetterId(1))], "the second came back in its turn");
+    assert_eq!(
+        twins,
+        [Some(DeadLetterId(1))],
+        "the second came back in its turn"
+    );
 }
 
 /// RabbitMQ 4.3 marks a rejected dead letter as redelivered at its first delivery.
