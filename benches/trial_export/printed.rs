@@ -14,7 +14,8 @@ impl Printed {
     }
 }
 
-/// A line for each span of a trace: kind, name, the name of the one above or its ID where that was not printed, links, and status if it is an error.
+/// A line for each span of a trace: kind, name, the name of the one above or its ID where that was not printed, links,
+/// and status if it is an error.
 pub(crate) fn spans(log: &str, trace: &str) -> Vec<String> {
     let blocks = log.split("Span #").skip(1).map(read);
     let spans: Vec<Printed> = blocks
