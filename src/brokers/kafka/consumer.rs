@@ -1,4 +1,3 @@
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,9 +16,6 @@ use crate::domain::{Offset, Partition, TopicName};
 /// A batch is held in memory whole; it ends with the record that reaches this size.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 
-/// Who reads faster than librdkafka fetches would be woken for every few records.
-const LINGER: Duration = Duration::from_millis(2);
-
 /// Where to read a partition from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignedPartition {
@@ -34,8 +30,6 @@ pub struct DlqConsumer {
     pub(super) consumer: StreamConsumer<Context>,
     /// An error that came behind records.
     postponed: Mutex<Option<KafkaClientError>>,
-    /// The last batch ended because nothing more was there.
-    has_caught_up: AtomicBool,
 }
 
 impl DlqConsumer {
@@ -80,7 +74,6 @@ impl DlqConsumer {
                 .create_with_context(Context::new(config))
                 .map_err(KafkaError::Client)?,
             postponed: Mutex::new(None),
-            has_caught_up: AtomicBool::new(false),
         })
     }
 
@@ -110,9 +103,6 @@ impl DlqConsumer {
         if let Some(error) = self.postponed().take() {
             return Err(KafkaError::Consume(error));
         }
-        if self.has_caught_up.swap(false, Ordering::Relaxed) {
-            tokio::time::sleep(LINGER).await;
-        }
         let Some(first) = self.first_record(Instant::now() + max_wait).await? else {
             return Ok(Vec::new());
         };
@@ -130,10 +120,7 @@ impl DlqConsumer {
                     *self.postponed() = Some(error);
                     break;
                 }
-                None => {
-                    self.has_caught_up.store(true, Ordering::Relaxed);
-                    break;
-                }
+                None => break,
             }
         }
         Ok(batch)
