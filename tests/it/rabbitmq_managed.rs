@@ -87,16 +87,16 @@ async fn stop(mut child: Child) {
     child.wait().await.unwrap();
 }
 
-/// Equal messages in a managed queue whose reader is killed as told, then read to the end. Answers all
-/// rows and how many of them are marked as possible duplicates.
-async fn survive(message: &Message, count: usize, kills: &[Kill]) -> (usize, usize) {
+/// Messages in a managed queue whose reader is killed as told, then read to the end. Answers all rows and how
+/// many of them are marked as possible duplicates.
+async fn survive(messages: &[Message], kills: &[Kill]) -> (usize, usize) {
     let vhost = Vhost::create().await;
     let channel = vhost.channel().await;
     channel.declare_queue(&dlq(), &[]).await.unwrap();
-    for _ in 0..count {
+    for message in messages {
         publish(&channel, &dlq(), message).await;
     }
-    let expected = Some(count as u64);
+    let expected = Some(messages.len() as u64);
     vhost
         .queue_once(&dlq(), |sample| sample.messages == expected)
         .await;
@@ -123,7 +123,7 @@ const EQUAL_MESSAGES: usize = 450;
 async fn of_many_equal_messages_none_is_lost_by_a_kill_before_the_acknowledgement() {
     let kill = [Kill::At("custody.stored:2".to_owned())];
     for message in [body("equal"), with_message_id("equal")] {
-        let (rows, marked) = survive(&message, EQUAL_MESSAGES, &kill).await;
+        let (rows, marked) = survive(&vec![message; EQUAL_MESSAGES], &kill).await;
         // The second batch was stored and came back.
         assert!(rows > EQUAL_MESSAGES, "{rows}");
         assert!(
@@ -137,7 +137,7 @@ async fn of_many_equal_messages_none_is_lost_by_a_kill_before_the_acknowledgemen
 async fn of_many_equal_messages_none_is_lost_by_a_kill_after_the_acknowledgement() {
     let kill = [Kill::At("custody.acknowledged:2".to_owned())];
     for message in [body("equal"), with_message_id("equal")] {
-        let (rows, _) = survive(&message, EQUAL_MESSAGES, &kill).await;
+        let (rows, _) = survive(&vec![message; EQUAL_MESSAGES], &kill).await;
         assert_eq!(
             rows, EQUAL_MESSAGES,
             "nothing came back, whatever is marked"
@@ -149,7 +149,19 @@ async fn of_many_equal_messages_none_is_lost_by_a_kill_after_the_acknowledgement
 async fn one_message_with_an_identity_is_stored_once_however_often_its_reader_dies() {
     let kill = Kill::At("custody.stored".to_owned());
     let kills = [kill.clone(), kill.clone(), kill];
-    assert_eq!(survive(&with_message_id("one"), 1, &kills).await, (1, 0));
+    assert_eq!(survive(&[with_message_id("one")], &kills).await, (1, 0));
+}
+
+/// A full batch of 200 ends between two equal messages, and so does every other of an even size.
+#[tokio::test]
+async fn equal_messages_with_one_identity_are_both_kept_where_an_acknowledgement_ends_between_them()
+{
+    let pair = |number| vec![with_message_id(&format!("pair {number}")); 2];
+    let mut messages = vec![with_message_id("single")];
+    messages.extend((0..150).flat_map(pair));
+    let kill = [Kill::At("custody.acknowledged".to_owned())];
+    let (rows, _) = survive(&messages, &kill).await;
+    assert_eq!(rows, messages.len());
 }
 
 /// RabbitMQ 4.3 delivers both as redelivered for the first time.
