@@ -7,15 +7,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::alerts::{self, AlertBoard};
 use crate::config::Config;
 use crate::dead_letters::{
     self, BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs, Retention,
 };
-use crate::domain::{DeathReason, Timestamp};
+use crate::domain::{DeathReason, GlobError, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
 use crate::metrics::Metrics;
+use crate::replay::ReplayHandle;
+use crate::sampling::SamplingHandle;
 use crate::sandbox::Sandbox;
 use crate::schemas::Schemas;
 use crate::store::{NewAuditEntry, Store};
@@ -46,8 +49,14 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     }
     let lifecycle = Lifecycle::new();
     let managed = ManagedQueues::load(&store).await?;
-    let parts = (schemas, sandbox);
-    let state = start_parts(&config, &store, &metrics, managed, &lifecycle, parts).await?;
+    let site = Site {
+        config: &config,
+        store: &store,
+        metrics: &metrics,
+        lifecycle: &lifecycle,
+        stop: lifecycle.stop_token(),
+    };
+    let state = start_parts(&site, managed, (schemas, sandbox)).await?;
     audit_start(&store).await?;
 
     let heads = audit_head::log_hourly(store.clone(), lifecycle.stop_token());
@@ -65,85 +74,31 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     Ok(ending)
 }
 
+/// What the parts are started with.
+struct Site<'a> {
+    config: &'a Arc<Config>,
+    store: &'a Store,
+    metrics: &'a Arc<Metrics>,
+    lifecycle: &'a Lifecycle,
+    stop: CancellationToken,
+}
+
 async fn start_parts(
-    config: &Arc<Config>,
-    store: &Store,
-    metrics: &Arc<Metrics>,
+    site: &Site<'_>,
     managed: ManagedQueues,
-    lifecycle: &Lifecycle,
     (schemas, sandbox): (Schemas, Sandbox),
 ) -> anyhow::Result<AppState> {
-    let stop = lifecycle.stop_token();
-    let sampling = sampling::resume(config, store, Arc::clone(metrics), &stop, |task| {
-        lifecycle.spawn("sampling", task);
-    })
-    .await;
-    let (depths, interval) = (sampling.clone(), *config.sampling.interval);
-    let follow = sampling::follow_dlq_depths(depths, store.clone(), interval, stop.clone());
-    lifecycle.spawn("dlq-depths", follow);
-    let intake = IntakeContext {
-        config: Arc::clone(config),
-        store: store.clone(),
-        metrics: Arc::clone(metrics),
-        snapshots: sampling.subscribe(),
-        board: IntakeBoard::default(),
-        managed,
-        stop: stop.clone(),
-    };
-    for (name, task) in dead_letters::tasks(&intake) {
-        lifecycle.spawn(name, task);
-    }
-    for task in notifications::tasks(config, store, metrics, &stop) {
-        lifecycle.spawn("notifications", task);
-    }
-    let taps = TapContext {
-        config: Arc::clone(config),
-        store: store.clone(),
-        metrics: Arc::clone(metrics),
-        snapshots: sampling.subscribe(),
-        board: TapBoard::default(),
-        stop: stop.clone(),
-    };
-    for task in traces::tasks(&taps) {
-        lifecycle.spawn("traces", task);
-    }
-    let trace_export = ExportBoard::default();
-    let exporter = Exporter::configured(config, store, metrics, &trace_export, &stop);
-    if let Some(exporter) = exporter {
-        lifecycle.spawn("trace export", exporter.run());
-    }
-    let alerts = AlertBoard::default();
-    let follow = alerts::follow(config.prometheus.clone(), alerts.clone(), stop.clone());
-    lifecycle.spawn("alerts", follow);
-    let trends = dead_letters::follow_group_trends(store.clone(), stop.clone());
-    lifecycle.spawn("group trends", trends);
-    let retention = Retention::new(
-        config.retention.clone(),
-        store.clone(),
-        Arc::clone(metrics),
-        stop.clone(),
-    );
-    lifecycle.spawn("retention", retention.run());
-    let bulk_actions = BulkActions::new(store.clone());
-    lifecycle.spawn("bulk actions", bulk_actions.clone().run(stop.clone()));
-    let repairs = Repairs::new(store.clone(), sandbox);
-    lifecycle.spawn("repairs", repairs.clone().run(stop.clone()));
-    let replay = replay::start(
-        config,
-        store,
-        metrics,
-        sampling.subscribe(),
-        &stop,
-        Some(schemas.clone()),
-        |task| {
-            lifecycle.spawn("replay", task);
-        },
-    )?;
+    let sampling = site.start_sampling().await;
+    let intake = site.start_intake(&sampling, managed);
+    let (taps, trace_export) = site.start_traces(&sampling);
+    let alerts = site.start_alerts();
+    let (bulk_actions, repairs) = site.start_keepers(sandbox);
+    let replay = site.start_replays(&sampling, &schemas)?;
     Ok(AppState {
-        config: Arc::clone(config),
-        store: store.clone(),
+        config: Arc::clone(site.config),
+        store: site.store.clone(),
         sampling,
-        metrics: Arc::clone(metrics),
+        metrics: Arc::clone(site.metrics),
         replay,
         intake: intake.board.clone(),
         observer: Observer::new(intake),
@@ -151,10 +106,106 @@ async fn start_parts(
         schemas,
         repairs,
         alerts,
-        taps: taps.board,
+        taps,
         trace_export,
-        stop,
+        stop: site.stop.clone(),
     })
+}
+
+impl Site<'_> {
+    async fn start_sampling(&self) -> SamplingHandle {
+        let (store, stop) = (self.store, &self.stop);
+        let metrics = Arc::clone(self.metrics);
+        let spawn = |task| self.lifecycle.spawn("sampling", task);
+        let sampling = sampling::resume(self.config, store, metrics, stop, spawn).await;
+        let interval = *self.config.sampling.interval;
+        let follow =
+            sampling::follow_dlq_depths(sampling.clone(), store.clone(), interval, stop.clone());
+        self.lifecycle.spawn("dlq-depths", follow);
+        sampling
+    }
+
+    /// Intake, and who is told of what it finds.
+    fn start_intake(&self, sampling: &SamplingHandle, managed: ManagedQueues) -> IntakeContext {
+        let intake = IntakeContext {
+            config: Arc::clone(self.config),
+            store: self.store.clone(),
+            metrics: Arc::clone(self.metrics),
+            snapshots: sampling.subscribe(),
+            board: IntakeBoard::default(),
+            managed,
+            stop: self.stop.clone(),
+        };
+        for (name, task) in dead_letters::tasks(&intake) {
+            self.lifecycle.spawn(name, task);
+        }
+        for task in notifications::tasks(self.config, self.store, self.metrics, &self.stop) {
+            self.lifecycle.spawn("notifications", task);
+        }
+        let trends = dead_letters::follow_group_trends(self.store.clone(), self.stop.clone());
+        self.lifecycle.spawn("group trends", trends);
+        intake
+    }
+
+    fn start_traces(&self, sampling: &SamplingHandle) -> (TapBoard, ExportBoard) {
+        let taps = TapContext {
+            config: Arc::clone(self.config),
+            store: self.store.clone(),
+            metrics: Arc::clone(self.metrics),
+            snapshots: sampling.subscribe(),
+            board: TapBoard::default(),
+            stop: self.stop.clone(),
+        };
+        for task in traces::tasks(&taps) {
+            self.lifecycle.spawn("traces", task);
+        }
+        let export = ExportBoard::default();
+        let exporter =
+            Exporter::configured(self.config, self.store, self.metrics, &export, &self.stop);
+        if let Some(exporter) = exporter {
+            self.lifecycle.spawn("trace export", exporter.run());
+        }
+        (taps.board, export)
+    }
+
+    fn start_alerts(&self) -> AlertBoard {
+        let alerts = AlertBoard::default();
+        let prometheus = self.config.prometheus.clone();
+        let follow = alerts::follow(prometheus, alerts.clone(), self.stop.clone());
+        self.lifecycle.spawn("alerts", follow);
+        alerts
+    }
+
+    /// What works on dead letters that are stored.
+    fn start_keepers(&self, sandbox: Sandbox) -> (BulkActions, Repairs) {
+        let (store, stop) = (self.store, &self.stop);
+        let (settings, metrics) = (self.config.retention.clone(), Arc::clone(self.metrics));
+        let retention = Retention::new(settings, store.clone(), metrics, stop.clone());
+        self.lifecycle.spawn("retention", retention.run());
+        let bulk_actions = BulkActions::new(store.clone());
+        let run = bulk_actions.clone().run(stop.clone());
+        self.lifecycle.spawn("bulk actions", run);
+        let repairs = Repairs::new(store.clone(), sandbox);
+        self.lifecycle
+            .spawn("repairs", repairs.clone().run(stop.clone()));
+        (bulk_actions, repairs)
+    }
+
+    fn start_replays(
+        &self,
+        sampling: &SamplingHandle,
+        schemas: &Schemas,
+    ) -> Result<ReplayHandle, GlobError> {
+        replay::start(
+            self.config,
+            self.store,
+            self.metrics,
+            sampling.subscribe(),
+            &self.stop,
+            Some(schemas.clone()),
+            |task| self.lifecycle.spawn("replay", task),
+        )
+    }
 }
 
 /// Counters go on where they were before a restart.

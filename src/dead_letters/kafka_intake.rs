@@ -6,7 +6,10 @@ use tokio::task::{JoinError, JoinHandle};
 use tracing::Instrument as _;
 
 use super::intake_status::IntakeState;
-use super::kafka_plan::{Freshness, StartingPoint, starting_point};
+use super::kafka_plan::{
+    Backlogs, Cursors, Freshness, PartitionKey, StartingPoint, by_partition, reads_exactly,
+    starting_points,
+};
 use super::letters::{Found, dead_letter_or_pointer};
 use super::pointers::{Fetched, fetch_originals};
 use super::{IntakeContext, intake_metrics};
@@ -14,8 +17,7 @@ use crate::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaError, KafkaRec
 use crate::config::DlqTopics;
 use crate::config::KafkaConfig;
 use crate::domain::{
-    BrokerHealth, Custody, Offset, Partition, Position, Snapshot, System, Timestamp, TopicName,
-    TopicStatus,
+    BrokerHealth, Custody, Offset, Position, Snapshot, System, Timestamp, TopicStatus,
 };
 use crate::store::{Gap, Indexed, KafkaCursor, PreparedBatch, StoreError};
 
@@ -57,7 +59,7 @@ pub(super) async fn run(context: IntakeContext, config: KafkaConfig) {
             cursors: HashMap::new(),
             read: HashMap::new(),
             writing: None,
-            backlog: HashMap::new(),
+            backlogs: Backlogs::default(),
             unreadable: Unreadable::default(),
             started_at: Timestamp::now(),
         };
@@ -78,8 +80,6 @@ pub(super) async fn run(context: IntakeContext, config: KafkaConfig) {
     }
 }
 
-type PartitionKey = (TopicName, Partition);
-
 /// A record, and what became of the search for its original.
 type FoundRecord = (Found, Option<Fetched>);
 
@@ -88,13 +88,12 @@ struct KafkaIntake {
     config: KafkaConfig,
     topics: DlqTopics,
     /// What is read now, with the next offset of each partition that is not stored yet.
-    cursors: HashMap<PartitionKey, KafkaCursor>,
+    cursors: Cursors,
     /// The next offsets that are not read yet; a batch of records may lie between the two.
     read: HashMap<PartitionKey, Offset>,
     /// The batch that is being stored while the next one is read and decoded.
     writing: Option<Write>,
-    /// Topics whose first backlog is not read yet, with the end that has to be reached.
-    backlog: HashMap<TopicName, HashMap<Partition, Offset>>,
+    backlogs: Backlogs,
     unreadable: Unreadable,
     started_at: Timestamp,
 }
@@ -102,7 +101,7 @@ struct KafkaIntake {
 /// A batch on its way to the disk, and the cursors that it moves.
 struct Write {
     task: JoinHandle<Result<Written, StoreError>>,
-    moved: HashMap<PartitionKey, KafkaCursor>,
+    moved: Cursors,
 }
 
 struct Written {
@@ -114,10 +113,6 @@ struct Written {
 /// A panic of another task is one of this task.
 fn joined<T>(result: Result<T, JoinError>) -> T {
     result.unwrap_or_else(|failed| std::panic::resume_unwind(failed.into_panic()))
-}
-
-fn key_of(cursor: &KafkaCursor) -> PartitionKey {
-    (cursor.topic.clone(), cursor.partition)
 }
 
 impl KafkaIntake {
@@ -166,17 +161,15 @@ impl KafkaIntake {
             return Ok(());
         };
         let wanted: Vec<TopicStatus> = self.topics.of(detail).cloned().collect();
-        if !self.reads_exactly(&wanted) {
+        if !reads_exactly(&self.cursors, &wanted) {
             self.finish_write().await?;
-            let stored = self.context.store.kafka_cursors(&self.config.name).await?;
-            let stored = stored
-                .into_iter()
-                .map(|cursor| (key_of(&cursor), cursor))
-                .collect();
-            self.note_backlogs(&wanted).await?;
+            let (store, name) = (&self.context.store, &self.config.name);
+            let stored = by_partition(store.kafka_cursors(name).await?);
+            self.backlogs
+                .note(&wanted, &store.backlogs_read(name).await?);
             let freshness = self.freshness(&cluster.health);
-            self.read_from(consumer, self.starting_points(&wanted, &stored, freshness))
-                .await?;
+            let points = starting_points(&wanted, &self.cursors, &stored, freshness);
+            self.read_from(consumer, points).await?;
         }
         if self.unreadable.is_empty() {
             self.note_reading();
@@ -199,19 +192,6 @@ impl KafkaIntake {
         Ok(())
     }
 
-    fn reads_exactly(&self, wanted: &[TopicStatus]) -> bool {
-        let reads = |status: &TopicStatus| {
-            status.partitions.iter().all(|partition| {
-                let cursor = self
-                    .cursors
-                    .get(&(status.topic.clone(), partition.partition));
-                cursor.is_some_and(|cursor| cursor.topic_id == status.topic_id)
-            })
-        };
-        let count: usize = wanted.iter().map(|status| status.partitions.len()).sum();
-        count == self.cursors.len() && wanted.iter().all(reads)
-    }
-
     fn freshness(&self, health: &BrokerHealth) -> Freshness {
         let begun = health.last_success.map(|at| at.minus(health.cost.duration));
         if begun.is_some_and(|begun| begun >= self.started_at) {
@@ -219,38 +199,6 @@ impl KafkaIntake {
         } else {
             Freshness::Unknown
         }
-    }
-
-    fn starting_points(
-        &self,
-        wanted: &[TopicStatus],
-        stored: &HashMap<PartitionKey, KafkaCursor>,
-        freshness: Freshness,
-    ) -> Vec<StartingPoint> {
-        let mut points = Vec::new();
-        for status in wanted {
-            for partition in &status.partitions {
-                let key = (status.topic.clone(), partition.partition);
-                let current = self.cursors.get(&key);
-                match current.filter(|cursor| cursor.topic_id == status.topic_id) {
-                    Some(cursor) => {
-                        points.push(StartingPoint {
-                            cursor: cursor.clone(),
-                            gap: None,
-                        });
-                    }
-                    None => {
-                        points.extend(starting_point(
-                            status,
-                            partition,
-                            stored.get(&key),
-                            freshness,
-                        ));
-                    }
-                }
-            }
-        }
-        points
     }
 
     async fn read_from(
@@ -273,10 +221,7 @@ impl KafkaIntake {
         store
             .index_kafka_batch(&self.config.name, &[], &cursors, &gaps, now)
             .await?;
-        self.cursors = cursors
-            .into_iter()
-            .map(|cursor| (key_of(&cursor), cursor))
-            .collect();
+        self.cursors = by_partition(cursors);
         let next = |(key, cursor): (&PartitionKey, &KafkaCursor)| (key.clone(), cursor.next_offset);
         self.read = self.cursors.iter().map(next).collect();
         consumer.assign(&self.assignment())?;
@@ -304,41 +249,14 @@ impl KafkaIntake {
         self.context.board.set(&self.config.name, SOURCE, state);
     }
 
-    /// Remembers how far the DLQs reach now whose first backlog was never read to its end.
-    async fn note_backlogs(&mut self, wanted: &[TopicStatus]) -> Result<(), IntakeError> {
-        let read = self.context.store.backlogs_read(&self.config.name).await?;
-        for status in wanted {
-            let read_before = read.contains(&(String::new(), status.topic.to_string()));
-            let ends = status
-                .partitions
-                .iter()
-                .filter(|_| !read_before)
-                .filter_map(|partition| Some((partition.partition, partition.high_watermark?)));
-            self.backlog.insert(status.topic.clone(), ends.collect());
-        }
-        Ok(())
-    }
-
     /// Dead letters that were there at the discovery are no news to anybody's alerts.
     async fn publish_backlogs_read(&mut self) -> Result<(), IntakeError> {
-        let is_read = |(topic, ends): (&TopicName, &HashMap<Partition, Offset>)| {
-            ends.iter().all(|(partition, end)| {
-                let cursor = self.cursors.get(&(topic.clone(), *partition));
-                cursor.is_none_or(|cursor| cursor.next_offset >= *end)
-            })
-        };
-        let read: Vec<TopicName> = self
-            .backlog
-            .iter()
-            .filter(|entry| is_read(*entry))
-            .map(|(topic, _)| topic.clone())
-            .collect();
-        for topic in read {
+        for topic in self.backlogs.read_by(&self.cursors) {
             let (cluster, dlq) = (&self.config.name, ("", topic.as_str()));
             self.context
                 .backlog_read(cluster, System::Kafka, dlq)
                 .await?;
-            self.backlog.remove(&topic);
+            self.backlogs.forget(&topic);
         }
         Ok(())
     }
@@ -383,9 +301,9 @@ impl KafkaIntake {
         &mut self,
         records: Vec<KafkaRecord>,
         mut originals: HashMap<usize, Fetched>,
-    ) -> (Vec<FoundRecord>, HashMap<PartitionKey, KafkaCursor>) {
+    ) -> (Vec<FoundRecord>, Cursors) {
         let mut found = Vec::with_capacity(records.len());
-        let mut moved: HashMap<PartitionKey, KafkaCursor> = HashMap::new();
+        let mut moved = Cursors::new();
         for (index, record) in records.into_iter().enumerate() {
             let key = (record.topic.clone(), record.partition);
             let (Some(cursor), Some(next)) = (self.cursors.get(&key), self.read.get_mut(&key))

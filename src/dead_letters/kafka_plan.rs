@@ -1,7 +1,22 @@
-//! Where to read each DLQ partition from: pure, from the stored cursor and the broker's offsets.
+//! Where to read each DLQ partition from, and when what was there at first is read: pure, from cursors and the
+//! broker's offsets.
 
-use crate::domain::{Offset, PartitionSample, TopicStatus};
+use std::collections::{HashMap, HashSet};
+
+use crate::domain::{Offset, Partition, PartitionSample, TopicName, TopicStatus};
 use crate::store::{Gap, GapKind, KafkaCursor};
+
+pub(super) type PartitionKey = (TopicName, Partition);
+
+/// Next offsets of partitions that are read, or were.
+pub(super) type Cursors = HashMap<PartitionKey, KafkaCursor>;
+
+pub(super) fn by_partition(cursors: impl IntoIterator<Item = KafkaCursor>) -> Cursors {
+    let cursors = cursors.into_iter();
+    cursors
+        .map(|cursor| ((cursor.topic.clone(), cursor.partition), cursor))
+        .collect()
+}
 
 /// The start of one partition.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,8 +35,81 @@ pub(super) enum Freshness {
     Unknown,
 }
 
+/// Whether these cursors are those of all partitions of the wanted topics, and of no others.
+pub(super) fn reads_exactly(cursors: &Cursors, wanted: &[TopicStatus]) -> bool {
+    let reads = |status: &TopicStatus| {
+        status.partitions.iter().all(|partition| {
+            let cursor = cursors.get(&(status.topic.clone(), partition.partition));
+            cursor.is_some_and(|cursor| cursor.topic_id == status.topic_id)
+        })
+    };
+    let count: usize = wanted.iter().map(|status| status.partitions.len()).sum();
+    count == cursors.len() && wanted.iter().all(reads)
+}
+
+/// Where to read the wanted topics from: what is read goes on, the others begin where their stored cursors say.
+pub(super) fn starting_points(
+    wanted: &[TopicStatus],
+    current: &Cursors,
+    stored: &Cursors,
+    freshness: Freshness,
+) -> Vec<StartingPoint> {
+    let mut points = Vec::new();
+    for status in wanted {
+        for partition in &status.partitions {
+            let key = (status.topic.clone(), partition.partition);
+            let current = current.get(&key);
+            if let Some(cursor) = current.filter(|cursor| cursor.topic_id == status.topic_id) {
+                points.push(StartingPoint {
+                    cursor: cursor.clone(),
+                    gap: None,
+                });
+            } else {
+                let stored = stored.get(&key);
+                points.extend(starting_point(status, partition, stored, freshness));
+            }
+        }
+    }
+    points
+}
+
+/// How far DLQs reached whose first backlog was never read to its end.
+#[derive(Debug, Default)]
+pub(super) struct Backlogs(HashMap<TopicName, HashMap<Partition, Offset>>);
+
+impl Backlogs {
+    /// Takes note of how far topics reach now, except of those that were read to such an end before.
+    pub(super) fn note(&mut self, wanted: &[TopicStatus], read: &HashSet<(String, String)>) {
+        for status in wanted {
+            let read_before = read.contains(&(String::new(), status.topic.to_string()));
+            let ends = status
+                .partitions
+                .iter()
+                .filter(|_| !read_before)
+                .filter_map(|partition| Some((partition.partition, partition.high_watermark?)));
+            self.0.insert(status.topic.clone(), ends.collect());
+        }
+    }
+
+    /// The topics that are read to that end.
+    pub(super) fn read_by(&self, cursors: &Cursors) -> Vec<TopicName> {
+        let is_read = |(topic, ends): &(&TopicName, &HashMap<Partition, Offset>)| {
+            ends.iter().all(|(partition, end)| {
+                let cursor = cursors.get(&((*topic).clone(), *partition));
+                cursor.is_none_or(|cursor| cursor.next_offset >= *end)
+            })
+        };
+        let read = self.0.iter().filter(is_read);
+        read.map(|(topic, _)| topic.clone()).collect()
+    }
+
+    pub(super) fn forget(&mut self, topic: &TopicName) {
+        self.0.remove(topic);
+    }
+}
+
 /// `None` while the offsets are not known (a partition without a leader), or too old to judge by.
-pub(super) fn starting_point(
+fn starting_point(
     topic: &TopicStatus,
     partition: &PartitionSample,
     stored: Option<&KafkaCursor>,
@@ -83,7 +171,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::Partition;
 
     const ID: Uuid = Uuid::from_u128(1);
 
