@@ -50,7 +50,7 @@ impl Searchable<'_> {
         let mut document = Document::default();
         document.terms.push(EVERY);
         document.terms.push(' ');
-        document.terms += &field_term(GROUP_MARK, "", self.group);
+        push_field_term(&mut document.terms, GROUP_MARK, "", self.group);
         for text in self.failure.iter().chain(&self.names).flatten() {
             document.add_text(text);
         }
@@ -85,7 +85,7 @@ impl Document {
     fn add_text(&mut self, text: &str) {
         for written in words_of(text) {
             self.terms.push(' ');
-            self.terms.push_str(&word(written));
+            push_word(&mut self.terms, written);
             self.parts.extend(parts_of(written));
         }
     }
@@ -94,9 +94,10 @@ impl Document {
         for written in words_of(text) {
             self.terms.push(' ');
             self.terms.push(ERROR_MARK);
-            self.terms.push_str(&word(written));
-            let parts = parts_of(written).map(|part| format!("{ERROR_MARK}{part}"));
-            self.parts.extend(parts);
+            push_word(&mut self.terms, written);
+            let parts = parts_of(written).into_iter();
+            self.parts
+                .extend(parts.map(|part| format!("{ERROR_MARK}{part}")));
         }
     }
 
@@ -236,35 +237,57 @@ fn words_of(text: &str) -> impl Iterator<Item = &str> {
 }
 
 fn word(written: &str) -> String {
-    lower(written, LONGEST_WORD)
+    let mut word = String::new();
+    push_word(&mut word, written);
+    word
+}
+
+fn push_word(into: &mut String, written: &str) {
+    let start = into.len();
+    if written.is_ascii() && written.len() <= LONGEST_WORD {
+        into.push_str(written);
+        into[start..].make_ascii_lowercase();
+    } else {
+        push_lower(into, written, LONGEST_WORD, |character| character);
+    }
 }
 
 /// The parts of `OrderCreated`; none of a word that is no compound.
-fn parts_of(written: &str) -> impl Iterator<Item = String> {
-    let mut parts: Vec<String> = Vec::new();
-    let mut previous = None;
-    for character in written.chars().take(LONGEST_WORD) {
-        let starts = previous.is_none_or(char::is_lowercase) && character.is_uppercase();
-        if starts || parts.is_empty() {
-            parts.push(String::new());
-        }
-        if let Some(part) = parts.last_mut() {
-            part.extend(character.to_lowercase());
-        }
-        previous = Some(character);
+fn parts_of(written: &str) -> Vec<String> {
+    let characters = || {
+        let mut after_lower = false;
+        written.chars().take(LONGEST_WORD).map(move |character| {
+            let starts = after_lower && character.is_uppercase();
+            after_lower = character.is_lowercase();
+            (starts, character)
+        })
+    };
+    if !characters().any(|(starts, _)| starts) {
+        return Vec::new();
     }
-    let is_compound = parts.len() > 1;
-    parts.into_iter().filter(move |_| is_compound)
+    let mut parts = Vec::new();
+    let mut part = String::new();
+    for (starts, character) in characters() {
+        if starts {
+            parts.push(std::mem::take(&mut part));
+        }
+        part.extend(character.to_lowercase());
+    }
+    parts.push(part);
+    parts
 }
 
 fn field_term(mark: char, path: &str, value: &str) -> String {
-    let mut term = String::from(mark);
-    let path = lower(path, usize::MAX);
-    term.extend(path.chars().map(without_punctuation));
-    term.push(VALUE_MARK);
-    let value = lower(value, LONGEST_VALUE);
-    term.extend(value.chars().map(without_punctuation));
+    let mut term = String::with_capacity(path.len() + value.len() + 8);
+    push_field_term(&mut term, mark, path, value);
     term
+}
+
+fn push_field_term(into: &mut String, mark: char, path: &str, value: &str) {
+    into.push(mark);
+    push_lower(into, path, usize::MAX, without_punctuation);
+    into.push(VALUE_MARK);
+    push_lower(into, value, LONGEST_VALUE, without_punctuation);
 }
 
 /// ASCII that is neither letter nor digit would end the term.
@@ -276,11 +299,15 @@ fn without_punctuation(character: char) -> char {
     }
 }
 
-fn lower(text: &str, longest: usize) -> String {
-    text.chars()
-        .take(longest)
-        .flat_map(char::to_lowercase)
-        .collect()
+/// Adds the beginning of a text in lower case, of which each character becomes what `written` says.
+fn push_lower(into: &mut String, text: &str, longest: usize, written: impl Fn(char) -> char) {
+    for character in text.chars().take(longest) {
+        if character.is_ascii() {
+            into.push(written(character.to_ascii_lowercase()));
+        } else {
+            into.extend(character.to_lowercase().map(&written));
+        }
+    }
 }
 
 fn cut_at_character(text: &str, bytes: usize) -> &str {
