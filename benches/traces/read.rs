@@ -15,7 +15,7 @@ use crate::site;
 
 const EVENTS: u64 = 500_000;
 /// The middle one counts.
-const PASSES: usize = 3;
+const PASSES: usize = 7;
 const BATCH: usize = 2_000;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
 

@@ -1,9 +1,9 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use rdkafka::TopicPartitionList;
-use rdkafka::consumer::{Consumer as _, StreamConsumer};
+use rdkafka::consumer::{Consumer as _, MessageStream, StreamConsumer};
 use rdkafka::error::KafkaError as KafkaClientError;
 use rdkafka::types::RDKafkaErrorCode;
 use tokio::time::Instant;
@@ -103,13 +103,15 @@ impl DlqConsumer {
         if let Some(error) = self.postponed().take() {
             return Err(KafkaError::Consume(error));
         }
-        let Some(first) = self.first_record(Instant::now() + max_wait).await? else {
+        // One for the whole batch: each takes its place among the consumer's wakers, and gives it back.
+        let mut records = self.consumer.stream();
+        let Some(first) = first_record(&mut records, Instant::now() + max_wait).await? else {
             return Ok(Vec::new());
         };
         let mut bytes = first.message.size();
         let mut batch = vec![first];
         while batch.len() < max_records && bytes < BATCH_BYTES {
-            match self.consumer.recv().now_or_never() {
+            match records.next().now_or_never().flatten() {
                 Some(Ok(record)) => {
                     let record = KafkaRecord::copied(&record, batch.last());
                     bytes += record.message.size();
@@ -126,21 +128,24 @@ impl DlqConsumer {
         Ok(batch)
     }
 
-    async fn first_record(&self, deadline: Instant) -> Result<Option<KafkaRecord>, KafkaError> {
-        loop {
-            match tokio::time::timeout_at(deadline, self.consumer.recv()).await {
-                Ok(Ok(record)) => return Ok(Some(KafkaRecord::copied(&record, None))),
-                Ok(Err(error)) if is_passing(&error) => {}
-                Ok(Err(error)) => return Err(KafkaError::Consume(error)),
-                Err(_) => return Ok(None),
-            }
-        }
-    }
-
     fn postponed(&self) -> MutexGuard<'_, Option<KafkaClientError>> {
         self.postponed
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn first_record(
+    records: &mut MessageStream<'_, Context>,
+    deadline: Instant,
+) -> Result<Option<KafkaRecord>, KafkaError> {
+    loop {
+        match tokio::time::timeout_at(deadline, records.next()).await {
+            Ok(Some(Ok(record))) => return Ok(Some(KafkaRecord::copied(&record, None))),
+            Ok(Some(Err(error))) if is_passing(&error) => {}
+            Ok(Some(Err(error))) => return Err(KafkaError::Consume(error)),
+            Ok(None) | Err(_) => return Ok(None),
+        }
     }
 }
 
