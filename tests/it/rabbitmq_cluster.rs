@@ -279,14 +279,16 @@ async fn without_the_second_node(queues: &Queues, redrive: &Redrive) {
     );
     declare(&queues.first, LATE, &[]).await;
     publish(&queues.first, LATE, 1).await;
-    let snapshot = snapshot_once(redrive, "only its plugin is missed", |snapshot| {
+    let stopped = format!("not running: {};", Node::Second.name());
+    let snapshot = snapshot_once(redrive, "it and its plugin are missed", |snapshot| {
         let all = queues.all_in(snapshot);
         let is_late = |queue: &&QueueStatus| queue.sample.queue.as_str() == LATE;
         let late = all.iter().find(is_late);
         let told = problems(snapshot);
         late.is_some_and(|queue| queue.sample.messages == Some(1))
-            && told.len() == 1
+            && told.len() == 2
             && told[0].starts_with(&plugin)
+            && told[1].starts_with(&stopped)
     })
     .await;
     for name in ["on-second", "on-both"] {

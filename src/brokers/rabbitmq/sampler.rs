@@ -7,10 +7,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::RabbitMqError;
 use super::access::Access;
 use super::management::{ManagementClient, Overview, Policies, Routing};
 use super::node_plugins::{ClusterPages, NodePlugins};
+use super::{RabbitMqError, listed};
 use crate::config::RabbitMqConfig;
 use crate::domain::{QueueSample, RabbitMqSample, SampleCost, Timestamp};
 
@@ -67,6 +67,7 @@ impl RabbitMqSampler {
             None => Clients::new(&self.config, self.request_timeout)?,
         };
         let overview = self.refresh(&clients.management).await;
+        let stopped = stopped_nodes(&clients.management, overview.as_ref().ok()).await;
         let mut sample = self.assemble();
         if let Ok(overview) = &overview
             && clients.plugins.is_configured()
@@ -82,6 +83,7 @@ impl RabbitMqSampler {
         self.clients = Some(clients);
         let overview = overview?;
         overview.version.as_str().clone_into(&mut sample.version);
+        sample.problems.extend(stopped);
         sample
             .problems
             .extend(self.problems(&overview, Instant::now()));
@@ -174,6 +176,28 @@ impl RabbitMqSampler {
             bindings: routing.bindings.clone(),
             ..RabbitMqSample::default()
         }
+    }
+}
+
+/// Tells of members of the cluster that do not run, to a user who may know.
+async fn stopped_nodes(
+    management: &ManagementClient,
+    overview: Option<&Overview>,
+) -> Option<String> {
+    if overview?.nodes.is_empty() {
+        return None;
+    }
+    match management.stopped_nodes().await {
+        Ok(stopped) if stopped.is_empty() => None,
+        Ok(stopped) => {
+            let names: Vec<&str> = stopped.iter().map(String::as_str).collect();
+            Some(format!(
+                "not running: {}; queues that only such a node keeps have no numbers and cannot be read; start it, \
+                 or take it out of the cluster with `rabbitmqctl forget_cluster_node`",
+                listed(&names)
+            ))
+        }
+        Err(error) => Some(error.to_string()),
     }
 }
 

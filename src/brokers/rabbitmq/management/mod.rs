@@ -1,5 +1,6 @@
 //! The management plugin's HTTP API.
 
+mod careful;
 mod policies;
 mod rows;
 mod tap_routing;
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use self::careful::most_careful;
 pub(super) use self::policies::Policies;
 pub use self::rows::read_as_every_list;
-use self::rows::{BindingRow, ExchangeRow, NameRow, OverviewRow, QueueRow, WhoamiRow};
+use self::rows::{BindingRow, ExchangeRow, NameRow, NodeRow, OverviewRow, QueueRow, WhoamiRow};
 pub use self::tap_routing::{TapBinding, TapExchange, TapRouting};
 use super::access::Access;
 use super::effective::BrokerVersion;
@@ -19,8 +21,8 @@ use super::http::{HttpApi, Request, shortened};
 use super::{MANAGEMENT_KEY, RabbitMqError};
 use crate::config::Secret;
 use crate::domain::{
-    BindingSample, DeliveryLimit, ExchangeName, ExchangeSample, MoreQueues, QueueName, QueueSample,
-    VhostName, reachable_queues,
+    BindingSample, ExchangeName, ExchangeSample, MoreQueues, QueueName, QueueSample, VhostName,
+    reachable_queues,
 };
 
 /// 1,000 queues with statistics are about 1 MB.
@@ -83,6 +85,15 @@ impl ManagementClient {
             statistics_are_off: row.disable_stats.is_true(),
             version: BrokerVersion::new(row.version),
         })
+    }
+
+    /// The members of the cluster that do not run. Only for a user with the tag `monitoring`.
+    pub(super) async fn stopped_nodes(&self) -> Result<Vec<String>, RabbitMqError> {
+        let query = Some("columns=name,running");
+        let rows: Vec<NodeRow> = self
+            .required("nodes", &["nodes"], query, MAX_LIST_BYTES)
+            .await?;
+        Ok(rows.into_iter().filter_map(NodeRow::into_stopped).collect())
     }
 
     /// Who asks, and the virtual hosts that this user is told of.
@@ -355,37 +366,6 @@ impl ManagementClient {
         serde_json::from_slice(&body)
             .map(Some)
             .map_err(|error| self.http.nonsense(name, &error.to_string()))
-    }
-}
-
-/// The first reading with its counts, and of each setting whichever reading makes the queue more delicate.
-fn most_careful(counted: QueueSample, other: &QueueSample) -> QueueSample {
-    let least = |a: Option<u64>, b: Option<u64>| a.into_iter().chain(b).min();
-    let drops_head = |sample: &QueueSample| sample.overflow.as_deref() == Some("drop-head");
-    let overflow = if drops_head(other) {
-        other.overflow.clone()
-    } else {
-        counted.overflow.or_else(|| other.overflow.clone())
-    };
-    let limit = |limit: Option<DeliveryLimit>| match limit {
-        Some(DeliveryLimit::Limited(limit)) => Some(limit),
-        Some(DeliveryLimit::Unlimited) | None => None,
-    };
-    let limited = least(limit(counted.delivery_limit), limit(other.delivery_limit));
-    QueueSample {
-        message_ttl: counted
-            .message_ttl
-            .into_iter()
-            .chain(other.message_ttl)
-            .min(),
-        max_length: least(counted.max_length, other.max_length),
-        max_length_bytes: least(counted.max_length_bytes, other.max_length_bytes),
-        overflow,
-        delivery_limit: limited
-            .map(DeliveryLimit::Limited)
-            .or(counted.delivery_limit)
-            .or(other.delivery_limit),
-        ..counted
     }
 }
 

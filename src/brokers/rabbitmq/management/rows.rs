@@ -49,6 +49,20 @@ impl OverviewRow {
 }
 
 #[derive(Debug, Deserialize)]
+pub(super) struct NodeRow {
+    name: String,
+    #[serde(default)]
+    running: Value,
+}
+
+impl NodeRow {
+    /// The name of a member of the cluster of which the broker says that it does not run.
+    pub(super) fn into_stopped(self) -> Option<String> {
+        (self.running == Value::Bool(false)).then(|| shortened(&self.name))
+    }
+}
+
+#[derive(Debug, Deserialize)]
 pub(super) struct WhoamiRow {
     name: String,
     #[serde(default)]
@@ -313,6 +327,10 @@ pub fn read_as_every_list(answer: &[u8]) -> usize {
         exchanges.len(),
         bindings.len(),
         rows::<NameRow>(answer).len(),
+        rows::<NodeRow>(answer)
+            .into_iter()
+            .filter_map(NodeRow::into_stopped)
+            .count(),
         serde_json::from_slice::<OverviewRow>(answer).map_or(0, |row| 1 + row.nodes().len()),
         serde_json::from_slice::<WhoamiRow>(answer).map_or(0, |row| 1 + row.into_user().1.len()),
         read_as_tap_lists(answer),
