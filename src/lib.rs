@@ -3,6 +3,7 @@
 //! `ARCHITECTURE.md` has the map; each module head explains its own design.
 
 pub mod alerts;
+pub mod allocator;
 pub mod app;
 pub mod brokers;
 pub mod cli;

@@ -6,6 +6,7 @@ use clap::Parser as _;
 use redrive::cli::Cli;
 
 fn main() -> ExitCode {
+    redrive::allocator::give_back_large_blocks();
     let cli = Cli::parse();
     // The child that runs programs has limits that a runtime's threads would not fit into.
     if cli.is_sandbox_worker() {

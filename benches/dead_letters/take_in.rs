@@ -48,6 +48,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let [url, topic, count] = arguments else {
         bail!("usage: {WORD} STORE_URL TOPIC COUNT");
     };
+    redrive::allocator::give_back_large_blocks();
     let report = site::runtime()?.block_on(take_in(url, topic, count.parse()?))?;
     println!("{}", serde_json::to_string(&report)?);
     Ok(())
