@@ -44,19 +44,20 @@ struct HourLine {
     /// The point that was changed last, and how many samples went into it.
     slot: usize,
     samples: u16,
-}
-
-impl Default for HourLine {
-    fn default() -> Self {
-        Self {
-            points: [f32::NAN; POINTS],
-            slot: 0,
-            samples: 0,
-        }
-    }
+    /// The point whose samples are all of this process.
+    begun: Option<usize>,
 }
 
 impl HourLine {
+    const fn begun_at(slot: usize) -> Self {
+        Self {
+            points: [f32::NAN; POINTS],
+            slot,
+            samples: 0,
+            begun: Some(slot),
+        }
+    }
+
     fn add(&mut self, slot: usize, value: f32, thinning: Thinning) {
         if self.slot != slot {
             self.slot = slot;
@@ -93,8 +94,10 @@ impl Hours {
         for (id, value) in values {
             let known = hour.lines.contains_key(&id);
             if !value.is_nan() && (known || hour.lines.len() < SERIES_LIMIT) {
-                let line = hour.lines.entry(id).or_default();
-                line.add(slot(at), value, id.thinning());
+                let slot = slot(at);
+                let line = hour.lines.entry(id);
+                let line = line.or_insert_with(|| HourLine::begun_at(slot));
+                line.add(slot, value, id.thinning());
             }
         }
     }
@@ -133,6 +136,14 @@ impl Hours {
             .iter()
             .filter_map(move |hour| Some((hour.began_at, hour.lines.get(&id)?)));
         lines.flat_map(|(began_at, line)| known_points(began_at, STEP, &line.points))
+    }
+
+    /// Whether the point of that time has only samples of a series that this process took.
+    pub(super) fn begun(&self, id: SeriesId, at: Timestamp) -> bool {
+        let began_at = floor(at, HOUR);
+        let hour = self.hours.iter().find(|hour| hour.began_at == began_at);
+        let line = hour.and_then(|hour| hour.lines.get(&id));
+        line.is_some_and(|line| line.begun == Some(slot(at)))
     }
 
     pub(in crate::sampling) fn to_save(&self) -> Vec<HourToSave> {
@@ -183,10 +194,12 @@ impl Hours {
         let samples = present_samples.clamp(1, MOST_SAMPLES);
         for (id, mut points) in lines.into_iter().take(SERIES_LIMIT) {
             points[known_slots..].fill(f32::NAN);
+            let slot = known_slots - 1;
             let line = HourLine {
                 points,
-                slot: known_slots - 1,
+                slot,
                 samples: u16::try_from(samples).unwrap_or(u16::MAX),
+                begun: points[slot].is_nan().then_some(slot),
             };
             hour.lines.insert(id, line);
         }

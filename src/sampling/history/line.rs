@@ -81,6 +81,8 @@ pub(in crate::sampling) struct Source {
     pub(super) buckets: BTreeMap<Timestamp, f32>,
     /// The last samples, oldest first.
     pub(super) samples: Vec<HistoryPoint>,
+    /// A bucket that holds nothing but samples. Drawn at its own time, it would stand before the first of them.
+    begun: Option<Timestamp>,
 }
 
 /// From when to when a line is drawn, and how finely.
@@ -128,7 +130,19 @@ impl Source {
             joining: series.joining(),
             buckets: BTreeMap::new(),
             samples: Vec::new(),
+            begun: None,
         }
+    }
+
+    /// Adds the last samples; `begun` tells whether nothing older is in the bucket of the first.
+    pub(super) fn add_samples(
+        &mut self,
+        samples: Vec<HistoryPoint>,
+        begun: impl FnOnce(Timestamp) -> bool,
+    ) {
+        let first = samples.first().map(|sample| sample.at);
+        self.begun = first.filter(|at| begun(*at)).map(|at| floor(at, STEP));
+        self.samples = samples;
     }
 
     /// Adds thinned points; those that are known already are replaced.
@@ -156,6 +170,7 @@ impl Source {
         let sampled_from = self.samples.first().map(|sample| sample.at);
         let older = self.buckets.iter();
         let older = older.take_while(|(at, _)| sampled_from.is_none_or(|from| **at < from));
+        let older = older.filter(|(at, _)| self.begun != Some(**at));
         let older = older.map(|(at, value)| (*at, Some(f64::from(*value))));
         let samples = self.samples.iter().map(|sample| (sample.at, sample.value));
         let mut steps: BTreeMap<Timestamp, Vec<f64>> = BTreeMap::new();

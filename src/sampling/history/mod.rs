@@ -98,9 +98,11 @@ impl History {
     pub(super) fn source(&self, key: &SeriesKey) -> Source {
         let mut source = Source::of(&key.series);
         if let Some(cluster) = self.clusters.get(&key.cluster) {
-            source.samples = cluster.samples(&key.series);
             let id = cluster.id(&key.series);
             source.add_points(cluster.hours.points(id));
+            source.add_samples(cluster.samples(&key.series), |begin| {
+                cluster.hours.begun(id, begin)
+            });
         }
         source
     }

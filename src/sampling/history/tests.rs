@@ -160,6 +160,28 @@ fn after_a_restart_the_line_goes_on_without_a_hole_or_a_double() {
 }
 
 #[test]
+fn nothing_is_drawn_before_the_first_look() {
+    let first_looks = |mut history: History| {
+        for (seconds, lag) in [(2_000, 1), (2_030, 900), (2_060, 3)] {
+            history.record(&"k".into(), Some(&detail(&[("a", lag)])), at(seconds));
+        }
+        let grid = Grid::of(ChartRange::Hour, INTERVAL, at(2_060));
+        line(&history, &[lag_key("k", "a")], &grid)
+    };
+    let seen = [
+        (1_980, Some(1.0)),
+        (2_010, Some(900.0)),
+        (2_040, Some(3.0)),
+        (2_060, Some(3.0)),
+    ];
+    assert_eq!(first_looks(History::new(360, INTERVAL)), seen);
+    // Nor after a restart that saw none of the same five minutes.
+    let mut drawn = first_looks(resumed(&[(0, 5)], 1_990, 1_980));
+    drawn.drain(..2);
+    assert_eq!(drawn, seen);
+}
+
+#[test]
 fn where_redrive_was_down_the_line_has_a_gap() {
     let history = resumed(&[(0, 5), (10, 6)], 1_800, 1_810);
     let grid = Grid::of(ChartRange::SixHours, INTERVAL, at(1_810));
