@@ -44,7 +44,7 @@ struct HourLine {
     /// The point that was changed last, and how many samples went into it.
     slot: usize,
     samples: u16,
-    /// The point whose samples are all of this process.
+    /// The first point of the hour, unless it has samples of an earlier process.
     begun: Option<usize>,
 }
 
@@ -138,12 +138,19 @@ impl Hours {
         lines.flat_map(|(began_at, line)| known_points(began_at, STEP, &line.points))
     }
 
-    /// Whether the point of that time has only samples of a series that this process took.
+    /// Whether a series begins with the point of that time: nothing is known of it right before, and nothing of
+    /// an earlier process is in it.
     pub(super) fn begun(&self, id: SeriesId, at: Timestamp) -> bool {
-        let began_at = floor(at, HOUR);
-        let hour = self.hours.iter().find(|hour| hour.began_at == began_at);
-        let line = hour.and_then(|hour| hour.lines.get(&id));
-        line.is_some_and(|line| line.begun == Some(slot(at)))
+        let line = |began_at| {
+            let hour = self.hours.iter().find(|hour| hour.began_at == began_at);
+            hour.and_then(|hour| hour.lines.get(&id))
+        };
+        let (hour, slot) = (floor(at, HOUR), slot(at));
+        let goes_on = || {
+            let before = line(hour.minus(HOUR));
+            before.is_some_and(|before| !before.points[POINTS - 1].is_nan())
+        };
+        line(hour).is_some_and(|line| line.begun == Some(slot)) && !(slot == 0 && goes_on())
     }
 
     pub(in crate::sampling) fn to_save(&self) -> Vec<HourToSave> {

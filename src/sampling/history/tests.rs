@@ -182,6 +182,18 @@ fn nothing_is_drawn_before_the_first_look() {
 }
 
 #[test]
+fn a_peak_at_the_full_hour_stays_when_its_sample_has_left_the_memory() {
+    let mut history = History::new(3, INTERVAL);
+    for (seconds, lag) in [(3_590, 1), (3_600, 900), (3_610, 1), (3_620, 1), (3_630, 1)] {
+        history.record(&"k".into(), Some(&detail(&[("a", lag)])), at(seconds));
+    }
+    let grid = Grid::of(ChartRange::SixHours, INTERVAL, at(3_630));
+    let drawn = line(&history, &[lag_key("k", "a")], &grid);
+    let points = [(3_300, Some(1.0)), (3_600, Some(900.0)), (3_630, Some(1.0))];
+    assert_eq!(drawn, points);
+}
+
+#[test]
 fn where_redrive_was_down_the_line_has_a_gap() {
     let history = resumed(&[(0, 5), (10, 6)], 1_800, 1_810);
     let grid = Grid::of(ChartRange::SixHours, INTERVAL, at(1_810));
