@@ -19,8 +19,8 @@ use crate::{process, site};
 
 /// The first argument of the process.
 pub(crate) const WORD: &str = "take-in";
-/// A poll costs the process a seek in an index.
-const POLL: Duration = Duration::from_millis(10);
+/// A poll costs the process a seek in an index and four changes of threads.
+const POLL: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_mins(20);
 
 /// What it measured, from the moment in which its consumer was assigned.

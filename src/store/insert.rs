@@ -17,8 +17,9 @@ use crate::domain::{
 /// Longer failure messages are cut in the lists; the whole one stays in `decoded` and the headers.
 const LISTED_MESSAGE_CHARACTERS: usize = 400;
 
-/// Rows of one statement: few numbers, so that few statements are prepared, each once.
-const ROWS_A_STATEMENT: [usize; 3] = [64, 8, 1];
+/// Rows of one statement: few numbers, so that few statements are prepared, each once. Large ones, because SQLite
+/// copies each page that a statement changes, to be able to undo it.
+const ROWS_A_STATEMENT: [usize; 4] = [256, 32, 4, 1];
 
 /// Stores a batch and answers what became of each.
 pub(super) async fn insert_all(

@@ -121,6 +121,12 @@ const WRITER_CACHE_KIBIBYTES: &str = "-32000";
 /// pages all over the indexes, most of them again in the next one.
 const CHECKPOINT_PAGES: &str = "8000";
 
+/// A connection is tested when it comes back to the pool; a second test before each use is one more round trip to its
+/// thread.
+fn pool() -> SqlitePoolOptions {
+    SqlitePoolOptions::new().test_before_acquire(false)
+}
+
 /// The store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -145,7 +151,7 @@ impl Store {
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES);
-        let writer = SqlitePoolOptions::new()
+        let writer = pool()
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -159,7 +165,7 @@ impl Store {
         let reader = options
             .pragma("cache_size", READER_CACHE_KIBIBYTES)
             .pragma("query_only", "ON");
-        let reader = SqlitePoolOptions::new()
+        let reader = pool()
             .max_connections(READ_CONNECTIONS)
             .connect_with(reader)
             .await

@@ -326,6 +326,14 @@ async fn without_the_second_node(queues: &Queues, redrive: &Redrive) {
         "{refusal}"
     );
 
+    let without_plugins = RabbitMqConfig {
+        prometheus_url: Vec::new(),
+        ..Node::First.config()
+    };
+    let mut sampler = RabbitMqSampler::new(&without_plugins, REQUEST_TIMEOUT);
+    let told = sampler.sample().await.unwrap().problems;
+    assert!(told.len() == 1 && told[0].starts_with(&stopped), "{told:?}");
+
     let sample = RabbitMqSampler::new(&second, REQUEST_TIMEOUT)
         .sample()
         .await;

@@ -4,7 +4,7 @@
 //! queues; depths and consumers come from the prometheus plugin where it is configured, which is not.
 //! Each listing is reused in between: it is asked for so seldom that the broker works a small part of its time for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::access::Access;
@@ -23,8 +23,8 @@ const SHARE_OF_KNOWN_LISTING: u32 = 40;
 /// A refused or slow listing of an age beyond this is worth a word on the status page.
 const STALE_AFTER: Duration = Duration::from_secs(30);
 
-/// Who asks is asked so often, so that a tag that was given soon counts.
-const ACCESS_ASKED_EVERY: Duration = Duration::from_mins(1);
+/// Who asks, and which nodes belong to the cluster, is asked so often, so that a tag that was given soon counts.
+const ASKED_EVERY: Duration = Duration::from_mins(1);
 
 /// Samples one cluster. Keeps HTTP connections and the last listings; failures need no repair.
 pub struct RabbitMqSampler {
@@ -37,6 +37,15 @@ pub struct RabbitMqSampler {
     queues_are_known: bool,
     routing: Paced<(Policies, Routing)>,
     access: Option<(Instant, Result<Access, RabbitMqError>)>,
+    stopped: Option<StoppedNodes>,
+}
+
+/// The members of the cluster that do not run.
+struct StoppedNodes {
+    asked: Instant,
+    /// The members that ran then.
+    running: BTreeSet<String>,
+    names: Result<Vec<String>, RabbitMqError>,
 }
 
 struct Clients {
@@ -55,6 +64,7 @@ impl RabbitMqSampler {
             queues_are_known: false,
             routing: Paced::default(),
             access: None,
+            stopped: None,
         }
     }
 
@@ -67,7 +77,6 @@ impl RabbitMqSampler {
             None => Clients::new(&self.config, self.request_timeout)?,
         };
         let overview = self.refresh(&clients.management).await;
-        let stopped = stopped_nodes(&clients.management, overview.as_ref().ok()).await;
         let mut sample = self.assemble();
         if let Ok(overview) = &overview
             && clients.plugins.is_configured()
@@ -83,6 +92,7 @@ impl RabbitMqSampler {
         self.clients = Some(clients);
         let overview = overview?;
         overview.version.as_str().clone_into(&mut sample.version);
+        let stopped = self.stopped.as_ref().and_then(StoppedNodes::problem);
         sample.problems.extend(stopped);
         sample
             .problems
@@ -108,9 +118,13 @@ impl RabbitMqSampler {
             self.queues.keep(queues, asked, Instant::now());
             self.queues_listed_at = Timestamp::now();
         }
-        let is_due = |(asked, _): &(Instant, _)| asked.elapsed() >= ACCESS_ASKED_EVERY;
+        let is_due = |(asked, _): &(Instant, _)| asked.elapsed() >= ASKED_EVERY;
         if self.access.as_ref().is_none_or(is_due) {
             self.access = Some((Instant::now(), management.access().await));
+        }
+        let is_due = |stopped: &StoppedNodes| stopped.is_due(&overview.nodes);
+        if self.stopped.as_ref().is_none_or(is_due) {
+            self.stopped = Some(StoppedNodes::ask(management, &overview.nodes).await);
         }
         Ok(overview)
     }
@@ -179,25 +193,38 @@ impl RabbitMqSampler {
     }
 }
 
-/// Tells of members of the cluster that do not run, to a user who may know.
-async fn stopped_nodes(
-    management: &ManagementClient,
-    overview: Option<&Overview>,
-) -> Option<String> {
-    if overview?.nodes.is_empty() {
-        return None;
-    }
-    match management.stopped_nodes().await {
-        Ok(stopped) if stopped.is_empty() => None,
-        Ok(stopped) => {
-            let names: Vec<&str> = stopped.iter().map(String::as_str).collect();
-            Some(format!(
-                "not running: {}; queues that only such a node keeps have no numbers and cannot be read; start it, \
-                 or take it out of the cluster with `rabbitmqctl forget_cluster_node`",
-                listed(&names)
-            ))
+impl StoppedNodes {
+    /// `running` is empty for a user who may not know.
+    async fn ask(management: &ManagementClient, running: &BTreeSet<String>) -> Self {
+        let asked = Instant::now();
+        let names = if running.is_empty() {
+            Ok(Vec::new())
+        } else {
+            management.stopped_nodes().await
+        };
+        Self {
+            asked,
+            running: running.clone(),
+            names,
         }
-        Err(error) => Some(error.to_string()),
+    }
+
+    /// Whether to ask again: after a while, and as soon as other nodes run.
+    fn is_due(&self, running: &BTreeSet<String>) -> bool {
+        self.running != *running || self.asked.elapsed() >= ASKED_EVERY
+    }
+
+    fn problem(&self) -> Option<String> {
+        let names = match &self.names {
+            Ok(names) if names.is_empty() => return None,
+            Ok(names) => names.iter().map(String::as_str).collect::<Vec<_>>(),
+            Err(error) => return Some(error.to_string()),
+        };
+        Some(format!(
+            "not running: {}; queues that only such a node keeps have no numbers and cannot be read; start it, \
+             or take it out of the cluster with `rabbitmqctl forget_cluster_node`",
+            listed(&names)
+        ))
     }
 }
 

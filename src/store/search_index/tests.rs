@@ -298,3 +298,24 @@ async fn no_search_reads_all_dead_letters() {
         );
     }
 }
+
+#[tokio::test]
+async fn what_is_added_at_once_is_one_segment() {
+    let (store, _folder, _url) = filled_store().await;
+    let letters = (10..310).map(|offset| letter(offset, "{}", "com.x.FooException", "refused"));
+    let letters: Vec<NewDeadLetter> = letters.collect();
+    store
+        .index_kafka_batch(&"c".into(), &letters, &[], &[], NOW)
+        .await
+        .unwrap();
+    let segments = async || -> i64 {
+        sqlx::query_scalar("SELECT COUNT(DISTINCT segid) FROM search_index_idx")
+            .fetch_one(&store.reader)
+            .await
+            .unwrap()
+    };
+    let before = segments().await;
+    store.catch_up_search_index().await.unwrap();
+    assert_eq!(store.search_backlog().await.unwrap(), 0);
+    assert_eq!(segments().await, before + 1);
+}
