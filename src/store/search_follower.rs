@@ -1,8 +1,9 @@
 //! Brings the full-text index up to the rows, in the background: what came in large batches, oldest first, then
 //! what is older than the index, newest first.
 //!
-//! Reading rows and making their documents is most of the work; it happens while the chunk before is written.
-//! While batches arrive one after the other, the follower leaves most of the writer's time to them.
+//! Reading rows and making their documents is half of the work; it happens while the chunk before is written.
+//! While batches arrive one after the other, the follower leaves most of the writer's time to them. With many to
+//! index, FTS5 merges what it has written more seldom; the rest of the merging is done afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,15 @@ const WANTED_WRITE: Duration = Duration::from_millis(50);
 const CHUNK_BYTES: i64 = 4 * 1024 * 1024;
 /// While intake writes, the follower waits so many times as long as it has written.
 const PATIENCE: u32 = 4;
+/// With more dead letters than these to index, merging waits.
+const MANY: u64 = 10_000;
+/// So many segments of a level become one while many are indexed: the most that FTS5 takes. It saves a third of the
+/// work of filling the index, and a search has to look into more segments.
+const MERGED_WHEN_MANY: i64 = 16;
+/// FTS5's own number, for all other times.
+const MERGED: i64 = 4;
+/// Pages of 4 KiB of one transaction that merges.
+const PAGES_MERGED_AT_ONCE: i64 = 250;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// Which rows are not in the index.
@@ -90,9 +100,14 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut batches = self.search_wanted.subscribe();
         let mut next = self.next_missing(None, *at_once).await?;
+        let mut merges_seldom = false;
         while let Some(chunk) = next.take() {
             if stop.is_cancelled() {
                 return Ok(());
+            }
+            if !merges_seldom && self.search_backlog().await? > MANY {
+                self.set_merged_segments(MERGED_WHEN_MANY).await?;
+                merges_seldom = true;
             }
             batches.mark_unchanged();
             let written = async {
@@ -108,6 +123,52 @@ impl Store {
             }
             next = following;
         }
+        self.merge_what_waits(stop).await
+    }
+
+    /// Does the merging that waited, also in a process before, until there is something to index again.
+    async fn merge_what_waits(&self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let merged: Option<i64> =
+            sqlx::query_scalar("SELECT v FROM search_index_config WHERE k = 'automerge'")
+                .fetch_optional(&self.reader)
+                .await?;
+        if merged != Some(MERGED_WHEN_MANY) {
+            return Ok(());
+        }
+        while !stop.is_cancelled() && self.search_backlog().await? == 0 {
+            let started = Instant::now();
+            if !self.merge_some().await? {
+                return self.set_merged_segments(MERGED).await;
+            }
+            tokio::time::sleep(started.elapsed() * PATIENCE).await;
+        }
+        Ok(())
+    }
+
+    /// Whether there was something to merge. FTS5 tells by the count of changes
+    /// (<https://sqlite.org/fts5.html#the_merge_command>).
+    async fn merge_some(&self) -> Result<bool, StoreError> {
+        let changes = "SELECT total_changes()";
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let before: i64 = sqlx::query_scalar(changes)
+            .fetch_one(&mut *transaction)
+            .await?;
+        sqlx::query("INSERT INTO search_index (search_index, rank) VALUES ('merge', ?)")
+            .bind(PAGES_MERGED_AT_ONCE)
+            .execute(&mut *transaction)
+            .await?;
+        let after: i64 = sqlx::query_scalar(changes)
+            .fetch_one(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(after - before >= 2)
+    }
+
+    async fn set_merged_segments(&self, count: i64) -> Result<(), StoreError> {
+        sqlx::query("INSERT INTO search_index (search_index, rank) VALUES ('automerge', ?)")
+            .bind(count)
+            .execute(&self.writer)
+            .await?;
         Ok(())
     }
 

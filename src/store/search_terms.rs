@@ -25,6 +25,9 @@ const MOST_FIELDS: usize = 500;
 const LONGEST_WORD: usize = 64;
 const LONGEST_VALUE: usize = 128;
 
+/// Of a dead letter of 1 KiB.
+const USUAL_DOCUMENT_BYTES: usize = 4 * 1024;
+
 const PAYLOAD_MARK: char = '\u{E100}';
 const HEADER_MARK: char = '\u{E101}';
 const ERROR_MARK: char = '\u{E102}';
@@ -47,7 +50,10 @@ pub(super) struct Searchable<'a> {
 impl Searchable<'_> {
     /// The document of the index.
     pub(super) fn document(&self) -> String {
-        let mut document = Document::default();
+        let mut document = Document {
+            terms: String::with_capacity(USUAL_DOCUMENT_BYTES),
+            ..Document::default()
+        };
         document.terms.push(EVERY);
         document.terms.push(' ');
         push_field_term(&mut document.terms, GROUP_MARK, "", self.group);
@@ -254,6 +260,10 @@ fn push_word(into: &mut String, written: &str) {
 
 /// The parts of `OrderCreated`; none of a word that is no compound.
 fn parts_of(written: &str) -> Vec<String> {
+    let starts_inside = |pair: &[u8]| pair[0].is_ascii_lowercase() && pair[1].is_ascii_uppercase();
+    if written.is_ascii() && !written.as_bytes().windows(2).any(starts_inside) {
+        return Vec::new();
+    }
     let characters = || {
         let mut after_lower = false;
         written.chars().take(LONGEST_WORD).map(move |character| {

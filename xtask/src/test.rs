@@ -101,6 +101,7 @@ pub(crate) enum Matrix {
 
 pub(crate) fn run(workspace: &Workspace, matrix: Matrix) -> Result<ExitCode> {
     stop_on_interrupt(workspace.started.clone(), Interruption::CutShort)?;
+    let _alone = workspace.lock_tests()?;
     provision::debian_packages(&provision::BUILD_PACKAGES)?;
     provision::debian_packages(&TEST_PACKAGES)?;
     let mut report = Report::default();

@@ -4,7 +4,7 @@
 //! `target/redrive`, so that `cargo clean` removes it and two checkouts never meet. What is the same
 //! for all (Kafka's jars, cargo-deny) is under `~/.cache/redrive`.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -75,6 +75,12 @@ impl Workspace {
         fs::create_dir_all(self.state())?;
         lock_file(&self.state().join("lock"))
     }
+
+    /// Held by a run of the tests: the first of two to end would stop the brokers of the other.
+    pub(crate) fn lock_tests(&self) -> Result<File> {
+        fs::create_dir_all(self.state())?;
+        lock_file(&self.state().join("tests.lock"))
+    }
 }
 
 /// The cache outside the tree: `~/.cache/redrive`.
@@ -87,7 +93,7 @@ pub(crate) fn cache_directory(name: &str) -> Result<PathBuf> {
     make_directory(base.join("redrive").join(name))
 }
 
-/// Waits until nobody else holds the lock; it is released when the file is dropped.
+/// Waits until nobody else holds the lock, and says so; it is released when the file is dropped.
 pub(crate) fn lock_file(path: &Path) -> Result<File> {
     let file = File::options()
         .create(true)
@@ -95,8 +101,15 @@ pub(crate) fn lock_file(path: &Path) -> Result<File> {
         .write(true)
         .open(path)
         .with_context(|| format!("cannot open the lock {}", path.display()))?;
-    file.lock()
-        .with_context(|| format!("cannot lock {}", path.display()))?;
+    let locked = match file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            eprintln!("waiting for another command that holds {}", path.display());
+            file.lock()
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+        Ok(()) => Ok(()),
+    };
+    locked.with_context(|| format!("cannot lock {}", path.display()))?;
     Ok(file)
 }
 

@@ -21,7 +21,7 @@ const RECEIVING: AlertRule = AlertRule {
     hold: Hold::AtOnce,
     why: "",
     expression: r#"sum by (cluster, system, dlq) (increase(dlq_messages_total{cluster!=""}[10m])) > 0"#,
-    summary: "About {{ $value | printf \"%.0f\" }} dead letters arrived in {{ $labels.dlq }}",
+    summary: "New dead letters in {{ $labels.dlq }}: about {{ $value | printf \"%.0f\" }}",
     description: "Events failed and went to {{ $labels.dlq }} ({{ $labels.system }} cluster {{ $labels.cluster }}) \
         in the last 10 minutes. Open Dead letters in Redrive: they are grouped by cause. Repair the cause first, \
         then replay the group.",
@@ -81,7 +81,7 @@ const BODY_EXPIRING: AlertRule = AlertRule {
     hold: Hold::AtOnce,
     why: "A hole in the series, for example a restart of Redrive, saves no body.",
     expression: r#"last_over_time(dlq_expiring_bodies{cluster!=""}[10m]) > 0"#,
-    summary: "{{ $value }} dead letters of {{ $labels.dlq }} are about to lose their body",
+    summary: "Dead letters of {{ $labels.dlq }} that are about to lose their body: {{ $value }}",
     description: "They wait in {{ $labels.dlq }} ({{ $labels.system }} cluster {{ $labels.cluster }}), are too large \
         for Redrive's store, and the retention of the topic removes them within 24 hours. Replay or discard them \
         before, or raise retention.ms of the topic.",
@@ -93,7 +93,7 @@ const REPLAYED_EVENTS_DIE_AGAIN: AlertRule = AlertRule {
     hold: Hold::AtOnce,
     why: "",
     expression: r#"sum by (cluster, system, dlq) (increase(dlq_replayed_total{cluster!="", outcome="died_again"}[10m])) > 0"#,
-    summary: "About {{ $value | printf \"%.0f\" }} replayed events came back to {{ $labels.dlq }}",
+    summary: "Replayed events that came back to {{ $labels.dlq }}: about {{ $value | printf \"%.0f\" }}",
     description: "Events that were replayed from {{ $labels.dlq }} ({{ $labels.system }} cluster \
         {{ $labels.cluster }}) failed again: the cause is not repaired, or not for all of them. Stop replaying \
         this group and compare the new error with the old one.",

@@ -74,7 +74,7 @@ const STALLED: AlertRule = AlertRule {
           and on (cluster, group) max_over_time(kafka_consumer_group_members{cluster!=""}[<stalled>]) > 0
         ) > 0
     "#,
-    summary: "{{ $labels.group }} makes no progress on {{ $value }} partitions of {{ $labels.topic }}",
+    summary: "{{ $labels.group }} makes no progress on {{ $labels.topic }}; partitions: {{ $value }}",
     description: "Consumer group {{ $labels.group }} (cluster {{ $labels.cluster }}) has members and unread \
         messages on {{ $value }} partitions of topic {{ $labels.topic }}, and has committed nothing there for \
         <stalled>. Its handler hangs, crashes on or retries a poison message for ever, or is out of its \
@@ -94,7 +94,7 @@ const NO_MEMBERS: AlertRule = AlertRule {
         and on (cluster, group)
         sum by (cluster, group) (changes(kafka_consumer_group_offset{cluster!=""}[10m])) == 0
     "#,
-    summary: "Nobody reads for {{ $labels.group }}, {{ $value | humanize }} messages wait",
+    summary: "Nobody reads for {{ $labels.group }}; messages waiting: {{ $value | humanize }}",
     description: "Consumer group {{ $labels.group }} on cluster {{ $labels.cluster }} has unread messages and no \
         member for <no-members-for>. Start the application. If it was retired, delete the group \
         (kafka-consumer-groups --delete), and this alert ends.",
@@ -132,7 +132,7 @@ const MESSAGES_LOST: AlertRule = AlertRule {
     hold: Hold::AtOnce,
     why: "",
     expression: r#"sum by (cluster, group, topic) (increase(kafka_consumer_group_lost_messages_total{cluster!=""}[10m])) > 0"#,
-    summary: "{{ $labels.group }} lost about {{ $value | printf \"%.0f\" }} messages of {{ $labels.topic }}",
+    summary: "Messages of {{ $labels.topic }} that {{ $labels.group }} lost: about {{ $value | printf \"%.0f\" }}",
     description: "Retention removed messages of topic {{ $labels.topic }} before consumer group \
         {{ $labels.group }} (cluster {{ $labels.cluster }}) read them. They are gone from Kafka: find their \
         source elsewhere. Raise the retention of the topic before more follow.",

@@ -24,7 +24,7 @@ const MESSAGES_DISCARDED: AlertRule = AlertRule {
           increase(redrive_rabbitmq_dead_lettered_total{cluster!="", strategy="disabled"}[10m])
         ) > 0
     "#,
-    summary: "RabbitMQ {{ $labels.cluster }} discarded about {{ $value | printf \"%.0f\" }} messages ({{ $labels.reason }})",
+    summary: "Messages that RabbitMQ {{ $labels.cluster }} discarded ({{ $labels.reason }}): about {{ $value | printf \"%.0f\" }}",
     description: "Messages of {{ $labels.queue_type }} queues on cluster {{ $labels.cluster }} died \
         ({{ $labels.reason }}) in queues that have no dead-letter exchange, and are gone. Set one by policy: \
         `rabbitmqctl set_policy ... '{\"dead-letter-exchange\":\"...\"}'`. The Queues page of Redrive shows which \
@@ -59,7 +59,7 @@ const NO_CONSUMERS: AlertRule = AlertRule {
           and increase(redrive_rabbitmq_queue_settled_total{cluster!=""}[15m]) > 0
         )
     "#,
-    summary: "Nobody consumes {{ $labels.queue }}, {{ $value | humanize }} messages wait",
+    summary: "Nobody consumes {{ $labels.queue }}; messages waiting: {{ $value | humanize }}",
     description: "The work queue {{ $labels.queue }} in virtual host {{ $labels.vhost }} (cluster \
         {{ $labels.cluster }}) has messages and no consumer for <no-consumers-for>. Start its application. If \
         messages are meant to rest there, give the queue the role parking in redrive.toml.",

@@ -319,3 +319,33 @@ async fn what_is_added_at_once_is_one_segment() {
     assert_eq!(store.search_backlog().await.unwrap(), 0);
     assert_eq!(segments().await, before + 1);
 }
+
+#[tokio::test]
+async fn merging_waits_while_many_are_indexed_and_is_made_up_for() {
+    let (store, _folder, _url) = filled_store().await;
+    for thousand in 1..=11 {
+        let offsets = thousand * 1_000..(thousand + 1) * 1_000;
+        let letters = offsets.map(|offset| letter(offset, "{}", "com.x.FooException", "refused"));
+        let letters: Vec<NewDeadLetter> = letters.collect();
+        store
+            .index_kafka_batch(&"c".into(), &letters, &[], &[], NOW)
+            .await
+            .unwrap();
+    }
+    let merged_segments = async || -> Option<i64> {
+        sqlx::query_scalar("SELECT v FROM search_index_config WHERE k = 'automerge'")
+            .fetch_optional(&store.reader)
+            .await
+            .unwrap()
+    };
+    assert_eq!(merged_segments().await, None);
+    store.catch_up_search_index().await.unwrap();
+    assert_eq!(store.search_backlog().await.unwrap(), 0);
+    assert_eq!(merged_segments().await, Some(4));
+    let segments: i64 = sqlx::query_scalar("SELECT COUNT(DISTINCT segid) FROM search_index_idx")
+        .fetch_one(&store.reader)
+        .await
+        .unwrap();
+    assert!(segments < 4, "{segments} segments");
+    assert_eq!(found(&store, "ord-1234").await, [3 + 235]);
+}
