@@ -1,12 +1,14 @@
 //! From a broker's message to a dead letter: decoded, identified, classified.
 
+use std::time::Duration;
+
 use super::classify::{by_rule, classify};
 use super::pointers::Fetched;
 use crate::config::Config;
 use crate::dialects;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, Custody, Decoded, Message, NewDeadLetter, Origin, Position, Timestamp,
+    ClusterName, Custody, Decoded, Message, NewDeadLetter, Origin, Position, System, Timestamp,
 };
 use crate::event_identity::event_identity;
 
@@ -87,16 +89,13 @@ pub(super) fn dead_letter_or_pointer(
         Custody::Broker | Custody::Stream => omit_large_body(&mut message, body_limit),
         Custody::Store => None,
     });
+    let told = decoded.last_failed_at.or(arrived_at);
     NewDeadLetter {
+        dead_at: died_at(position.system(), told, now),
         cluster,
         position,
         message,
         body_omitted,
-        dead_at: decoded
-            .last_failed_at
-            .or(arrived_at)
-            .unwrap_or(now)
-            .min(now),
         decoded,
         event,
         classification,
@@ -104,6 +103,19 @@ pub(super) fn dead_letter_or_pointer(
         replay_id,
         redelivered,
     }
+}
+
+/// When it died, before it was seen. RabbitMQ tells whole seconds (`x-death`), in which case it is as late as may be: at
+/// its beginning the second would often lie before the publish that the death followed.
+fn died_at(system: System, told: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let Some(told) = told else { return now };
+    let is_whole_second = system == System::RabbitMq && told.0 % 1_000 == 0;
+    let latest = if is_whole_second {
+        told.plus(Duration::from_millis(999))
+    } else {
+        told
+    };
+    latest.min(now)
 }
 
 fn guess_source(position: &Position, origin: &mut Origin) {
@@ -182,6 +194,21 @@ mod tests {
         check("failures", &[], (None, false));
         let told = [(ERROR_CLASS, "E"), (ORIGINAL_TOPIC, "shipments")];
         check("orders.dlq", &told, (Some("shipments"), false));
+    }
+
+    #[test]
+    fn a_death_of_rabbitmq_is_as_late_in_its_second_as_may_be() {
+        let check = |system, told: Option<i64>, expected| {
+            let found = died_at(system, told.map(Timestamp), Timestamp(5_400));
+            assert_eq!(found, Timestamp(expected), "{system:?} {told:?}");
+        };
+        check(System::RabbitMq, Some(3_000), 3_999);
+        check(System::RabbitMq, Some(5_000), 5_400);
+        check(System::RabbitMq, Some(3_001), 3_001);
+        check(System::RabbitMq, Some(9_000), 5_400);
+        check(System::RabbitMq, None, 5_400);
+        check(System::Kafka, Some(3_000), 3_000);
+        check(System::Kafka, Some(9_000), 5_400);
     }
 
     #[test]
