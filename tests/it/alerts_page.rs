@@ -60,7 +60,7 @@ async fn what_fires_is_read_from_a_real_prometheus_and_stays_when_it_is_gone() {
     problem(&dashboard).await;
     let (_, _, html) = get(&dashboard, "/alerts").await;
     assert!(
-        html.contains("payments lost about"),
+        html.contains("that payments lost: about"),
         "the last answer is kept"
     );
     assert!(
@@ -73,7 +73,7 @@ async fn what_fires_is_read_from_a_real_prometheus_and_stays_when_it_is_gone() {
     );
     let (status, _, html) = get(&dashboard, "/alerts/KafkaMessagesLost.md").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(html.contains("What to do") && html.contains("payments lost about"));
+    assert!(html.contains("What to do") && html.contains("that payments lost: about"));
 }
 
 /// What answers every request with this.
