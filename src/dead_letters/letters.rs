@@ -1,7 +1,5 @@
 //! From a broker's message to a dead letter: decoded, identified, classified.
 
-use std::time::Duration;
-
 use super::classify::{by_rule, classify};
 use super::pointers::Fetched;
 use crate::config::Config;
@@ -111,7 +109,7 @@ fn died_at(system: System, told: Option<Timestamp>, now: Timestamp) -> Timestamp
     let Some(told) = told else { return now };
     let is_whole_second = system == System::RabbitMq && told.0 % 1_000 == 0;
     let latest = if is_whole_second {
-        told.plus(Duration::from_millis(999))
+        told.end_of_second()
     } else {
         told
     };

@@ -44,6 +44,12 @@ impl Timestamp {
         )
     }
 
+    /// The last moment of the second that begins here. A time that is told in whole seconds lies anywhere in it.
+    #[must_use]
+    pub const fn end_of_second(self) -> Self {
+        Self(self.0.saturating_add(999))
+    }
+
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(

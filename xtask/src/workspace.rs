@@ -72,14 +72,17 @@ impl Workspace {
 
     /// Held while parts are started or stopped, so that two commands at once do not start two of one.
     pub(crate) fn lock(&self) -> Result<File> {
-        fs::create_dir_all(self.state())?;
-        lock_file(&self.state().join("lock"))
+        self.lock_named("lock")
     }
 
     /// Held by a run of the tests: the first of two to end would stop the brokers of the other.
     pub(crate) fn lock_tests(&self) -> Result<File> {
+        self.lock_named("tests.lock")
+    }
+
+    fn lock_named(&self, name: &str) -> Result<File> {
         fs::create_dir_all(self.state())?;
-        lock_file(&self.state().join("tests.lock"))
+        lock_file(&self.state().join(name))
     }
 }
 

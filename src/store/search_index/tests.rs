@@ -348,4 +348,12 @@ async fn merging_waits_while_many_are_indexed_and_is_made_up_for() {
         .unwrap();
     assert!(segments < 4, "{segments} segments");
     assert_eq!(found(&store, "ord-1234").await, [3 + 235]);
+
+    // A process that ended before the merging was done leaves this behind.
+    sqlx::query("INSERT INTO search_index (search_index, rank) VALUES ('automerge', 16)")
+        .execute(&store.writer)
+        .await
+        .unwrap();
+    store.catch_up_search_index().await.unwrap();
+    assert_eq!(merged_segments().await, Some(4));
 }

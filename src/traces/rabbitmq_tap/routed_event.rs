@@ -67,7 +67,7 @@ fn published_at(message: &Message, seen: Timestamp) -> (Timestamp, TimeBasis) {
     let Some(first) = first.filter(|first| *first <= seen.plus(LONGEST_AHEAD)) else {
         return (seen, TimeBasis::Observed);
     };
-    let last = Timestamp(first.0 + 999);
+    let last = first.end_of_second();
     let exactly = match message.header(TIMESTAMP_IN_MS) {
         Some(HeaderValue::Amqp(value)) => value.as_integer().map(Timestamp),
         _ => None,
