@@ -222,10 +222,9 @@ impl Batch {
                 .entry((replay.job, replay.state.name()))
                 .or_default() += 1;
         }
-        for ((job, state), change) in changes {
-            change_count(transaction, job, state, change).await?;
-        }
-        Ok(())
+        let changes = changes.into_iter().filter(|(_, change)| *change != 0);
+        let changes: Vec<_> = changes.map(|((job, state), n)| (job, state, n)).collect();
+        change_counts(transaction, &changes).await
     }
 
     /// The newest replay decides what its dead letter waits for. One that is active is the newest, since no
@@ -344,25 +343,19 @@ pub(super) async fn count_planned(
     events: usize,
 ) -> Result<(), StoreError> {
     let events = i64::try_from(events).unwrap_or(i64::MAX);
-    change_count(transaction, job, ReplayStateName::Planned, events).await
+    change_counts(transaction, &[(job, ReplayStateName::Planned, events)]).await
 }
 
-async fn change_count(
+async fn change_counts(
     transaction: &mut Transaction<'_, Sqlite>,
-    job: ReplayJobId,
-    state: ReplayStateName,
-    change: i64,
+    changes: &[(ReplayJobId, ReplayStateName, i64)],
 ) -> Result<(), StoreError> {
-    if change == 0 {
-        return Ok(());
-    }
     sqlx::query(
-        "INSERT INTO replay_job_counts (job, state, events) VALUES (?, ?, ?) \
+        "INSERT INTO replay_job_counts (job, state, events) \
+         SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true \
          ON CONFLICT (job, state) DO UPDATE SET events = events + excluded.events",
     )
-    .bind(job.to_string())
-    .bind(state.as_str())
-    .bind(change)
+    .bind(json(&changes)?)
     .execute(&mut **transaction)
     .await?;
     Ok(())

@@ -18,7 +18,7 @@ use crate::domain::{QueueSample, RabbitMqSample, SampleCost, Timestamp};
 const SHARE_OF_LISTING: u32 = 10;
 
 /// As long as the plugins name the same queues as the last listing, only settings and rates are older for it.
-const SHARE_OF_KNOWN_LISTING: u32 = 40;
+const SHARE_OF_KNOWN_LISTING: u32 = 60;
 
 /// A refused or slow listing of an age beyond this is worth a word on the status page.
 const STALE_AFTER: Duration = Duration::from_secs(30);

@@ -195,6 +195,19 @@ pub(super) async fn run_engine<E>(
     }
 }
 
+/// Does something beside its caller, on another thread if one is free: nothing of a round waits until
+/// another part of it has been rendered.
+async fn beside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down, and this with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
 fn refused(reason: impl Into<String>) -> ReplayEvent {
     ReplayEvent::Refused {
         at: Timestamp::now(),

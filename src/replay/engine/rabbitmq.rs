@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::content::load_messages;
 use super::pacing::Pacing;
 use super::round::take;
-use super::{EngineContext, EngineError, Next, refused, run_engine};
+use super::{EngineContext, EngineError, Next, beside, refused, run_engine};
 use crate::brokers::rabbitmq::amqp::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 use crate::config::RabbitMqConfig;
 use crate::domain::{Destination, Message, Replay, ReplayEvent, ReplayId, Timestamp, VhostName};
@@ -80,7 +80,9 @@ impl RabbitMqEngine {
             return Ok(());
         };
         planned.retain(|planned| vhost_of(planned) == Some(&vhost));
-        let (mut outgoing, mut events) = self.prepare(take_batch(&mut planned)).await?;
+        let first = take_batch(&mut planned);
+        let (mut outgoing, mut events) =
+            prepare(self.context.clone(), self.user.clone(), first).await?;
         // A broker that is down is found out here, while everything is still planned.
         self.open_publisher(&vhost).await?;
         let mut in_hand = Outgoing::default();
@@ -88,10 +90,12 @@ impl RabbitMqEngine {
             if self.context.stop.is_cancelled() {
                 (outgoing, planned) = (Outgoing::default(), VecDeque::new());
             }
-            let (outcomes, ready, rendered) = tokio::join!(
+            let (context, user) = (&self.context, &self.user);
+            let next = take_batch(&mut planned);
+            let (ready, rendered, outcomes) = tokio::join!(
+                beside(write_down(context.clone(), events, outgoing)),
+                beside(prepare(context.clone(), user.clone(), next)),
                 self.publish(&in_hand.messages),
-                self.write_down(events, outgoing),
-                self.prepare(take_batch(&mut planned)),
             );
             let is_broken = outcomes.iter().any(is_unusable);
             events = events_of(in_hand.replays, outcomes);
@@ -137,70 +141,6 @@ impl RabbitMqEngine {
         Ok(())
     }
 
-    /// Renders messages, and refuses what will never be sent as it is.
-    async fn prepare(
-        &self,
-        batch: Vec<PlannedReplay>,
-    ) -> Result<(Outgoing, Vec<(Replay, ReplayEvent)>), EngineError> {
-        let replays: Vec<&Replay> = batch.iter().map(|planned| &planned.replay).collect();
-        let mut messages = load_messages(&self.context.store, &replays, &self.user).await?;
-        let mut outgoing = Outgoing::default();
-        let mut refusals = Vec::new();
-        let is_empty = batch.is_empty();
-        for PlannedReplay { replay, .. } in batch {
-            match messages.remove(&replay.id) {
-                Some(Ok(message)) => {
-                    if let Some(message) = addressed(&replay, message) {
-                        outgoing.messages.push(message);
-                        outgoing.replays.push(replay);
-                    }
-                }
-                Some(Err(reason)) => refusals.push((replay, refused(reason))),
-                None => {}
-            }
-        }
-        if !is_empty {
-            crash::point("rabbitmq.prepared");
-        }
-        Ok((outgoing, refusals))
-    }
-
-    /// Commits what became of earlier messages together with *sending* of the next, and answers what
-    /// may leave now: what was cancelled or paused meanwhile may not.
-    async fn write_down(
-        &self,
-        mut events: Vec<(Replay, ReplayEvent)>,
-        outgoing: Outgoing,
-    ) -> Result<Outgoing, EngineError> {
-        let at = Timestamp::now();
-        let high_watermark = None;
-        let was_sent = !events.is_empty();
-        let sending = outgoing.replays.into_iter();
-        let sending = sending.map(|replay| (replay, ReplayEvent::Sending { at, high_watermark }));
-        events.extend(sending);
-        let changed = self.context.advance_known(events).await?;
-        if was_sent {
-            crash::point("rabbitmq.sent.committed");
-        }
-        if outgoing.messages.is_empty() {
-            return Ok(Outgoing::default());
-        }
-        crash::point("rabbitmq.sending.committed");
-        let mut by_id: HashMap<ReplayId, OutgoingMessage> = outgoing
-            .messages
-            .into_iter()
-            .map(|message| (message.replay, message))
-            .collect();
-        let mut ready = Outgoing::default();
-        for replay in changed {
-            if let Some(message) = by_id.remove(&replay.id) {
-                ready.messages.push(message);
-                ready.replays.push(replay);
-            }
-        }
-        Ok(ready)
-    }
-
     async fn publish(&self, outgoing: &[OutgoingMessage]) -> Vec<PublishOutcome> {
         if outgoing.is_empty() {
             return Vec::new();
@@ -241,6 +181,71 @@ impl RabbitMqEngine {
             publisher.close().await;
         }
     }
+}
+
+/// Renders messages, and refuses what will never be sent as it is.
+async fn prepare(
+    context: EngineContext,
+    user: String,
+    batch: Vec<PlannedReplay>,
+) -> Result<(Outgoing, Vec<(Replay, ReplayEvent)>), EngineError> {
+    let replays: Vec<&Replay> = batch.iter().map(|planned| &planned.replay).collect();
+    let mut messages = load_messages(&context.store, &replays, &user).await?;
+    let mut outgoing = Outgoing::default();
+    let mut refusals = Vec::new();
+    let is_empty = batch.is_empty();
+    for PlannedReplay { replay, .. } in batch {
+        match messages.remove(&replay.id) {
+            Some(Ok(message)) => {
+                if let Some(message) = addressed(&replay, message) {
+                    outgoing.messages.push(message);
+                    outgoing.replays.push(replay);
+                }
+            }
+            Some(Err(reason)) => refusals.push((replay, refused(reason))),
+            None => {}
+        }
+    }
+    if !is_empty {
+        crash::point("rabbitmq.prepared");
+    }
+    Ok((outgoing, refusals))
+}
+
+/// Commits what became of earlier messages together with *sending* of the next, and answers what
+/// may leave now: what was cancelled or paused meanwhile may not.
+async fn write_down(
+    context: EngineContext,
+    mut events: Vec<(Replay, ReplayEvent)>,
+    outgoing: Outgoing,
+) -> Result<Outgoing, EngineError> {
+    let at = Timestamp::now();
+    let high_watermark = None;
+    let was_sent = !events.is_empty();
+    let sending = outgoing.replays.into_iter();
+    let sending = sending.map(|replay| (replay, ReplayEvent::Sending { at, high_watermark }));
+    events.extend(sending);
+    let changed = context.advance_known(events).await?;
+    if was_sent {
+        crash::point("rabbitmq.sent.committed");
+    }
+    if outgoing.messages.is_empty() {
+        return Ok(Outgoing::default());
+    }
+    crash::point("rabbitmq.sending.committed");
+    let mut by_id: HashMap<ReplayId, OutgoingMessage> = outgoing
+        .messages
+        .into_iter()
+        .map(|message| (message.replay, message))
+        .collect();
+    let mut ready = Outgoing::default();
+    for replay in changed {
+        if let Some(message) = by_id.remove(&replay.id) {
+            ready.messages.push(message);
+            ready.replays.push(replay);
+        }
+    }
+    Ok(ready)
 }
 
 /// Whether nothing more may be published on this connection.

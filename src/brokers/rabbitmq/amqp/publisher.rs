@@ -1,5 +1,7 @@
 use std::collections::{BTreeMap, HashSet};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
@@ -89,13 +91,12 @@ impl ReplayPublisher {
         }
         let missing = self.missing_exchanges(batch).await;
         let deadline = Instant::now() + self.confirm_timeout;
-        let mut pending = Vec::with_capacity(batch.len());
-        for outgoing in batch {
-            pending.push(self.publish(outgoing, &missing, deadline).await);
-        }
+        let publishing = batch
+            .iter()
+            .map(|outgoing| self.publish(outgoing, &missing, deadline));
         let mut results = Vec::with_capacity(batch.len());
-        for confirm in pending {
-            results.push(match confirm {
+        for confirm in begun_in_order(publishing).await {
+            results.push(match confirm.await {
                 Ok(confirm) => self.confirmation(confirm, deadline).await,
                 Err(outcome) => Err(outcome),
             });
@@ -197,6 +198,25 @@ impl ReplayPublisher {
 
 /// RabbitMQ writes it to disk before it confirms.
 const PERSISTENT: u8 = 2;
+
+/// Polls each publish once, in their order, by which lapin queues their frames. To wait until one is
+/// written before the next begins would wake lapin's thread, and this one, for each message.
+async fn begun_in_order<F: Future>(
+    publishing: impl Iterator<Item = F>,
+) -> Vec<impl Future<Output = F::Output>> {
+    let mut begun = Vec::new();
+    for publish in publishing {
+        let mut publish = Box::pin(publish);
+        let first = poll_fn(|context| Poll::Ready(publish.as_mut().poll(context))).await;
+        begun.push(async move {
+            match first {
+                Poll::Ready(published) => published,
+                Poll::Pending => publish.await,
+            }
+        });
+    }
+    begun
+}
 
 const fn unknown(reason: String) -> PublishOutcome {
     PublishOutcome::Unknown { reason }

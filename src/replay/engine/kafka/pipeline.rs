@@ -15,7 +15,7 @@ use crate::replay::crash;
 use crate::replay::engine::content::load_messages;
 use crate::replay::engine::placement::{Placed, place};
 use crate::replay::engine::round::take_round;
-use crate::replay::engine::{EngineContext, EngineError};
+use crate::replay::engine::{EngineContext, EngineError, beside};
 use crate::replay::recovery::HANDOVER_LIMIT;
 use crate::store::PlannedReplay;
 
@@ -65,7 +65,8 @@ impl KafkaEngine {
         let mut end = PassEnd::Clean;
         let mut landed = Vec::new();
         let mut in_hand: Option<Ready> = None;
-        let mut rendered = render_round(&self.context, &admin, &mut planned).await?;
+        let first = take_round(&mut planned);
+        let mut rendered = render_round(self.context.clone(), admin.clone(), first).await?;
         loop {
             if self.set_aside(&mut rendered).await? {
                 planned.clear();
@@ -80,10 +81,15 @@ impl KafkaEngine {
                 self.make_producer(self.batching_of(&ready.records)).await?;
             }
             let producer = self.producer.as_ref().map(|(_, producer)| producer);
-            let (fates, ready, next_rendered) = tokio::join!(
+            let context = &self.context;
+            let (ready, next_rendered, fates) = tokio::join!(
+                beside(write_down(context.clone(), landed, rendered.records)),
+                beside(render_round(
+                    context.clone(),
+                    admin.clone(),
+                    take_round(&mut planned)
+                )),
                 hand_over(producer, in_hand),
-                write_down(&self.context, landed, rendered.records),
-                render_round(&self.context, &admin, &mut planned),
             );
             let (ready, next_rendered) = match (ready, next_rendered) {
                 (Ok(ready), Ok(next_rendered)) if fates.iter().all(has_landed) => {
@@ -203,17 +209,16 @@ impl Rendered {
     }
 }
 
-/// Reads and renders as many records as may be in flight together; the others stay planned.
+/// Reads and renders what may be in flight together.
 async fn render_round(
-    context: &EngineContext,
-    admin: &KafkaAdmin,
-    planned: &mut VecDeque<PlannedReplay>,
+    context: EngineContext,
+    admin: KafkaAdmin,
+    round: Vec<PlannedReplay>,
 ) -> Result<Rendered, EngineError> {
-    let round = take_round(planned);
     if round.is_empty() {
         return Ok(Rendered::default());
     }
-    let placement = place(admin, round).await?;
+    let placement = place(&admin, round).await?;
     let replays: Vec<&Replay> = placement
         .placed
         .iter()
@@ -248,7 +253,7 @@ async fn render_round(
 /// Commits what landed together with *sending* of the next round, and answers the records that may
 /// leave now: what was cancelled or paused meanwhile may not.
 async fn write_down(
-    context: &EngineContext,
+    context: EngineContext,
     landed: Vec<(Replay, ReplayEvent)>,
     records: Vec<Prepared>,
 ) -> Result<Option<Ready>, EngineError> {
