@@ -10,11 +10,12 @@ use redrive::config::Config;
 use redrive::domain::Timestamp;
 use serde_json::Value;
 
-use crate::support::dashboard::{Dashboard, busy_snapshot};
+use crate::support::dashboard::Dashboard;
 use crate::support::eventually;
 use crate::support::exposition::{self, MovingMetrics};
 use crate::support::prometheus::Prometheus;
-use crate::web::{api, get};
+use crate::support::snapshots::busy_snapshot;
+use crate::support::visitor::{api, get};
 
 /// A dashboard that asks `url` every second.
 async fn dashboard_asking(url: &str) -> Dashboard {

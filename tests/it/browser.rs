@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use redrive::domain::Timestamp;
 
 use crate::support::browser::Browser;
-use crate::support::dashboard::{Dashboard, Letter, kafka_letter};
+use crate::support::dashboard::Dashboard;
+use crate::support::stored_letters::{Letter, kafka_letter};
 
 /// Light and dark, wide and narrow.
 const SCREENS: [(&str, u32, u32); 4] = [

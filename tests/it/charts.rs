@@ -5,7 +5,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::support::dashboard::Dashboard;
-use crate::web::{api, client};
+use crate::support::visitor::{api, client};
 
 const PAGES: [(&str, &str, &[&str]); 3] = [
     (

@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::support::dashboard::Dashboard;
-use crate::web::{Visitor, api, client, get};
+use crate::support::visitor::{Visitor, api, client, get};
 
 fn location(headers: &reqwest::header::HeaderMap) -> String {
     headers["location"].to_str().unwrap().to_owned()

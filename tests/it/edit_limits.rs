@@ -6,9 +6,11 @@ use redrive::domain::{Timestamp, TopicName};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::dashboard::{Dashboard, Letter, busy_snapshot, kafka_letter};
+use crate::support::dashboard::Dashboard;
+use crate::support::snapshots::busy_snapshot;
+use crate::support::stored_letters::{Letter, kafka_letter};
+use crate::support::visitor::client;
 use crate::support::{kafka, unique};
-use crate::web::client;
 
 #[tokio::test]
 async fn an_edit_that_the_topic_of_origin_refuses_is_not_saved() {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::dashboard::Dashboard;
-use crate::web::{Visitor, api, client, get};
+use crate::support::visitor::{Visitor, api, client, get};
 
 async fn first_group(dashboard: &Dashboard) -> String {
     let listed = api(dashboard, "/failure-groups").await;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::dashboard::Dashboard;
 use crate::support::dashboards::dashboards;
 use crate::support::prometheus::root;
-use crate::web::get;
+use crate::support::visitor::get;
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)

@@ -20,8 +20,8 @@ use crate::support::hostile::{CASE, Hostile, for_any_broker, for_kafka};
 use crate::support::rabbitmq::{Vhost, default_exchange};
 use crate::support::raw_amqp::{RawClient, long, short};
 use crate::support::replays::{new_topic, records_in};
+use crate::support::visitor::client;
 use crate::support::{eventually, kafka, required, unique};
-use crate::web::client;
 
 /// A body of 10 MiB, its headers, and what the protocols add.
 const LARGEST_RECORD: &str = "12000000";

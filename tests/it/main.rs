@@ -72,3 +72,5 @@ mod traces;
 mod transfer;
 mod verdicts;
 mod web;
+mod web_edits;
+mod web_protection;

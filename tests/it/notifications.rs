@@ -13,11 +13,13 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use crate::support::crashes::serve;
-use crate::support::dashboard::{Dashboard, Letter, busy_snapshot, kafka_letter};
+use crate::support::dashboard::Dashboard;
 use crate::support::rabbitmq::body;
 use crate::support::receiver::{Received, Receiver};
+use crate::support::snapshots::busy_snapshot;
+use crate::support::stored_letters::{Letter, kafka_letter};
+use crate::support::visitor::{Visitor, api, client, get};
 use crate::support::{eventually, kafka, required, unique};
-use crate::web::{Visitor, api, client, get};
 
 const SECRET: &str = "a secret of the receiver";
 

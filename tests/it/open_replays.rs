@@ -8,9 +8,10 @@ use reqwest::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::support::dashboard::{Dashboard, Letter, kafka_letter};
+use crate::support::dashboard::Dashboard;
 use crate::support::replay_letters::{audit_entry, index};
-use crate::web::{Visitor, api, client, get};
+use crate::support::stored_letters::{Letter, kafka_letter};
+use crate::support::visitor::{Visitor, api, client, get};
 
 /// So many dead letters of that type, each with a job of its own that is unknown.
 async fn unknown_jobs(dashboard: &Dashboard, event_type: &str, offsets: std::ops::Range<i64>) {

@@ -10,7 +10,7 @@ use crate::support::dashboard::Dashboard;
 use crate::support::rabbitmq;
 use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost};
 use crate::support::replays::new_store;
-use crate::web::get;
+use crate::support::visitor::get;
 
 /// A user of the management API, named after the virtual host of the test.
 struct User<'a> {

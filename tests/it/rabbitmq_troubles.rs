@@ -14,7 +14,7 @@ use crate::support::eventually;
 use crate::support::rabbitmq::{fill, text};
 use crate::support::replays::new_store;
 use crate::support::vhost::Vhost;
-use crate::web::{api, get};
+use crate::support::visitor::{api, get};
 
 /// A virtual host and a dashboard that samples its broker every second.
 struct Watched {

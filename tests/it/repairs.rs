@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::dashboard::Dashboard;
 use crate::support::eventually;
-use crate::web::{Visitor, api, client, get};
+use crate::support::visitor::{Visitor, api, client, get};
 
 /// Dead letters 13, 18, … lack the customer; 8 of the type are open.
 const LACKING: &str = "error:MissingField status:open";

@@ -15,8 +15,8 @@ use tokio::process::{Child, Command};
 
 use crate::sampling::{client, commit, create_topic};
 use crate::support::crashes::serve;
+use crate::support::visitor::client as browser;
 use crate::support::{eventually, required, unique};
-use crate::web::client as browser;
 
 /// Between two looks of one second each, and until the answer was read.
 const TOLERANCE: f64 = 2.5;

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::support::crashes::serve;
 use crate::support::dashboard::Dashboard;
 use crate::support::rabbitmq::body;
+use crate::support::visitor::{api, client, get};
 use crate::support::{eventually, kafka, required, unique};
-use crate::web::{api, client, get};
 
 fn retention(config: &str, store: &Store) -> Retention {
     let config: RetentionConfig = Config::parse(config, []).unwrap().retention;

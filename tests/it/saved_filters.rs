@@ -4,7 +4,7 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::support::dashboard::Dashboard;
-use crate::web::{Visitor, api, client, get};
+use crate::support::visitor::{Visitor, api, client, get};
 
 #[tokio::test]
 async fn a_filter_is_saved_linked_and_removed_with_plain_forms() {

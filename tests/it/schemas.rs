@@ -10,8 +10,10 @@ use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::support::browser::Browser;
-use crate::support::dashboard::{Dashboard, busy_snapshot, fill, sandbox};
-use crate::web::{Visitor, api, client, get};
+use crate::support::dashboard::{Dashboard, sandbox};
+use crate::support::snapshots::busy_snapshot;
+use crate::support::stored_letters::fill;
+use crate::support::visitor::{Visitor, api, client, get};
 
 /// Dead letters 3, 8, … lack the customer; the others of the type have it.
 const ORDER: &str = r#"{"required":["data"],"properties":{"data":{"type":"object",

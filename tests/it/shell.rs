@@ -3,9 +3,10 @@
 use redrive::domain::Timestamp;
 use serde_json::{Value, json};
 
-use crate::support::dashboard::{Dashboard, Letter, kafka_letter};
+use crate::support::dashboard::Dashboard;
 use crate::support::shell::{agreed, fails, refused, succeeds};
-use crate::web::{api, client};
+use crate::support::stored_letters::{Letter, kafka_letter};
+use crate::support::visitor::{api, client};
 
 async fn jobs(dashboard: &Dashboard) -> usize {
     let jobs = api(dashboard, "/replays?limit=1000").await;
@@ -58,7 +59,7 @@ async fn a_dry_run_tells_what_would_go_where_and_sends_nothing() {
     assert_eq!(judged["matching"], 2, "{judged}");
     assert_eq!(judged["events"][0]["dead_letter_id"], 1, "{judged}");
     // The page judges the same.
-    let (_, _, page) = crate::web::get(&dashboard, "/replays/new?id=13&id=1").await;
+    let (_, _, page) = crate::support::visitor::get(&dashboard, "/replays/new?id=13&id=1").await;
     let eligible = judged["eligible"].as_u64().unwrap();
     let sum =
         format!("<span class=\"figure\">{eligible}</span><span class=\"status ok\">will be sent");

@@ -12,8 +12,8 @@ use crate::support::replays::{
     impatient, impatient_kafka, messages_in, new_store, new_topic, records_in,
 };
 use crate::support::shell::{agreed, succeeds};
+use crate::support::visitor::get;
 use crate::support::{eventually, rabbitmq::Vhost, unique};
-use crate::web::get;
 
 /// Waits until all of the newest job is in that state.
 async fn all_are(dashboard: &Dashboard, job: &str, state: &str) {

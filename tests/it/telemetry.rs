@@ -15,8 +15,8 @@ use crate::support::crashes::serve;
 use crate::support::otlp::{Answer, OtlpReceiver, text};
 use crate::support::replay_letters::kafka_letter;
 use crate::support::replays::new_topic;
+use crate::support::visitor::client;
 use crate::support::{eventually, kafka};
-use crate::web::client;
 
 /// An empty SETTINGS frame: as much of HTTP/2 as lets a client send.
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];

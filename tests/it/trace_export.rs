@@ -15,9 +15,9 @@ use crate::support::dashboard::Dashboard;
 use crate::support::otlp::{Answer, OtlpReceiver, SentSpan, text};
 use crate::support::replays::{ORIGINAL, Running, impatient_kafka, new_store};
 use crate::support::trace_exports::{Export, event, put, received, to};
+use crate::support::visitor::get;
 use crate::support::{eventually, unique};
 use crate::traces::Site;
-use crate::web::get;
 
 /// A line a span: service, name, what it hangs below, whether it is an error.
 fn told(spans: &[SentSpan], names: &[(&str, &str)]) -> Vec<String> {

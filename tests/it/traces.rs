@@ -27,8 +27,8 @@ use crate::intake::{Redrive, config};
 use crate::sampling::{client, commit};
 use crate::support::dashboard::Dashboard;
 use crate::support::rabbitmq::Vhost;
+use crate::support::visitor::{api, get};
 use crate::support::{eventually, kafka, unique};
-use crate::web::{api, get};
 
 pub(crate) struct Site {
     producer: ReplayProducer,

@@ -5,9 +5,10 @@ use redrive::domain::{Snapshot, Timestamp};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::support::dashboard::{Dashboard, busy_snapshot};
+use crate::support::dashboard::Dashboard;
 use crate::support::shell::{fails, succeeds};
-use crate::web::{api, client};
+use crate::support::snapshots::busy_snapshot;
+use crate::support::visitor::{api, client};
 
 async fn empty() -> Dashboard {
     let snapshot: Snapshot = busy_snapshot(Timestamp::now());

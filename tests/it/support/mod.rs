@@ -23,9 +23,12 @@ pub(crate) mod receiver;
 pub(crate) mod replay_letters;
 pub(crate) mod replays;
 pub(crate) mod shell;
+pub(crate) mod snapshots;
+pub(crate) mod stored_letters;
 pub(crate) mod trace_exports;
 pub(crate) mod traced;
 pub(crate) mod vhost;
+pub(crate) mod visitor;
 
 use std::time::{Duration, Instant};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redrive::domain::{ClusterDetail, ClusterSnapshot, TimeLag, Timestamp};
 use redrive::sampling::SamplingHandle;
 
-use super::dashboard::busy_snapshot;
+use super::snapshots::busy_snapshot;
 
 const MINUTES: u32 = 120;
 
