@@ -1,5 +1,8 @@
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::json_bytes;
+use super::{AmqpProperties, AmqpValue};
 
 /// Headers of AMQP in their encoding, at most: they must fit one frame with the other properties, which
 /// are at most 255 bytes each, else RabbitMQ closes the connection (rabbitmq4.md 5). A frame has 131,072
@@ -14,10 +17,10 @@ pub const MOST_HEADER_NESTING: usize = 32;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Message {
     /// Kafka record key; `None` is a null key, which is not an empty one. Always `None` on RabbitMQ.
-    #[serde(with = "optional_bytes", default)]
+    #[serde(with = "json_bytes::optional", default)]
     pub key: Option<Bytes>,
     /// `None` is a null Kafka value (a tombstone), which is not an empty one.
-    #[serde(with = "optional_bytes", default)]
+    #[serde(with = "json_bytes::optional", default)]
     pub body: Option<Bytes>,
     /// In the broker's order, duplicates included.
     pub headers: Vec<Header>,
@@ -74,7 +77,7 @@ impl Message {
 /// One header. Names are bytes on Kafka's wire and may not be UTF-8.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Header {
-    #[serde(with = "bytes_or_text")]
+    #[serde(with = "json_bytes")]
     pub name: Bytes,
     pub value: HeaderValue,
 }
@@ -121,7 +124,7 @@ impl Header {
 pub enum HeaderValue {
     /// A null Kafka header value, legal and distinct from an empty one.
     Null,
-    Bytes(#[serde(with = "bytes_or_text")] Bytes),
+    Bytes(#[serde(with = "json_bytes")] Bytes),
     Amqp(AmqpValue),
 }
 
@@ -148,213 +151,6 @@ impl HeaderValue {
             Self::Bytes(bytes) => bytes.len(),
             Self::Amqp(value) => value.size(),
         }
-    }
-}
-
-/// An AMQP 0-9-1 field-table value. Types matter on replay, so none is merged with another.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", content = "value", rename_all = "snake_case")]
-pub enum AmqpValue {
-    Boolean(bool),
-    I8(i8),
-    U8(u8),
-    I16(i16),
-    U16(u16),
-    I32(i32),
-    U32(u32),
-    I64(i64),
-    /// The bits of a 32-bit float, so that NaN survives.
-    F32(u32),
-    /// The bits of a 64-bit float, so that NaN survives.
-    F64(u64),
-    Decimal {
-        scale: u8,
-        value: u32,
-    },
-    ShortString(String),
-    LongString(#[serde(with = "bytes_or_text")] Bytes),
-    Array(Vec<AmqpValue>),
-    /// Seconds since the epoch.
-    Timestamp(u64),
-    Table(Vec<(String, AmqpValue)>),
-    ByteArray(#[serde(with = "bytes_or_text")] Bytes),
-    Void,
-}
-
-impl AmqpValue {
-    pub fn long_string(text: impl Into<String>) -> Self {
-        Self::LongString(Bytes::from(text.into()))
-    }
-
-    pub fn as_text(&self) -> Option<&str> {
-        match self {
-            Self::ShortString(text) => Some(text),
-            Self::LongString(bytes) => std::str::from_utf8(bytes).ok(),
-            _ => None,
-        }
-    }
-
-    /// Any integer type as `i64`; a client library picks the width, not the sender's intent.
-    pub fn as_integer(&self) -> Option<i64> {
-        match *self {
-            Self::I8(value) => Some(value.into()),
-            Self::U8(value) => Some(value.into()),
-            Self::I16(value) => Some(value.into()),
-            Self::U16(value) => Some(value.into()),
-            Self::I32(value) => Some(value.into()),
-            Self::U32(value) => Some(value.into()),
-            Self::I64(value) => Some(value),
-            _ => None,
-        }
-    }
-
-    pub fn as_array(&self) -> Option<&[AmqpValue]> {
-        match self {
-            Self::Array(values) => Some(values),
-            _ => None,
-        }
-    }
-
-    /// A field of a table value.
-    pub fn field(&self, name: &str) -> Option<&AmqpValue> {
-        match self {
-            Self::Table(fields) => fields
-                .iter()
-                .find(|(field, _)| field == name)
-                .map(|(_, v)| v),
-            _ => None,
-        }
-    }
-
-    /// Bytes in AMQP's encoding, the type included.
-    fn amqp_size(&self) -> usize {
-        match self {
-            Self::ShortString(text) => 2 + text.len(),
-            Self::LongString(bytes) | Self::ByteArray(bytes) => 5 + bytes.len(),
-            Self::Array(values) => 5 + values.iter().map(Self::amqp_size).sum::<usize>(),
-            Self::Table(fields) => {
-                let field = |(name, value): &(String, Self)| 1 + name.len() + value.amqp_size();
-                5 + fields.iter().map(field).sum::<usize>()
-            }
-            Self::Void => 1,
-            Self::Boolean(_) | Self::I8(_) | Self::U8(_) => 2,
-            Self::I16(_) | Self::U16(_) => 3,
-            Self::I32(_) | Self::U32(_) | Self::F32(_) => 5,
-            Self::Decimal { .. } => 6,
-            Self::I64(_) | Self::F64(_) | Self::Timestamp(_) => 9,
-        }
-    }
-
-    fn nesting(&self) -> usize {
-        match self {
-            Self::Array(values) => 1 + values.iter().map(Self::nesting).max().unwrap_or(0),
-            Self::Table(fields) => {
-                let deepest = fields.iter().map(|(_, value)| value.nesting()).max();
-                1 + deepest.unwrap_or(0)
-            }
-            _ => 0,
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::ShortString(text) => text.len(),
-            Self::LongString(bytes) | Self::ByteArray(bytes) => bytes.len(),
-            Self::Array(values) => values.iter().map(Self::size).sum(),
-            Self::Table(fields) => fields
-                .iter()
-                .map(|(name, value)| name.len() + value.size())
-                .sum(),
-            _ => 8,
-        }
-    }
-}
-
-/// AMQP 0-9-1 basic properties without the headers table, which is [`Message::headers`], and with the
-/// exchange and routing key of the delivery.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct AmqpProperties {
-    pub exchange: String,
-    pub routing_key: String,
-    pub content_type: Option<String>,
-    pub content_encoding: Option<String>,
-    pub delivery_mode: Option<u8>,
-    pub priority: Option<u8>,
-    pub correlation_id: Option<String>,
-    pub reply_to: Option<String>,
-    pub expiration: Option<String>,
-    pub message_id: Option<String>,
-    /// Seconds since the epoch.
-    pub timestamp: Option<u64>,
-    pub kind: Option<String>,
-    pub user_id: Option<String>,
-    pub app_id: Option<String>,
-    pub cluster_id: Option<String>,
-}
-
-/// Bytes as a JSON string where they are UTF-8 and as `{"base64": "…"}` where they are not.
-mod bytes_or_text {
-    use super::{Bytes, Deserialize, Deserializer, Serialize, Serializer};
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::de::Error as _;
-
-    #[derive(Serialize, Deserialize)]
-    #[serde(untagged)]
-    enum Form {
-        Text(String),
-        Binary { base64: String },
-    }
-
-    pub(super) fn serialize<S: Serializer>(
-        bytes: &Bytes,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match std::str::from_utf8(bytes) {
-            Ok(text) => serializer.serialize_str(text),
-            Err(_) => Form::Binary {
-                base64: STANDARD.encode(bytes),
-            }
-            .serialize(serializer),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Bytes, D::Error> {
-        match Form::deserialize(deserializer)? {
-            Form::Text(text) => Ok(Bytes::from(text)),
-            Form::Binary { base64 } => STANDARD
-                .decode(base64)
-                .map(Bytes::from)
-                .map_err(D::Error::custom),
-        }
-    }
-}
-
-/// The same for bytes that may be null.
-mod optional_bytes {
-    use super::{Bytes, Deserialize, Deserializer, Serialize, Serializer, bytes_or_text};
-
-    #[derive(Serialize, Deserialize)]
-    struct Wrapped(#[serde(with = "bytes_or_text")] Bytes);
-
-    #[expect(
-        clippy::ref_option,
-        reason = "serde calls it with a reference to the field"
-    )]
-    pub(super) fn serialize<S: Serializer>(
-        bytes: &Option<Bytes>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        bytes.clone().map(Wrapped).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Bytes>, D::Error> {
-        Ok(Option::<Wrapped>::deserialize(deserializer)?.map(|wrapped| wrapped.0))
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here does I/O and nothing here imports another module of the crate; every other module may
 //! import this one. Wire formats, table rows and pages have types of their own and convert from these.
 
+mod amqp_value;
 mod bulk_action;
 pub mod conventions;
 mod dead_letter;
@@ -16,6 +17,7 @@ mod glob;
 mod grouping_rule;
 mod id_set;
 mod ids;
+mod json_bytes;
 mod json_text;
 mod masking;
 mod message;
@@ -33,6 +35,7 @@ mod topology;
 mod trace;
 mod trace_gap;
 
+pub use amqp_value::*;
 pub use bulk_action::*;
 pub use dead_letter::*;
 pub use death::*;

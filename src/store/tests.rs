@@ -69,7 +69,7 @@ pub(super) fn letter(position: Position, custody: Custody) -> NewDeadLetter {
     }
 }
 
-fn cursor(next_offset: i64) -> KafkaCursor {
+pub(super) fn cursor(next_offset: i64) -> KafkaCursor {
     KafkaCursor {
         topic: "orders.dlq".into(),
         topic_id: Some(Uuid::nil()),
@@ -118,7 +118,7 @@ pub(super) fn job(dead_letters: &[DeadLetterId]) -> NewReplayJob {
     }
 }
 
-async fn group(store: &Store) -> FailureGroup {
+pub(super) async fn group(store: &Store) -> FailureGroup {
     store.failure_group(&"v1:1".into()).await.unwrap().unwrap()
 }
 
@@ -169,126 +169,6 @@ async fn pages_follow_one_another_without_repeating() {
     page.cursor = Some("x' OR 1".to_owned());
     let refused = fixture.store.dead_letters(&all(), NOW, &page).await;
     assert!(matches!(refused, Err(StoreError::BadCursor(_))));
-}
-
-#[tokio::test]
-async fn no_dead_letter_has_two_active_replays() {
-    let fixture = fixture().await;
-    let store = &fixture.store;
-    let ids: Vec<_> = index(store, &[0, 1])
-        .await
-        .iter()
-        .map(|indexed| indexed.id)
-        .collect();
-    let first = store.create_job(&job(&ids[..1]), &entry()).await.unwrap();
-    assert_eq!(first.planned.len(), 1);
-    let second = store.create_job(&job(&ids), &entry()).await.unwrap();
-    assert_eq!(second.planned.len(), 1);
-    assert_eq!(second.refused[0].dead_letter, ids[0]);
-    let twice = store
-        .create_job(&job(&[ids[0], ids[0]]), &entry())
-        .await
-        .unwrap();
-    assert!(twice.planned.is_empty());
-    assert_eq!(
-        store
-            .replay_jobs(&PageRequest::first(10))
-            .await
-            .unwrap()
-            .items
-            .len(),
-        2
-    );
-}
-
-#[tokio::test]
-async fn the_newest_replay_decides_what_its_dead_letter_waits_for() {
-    let fixture = fixture().await;
-    let store = &fixture.store;
-    let id = index(store, &[0]).await[0].id;
-    let status = async || store.dead_letter_summary(id).await.unwrap().status;
-    assert_eq!(group(store).await.open, 1);
-
-    let first = store
-        .create_job(&job(&[id]), &entry())
-        .await
-        .unwrap()
-        .planned[0];
-    assert_eq!(status().await, DeadLetterStatus::Replaying);
-    assert_eq!(group(store).await.open, 0);
-    let refused = ReplayEvent::Refused {
-        at: NOW,
-        reason: "no such topic".to_owned(),
-    };
-    store.advance_replay(first, refused, NOW).await.unwrap();
-    assert_eq!(status().await, DeadLetterStatus::Open);
-
-    let second = store
-        .create_job(&job(&[id]), &entry())
-        .await
-        .unwrap()
-        .planned[0];
-    let sending = ReplayEvent::Sending {
-        at: NOW,
-        high_watermark: None,
-    };
-    store.advance_replay(second, sending, NOW).await.unwrap();
-    let sent = store.advance_replay(
-        second,
-        ReplayEvent::Confirmed {
-            at: NOW,
-            landing: None,
-        },
-        NOW,
-    );
-    assert_eq!(sent.await.unwrap().attempt, 2);
-    assert_eq!(status().await, DeadLetterStatus::Replayed);
-    assert_eq!(group(store).await.open, 0);
-}
-
-#[tokio::test]
-async fn a_replay_that_comes_back_died_again_and_reopens_nothing_else() {
-    let fixture = fixture().await;
-    let store = &fixture.store;
-    let id = index(store, &[0]).await[0].id;
-    let replay = store
-        .create_job(&job(&[id]), &entry())
-        .await
-        .unwrap()
-        .planned[0];
-    let sending = ReplayEvent::Sending {
-        at: NOW,
-        high_watermark: None,
-    };
-    store.advance_replay(replay, sending, NOW).await.unwrap();
-
-    let back = NewDeadLetter {
-        replay_id: Some(replay),
-        ..kafka_letter(1)
-    };
-    let indexed = store
-        .index_kafka_batch(&"c".into(), &[back], &[cursor(2)], &[], NOW)
-        .await
-        .unwrap();
-    let successor = indexed[0].id;
-    let state = store.replay(replay).await.unwrap().state;
-    assert_eq!(
-        state,
-        ReplayState::DiedAgain {
-            sent_at: Some(NOW),
-            at: NOW,
-            dead_letter: successor
-        }
-    );
-    assert_eq!(
-        store.dead_letter_summary(id).await.unwrap().status,
-        DeadLetterStatus::Replayed
-    );
-    let successor = store.dead_letter_summary(successor).await.unwrap();
-    assert_eq!(
-        (successor.status, successor.died_from_replay),
-        (DeadLetterStatus::Open, Some(replay))
-    );
 }
 
 #[tokio::test]
@@ -478,71 +358,6 @@ async fn a_filter_selects_what_it_says() {
     check("status:open dlq:orders.dlq system:kafka", &[1, 2]).await;
     check("status:replayed", &[]).await;
     check("\"' OR 1=1 --\"", &[]).await;
-}
-
-#[tokio::test]
-async fn what_waits_for_its_outcome_tells_of_its_dead_letter() {
-    let fixture = fixture().await;
-    let store = &fixture.store;
-    let ids: Vec<_> = index(store, &[0, 1]).await.iter().map(|i| i.id).collect();
-    let replays = store
-        .create_job(&job(&ids), &entry())
-        .await
-        .unwrap()
-        .planned;
-    let job = store.jobs_to_send().await.unwrap()[0].id;
-    let planned = store.planned_replays(job, &"c".into(), 10).await.unwrap();
-    assert_eq!(
-        planned.iter().map(|p| p.replay.id).collect::<Vec<_>>(),
-        replays
-    );
-    assert!(
-        store
-            .planned_replays(job, &"other".into(), 10)
-            .await
-            .unwrap()
-            .is_empty()
-    );
-    let sending = ReplayEvent::Sending {
-        at: NOW,
-        high_watermark: None,
-    };
-    store
-        .advance_replay(replays[1], sending, NOW)
-        .await
-        .unwrap();
-    let sending = store.sending_replays(&"c".into()).await.unwrap();
-    assert_eq!(sending[0].id, replays[1]);
-}
-
-#[tokio::test]
-async fn only_what_is_planned_is_cancelled_and_the_audit_names_it() {
-    let fixture = fixture().await;
-    let store = &fixture.store;
-    let ids: Vec<_> = index(store, &[0, 1]).await.iter().map(|i| i.id).collect();
-    let job = job(&ids);
-    let replays = store.create_job(&job, &entry()).await.unwrap().planned;
-    let sending = ReplayEvent::Sending {
-        at: NOW,
-        high_watermark: None,
-    };
-    store
-        .advance_replay(replays[0], sending, NOW)
-        .await
-        .unwrap();
-    let cancelled = store.cancel_some(job.id, "why", &entry()).await.unwrap();
-    let cancelled: Vec<ReplayId> = cancelled.iter().map(|replay| replay.id).collect();
-    assert_eq!(cancelled, [replays[1]]);
-    let audit = store
-        .audit(&AuditFilter::default(), &PageRequest::first(2))
-        .await
-        .unwrap()
-        .items;
-    let expected = serde_json::json!(ids[1].to_string());
-    assert_eq!(audit[0].detail["dead_letters"], expected);
-    let frozen = &audit[1].detail["replays"];
-    assert_eq!(frozen[0]["dead_letter"], serde_json::json!(ids[0]));
-    assert_eq!(frozen[1]["replay"], serde_json::json!(replays[1]));
 }
 
 #[tokio::test]

@@ -168,3 +168,38 @@ async fn a_batch_counts_its_job_and_leaves_alone_what_it_must_not_change() {
     assert_eq!(letter(2).await, "replayed");
     assert_eq!(letter(3).await, "open");
 }
+
+#[tokio::test]
+async fn what_waits_for_its_outcome_tells_of_its_dead_letter() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ids: Vec<_> = index(store, &[0, 1]).await.iter().map(|i| i.id).collect();
+    let replays = store
+        .create_job(&job(&ids), &entry())
+        .await
+        .unwrap()
+        .planned;
+    let job = store.jobs_to_send().await.unwrap()[0].id;
+    let planned = store.planned_replays(job, &"c".into(), 10).await.unwrap();
+    assert_eq!(
+        planned.iter().map(|p| p.replay.id).collect::<Vec<_>>(),
+        replays
+    );
+    assert!(
+        store
+            .planned_replays(job, &"other".into(), 10)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    let sending = ReplayEvent::Sending {
+        at: NOW,
+        high_watermark: None,
+    };
+    store
+        .advance_replay(replays[1], sending, NOW)
+        .await
+        .unwrap();
+    let sending = store.sending_replays(&"c".into()).await.unwrap();
+    assert_eq!(sending[0].id, replays[1]);
+}

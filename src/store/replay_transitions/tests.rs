@@ -1,8 +1,9 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{DeadLetterStatus, PassedBy};
-use crate::store::tests::{NOW, entry, fixture, index, job};
+use crate::domain::{NewDeadLetter, PassedBy};
+use crate::store::tests::{NOW, cursor, entry, fixture, group, index, job, kafka_letter};
+use crate::store::{AuditFilter, PageRequest};
 
 fn sending() -> ReplayEvent {
     ReplayEvent::Sending {
@@ -101,4 +102,154 @@ async fn the_same_state_of_another_time_is_not_what_was_known() {
     };
     let groups: Vec<&str> = by.iter().map(|passed| passed.group.as_str()).collect();
     assert_eq!(groups, ["first", "second", "third"]);
+}
+
+#[tokio::test]
+async fn no_dead_letter_has_two_active_replays() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ids: Vec<_> = index(store, &[0, 1])
+        .await
+        .iter()
+        .map(|indexed| indexed.id)
+        .collect();
+    let first = store.create_job(&job(&ids[..1]), &entry()).await.unwrap();
+    assert_eq!(first.planned.len(), 1);
+    let second = store.create_job(&job(&ids), &entry()).await.unwrap();
+    assert_eq!(second.planned.len(), 1);
+    assert_eq!(second.refused[0].dead_letter, ids[0]);
+    let twice = store
+        .create_job(&job(&[ids[0], ids[0]]), &entry())
+        .await
+        .unwrap();
+    assert!(twice.planned.is_empty());
+    assert_eq!(
+        store
+            .replay_jobs(&PageRequest::first(10))
+            .await
+            .unwrap()
+            .items
+            .len(),
+        2
+    );
+}
+
+#[tokio::test]
+async fn the_newest_replay_decides_what_its_dead_letter_waits_for() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let id = index(store, &[0]).await[0].id;
+    let status = async || store.dead_letter_summary(id).await.unwrap().status;
+    assert_eq!(group(store).await.open, 1);
+
+    let first = store
+        .create_job(&job(&[id]), &entry())
+        .await
+        .unwrap()
+        .planned[0];
+    assert_eq!(status().await, DeadLetterStatus::Replaying);
+    assert_eq!(group(store).await.open, 0);
+    let refused = ReplayEvent::Refused {
+        at: NOW,
+        reason: "no such topic".to_owned(),
+    };
+    store.advance_replay(first, refused, NOW).await.unwrap();
+    assert_eq!(status().await, DeadLetterStatus::Open);
+
+    let second = store
+        .create_job(&job(&[id]), &entry())
+        .await
+        .unwrap()
+        .planned[0];
+    let sending = ReplayEvent::Sending {
+        at: NOW,
+        high_watermark: None,
+    };
+    store.advance_replay(second, sending, NOW).await.unwrap();
+    let sent = store.advance_replay(
+        second,
+        ReplayEvent::Confirmed {
+            at: NOW,
+            landing: None,
+        },
+        NOW,
+    );
+    assert_eq!(sent.await.unwrap().attempt, 2);
+    assert_eq!(status().await, DeadLetterStatus::Replayed);
+    assert_eq!(group(store).await.open, 0);
+}
+
+#[tokio::test]
+async fn a_replay_that_comes_back_died_again_and_reopens_nothing_else() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let id = index(store, &[0]).await[0].id;
+    let replay = store
+        .create_job(&job(&[id]), &entry())
+        .await
+        .unwrap()
+        .planned[0];
+    let sending = ReplayEvent::Sending {
+        at: NOW,
+        high_watermark: None,
+    };
+    store.advance_replay(replay, sending, NOW).await.unwrap();
+
+    let back = NewDeadLetter {
+        replay_id: Some(replay),
+        ..kafka_letter(1)
+    };
+    let indexed = store
+        .index_kafka_batch(&"c".into(), &[back], &[cursor(2)], &[], NOW)
+        .await
+        .unwrap();
+    let successor = indexed[0].id;
+    let state = store.replay(replay).await.unwrap().state;
+    assert_eq!(
+        state,
+        ReplayState::DiedAgain {
+            sent_at: Some(NOW),
+            at: NOW,
+            dead_letter: successor
+        }
+    );
+    assert_eq!(
+        store.dead_letter_summary(id).await.unwrap().status,
+        DeadLetterStatus::Replayed
+    );
+    let successor = store.dead_letter_summary(successor).await.unwrap();
+    assert_eq!(
+        (successor.status, successor.died_from_replay),
+        (DeadLetterStatus::Open, Some(replay))
+    );
+}
+
+#[tokio::test]
+async fn only_what_is_planned_is_cancelled_and_the_audit_names_it() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let ids: Vec<_> = index(store, &[0, 1]).await.iter().map(|i| i.id).collect();
+    let job = job(&ids);
+    let replays = store.create_job(&job, &entry()).await.unwrap().planned;
+    let sending = ReplayEvent::Sending {
+        at: NOW,
+        high_watermark: None,
+    };
+    store
+        .advance_replay(replays[0], sending, NOW)
+        .await
+        .unwrap();
+    let cancelled = store.cancel_some(job.id, "why", &entry()).await.unwrap();
+    let cancelled: Vec<ReplayId> = cancelled.iter().map(|replay| replay.id).collect();
+    assert_eq!(cancelled, [replays[1]]);
+    let audit = store
+        .audit(&AuditFilter::default(), &PageRequest::first(2))
+        .await
+        .unwrap()
+        .items;
+    let expected = serde_json::json!(ids[1].to_string());
+    assert_eq!(audit[0].detail["dead_letters"], expected);
+    let frozen = &audit[1].detail["replays"];
+    assert_eq!(frozen[0]["dead_letter"], serde_json::json!(ids[0]));
+    assert_eq!(frozen[1]["replay"], serde_json::json!(replays[1]));
 }
