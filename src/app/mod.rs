@@ -21,7 +21,7 @@ use crate::replay::ReplayHandle;
 use crate::sampling::SamplingHandle;
 use crate::sandbox::Sandbox;
 use crate::schemas::Schemas;
-use crate::store::{NewAuditEntry, Store};
+use crate::store::{HeldStore, NewAuditEntry, Store};
 use crate::traces::{ExportBoard, Exporter, TapBoard, TapContext};
 use crate::web::{self, AppState};
 use crate::{notifications, replay, sampling, traces};
@@ -35,6 +35,7 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
     let listener = TcpListener::bind(listen).await.with_context(|| {
         format!("cannot listen on {listen}; is http.listen taken by another process?")
     })?;
+    let _held = HeldStore::take(&config.store.url)?;
     let store = Store::open(&config.store.url).await?;
     let interval = *config.sampling.interval;
     let metrics = Arc::new(Metrics::configured(&config.metrics, interval));

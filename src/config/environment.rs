@@ -20,12 +20,26 @@ pub(super) fn overlay(
             continue;
         };
         let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
-        set(table, &keys, parse_value(&text)).map_err(|reason| ConfigError::Variable {
+        let value = if is_secret(&keys) {
+            Value::from(text)
+        } else {
+            parse_value(&text)
+        };
+        set(table, &keys, value).map_err(|reason| ConfigError::Variable {
             variable: variable.clone(),
             reason,
         })?;
     }
     Ok(())
+}
+
+/// Passwords and headers are text, even one of digits only, or in quotation marks.
+fn is_secret(keys: &[String]) -> bool {
+    match keys {
+        [.., section, _] if section == "headers" => true,
+        [.., key] => matches!(key.as_str(), "password" | "secret" | "client_secret"),
+        [] => false,
+    }
 }
 
 /// Lists, booleans and numbers are written as in TOML; everything else is a string.
@@ -90,5 +104,36 @@ fn set_in_list(
         }
         (Value::Table(entry), rest) => set(entry, rest, value),
         _ => Err(format!("{key}[{index}] is no section")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_text_whatever_it_looks_like() {
+        let variables = [
+            ("REDRIVE_KAFKA__0__SASL__PASSWORD", "00123"),
+            ("REDRIVE_KAFKA__0__SASL__CLIENT_SECRET", "12345678"),
+            ("REDRIVE_NOTIFICATIONS__0__SECRET", "\"quoted\""),
+            ("REDRIVE_TRACES__EXPORT__HEADERS__API-KEY", "true"),
+            ("REDRIVE_SAMPLING__SERIES_LIMIT", "7"),
+        ];
+        let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned()));
+        let mut table = Table::new();
+        overlay(&mut table, variables).unwrap();
+        let sasl = &table["kafka"][0]["sasl"];
+        assert_eq!(sasl["password"].as_str(), Some("00123"));
+        assert_eq!(sasl["client_secret"].as_str(), Some("12345678"));
+        assert_eq!(
+            table["notifications"][0]["secret"].as_str(),
+            Some("\"quoted\"")
+        );
+        assert_eq!(
+            table["traces"]["export"]["headers"]["api-key"].as_str(),
+            Some("true")
+        );
+        assert_eq!(table["sampling"]["series_limit"].as_integer(), Some(7));
     }
 }

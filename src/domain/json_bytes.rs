@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap as _;
 use serde::{Deserializer, Serializer};
 
@@ -46,7 +46,11 @@ impl<'de> Visitor<'de> for TextOrBase64 {
         let mut bytes = None;
         while let Some(name) = object.next_key::<String>()? {
             if name != BASE64 {
-                return Err(A::Error::unknown_field(&name, &[BASE64]));
+                object.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            if bytes.is_some() {
+                return Err(A::Error::duplicate_field(BASE64));
             }
             let text: String = object.next_value()?;
             let decoded = STANDARD.decode(text).map_err(A::Error::custom)?;
@@ -107,8 +111,8 @@ mod tests {
     fn anything_else_is_refused() {
         let refused = [
             (r#"{"base64":"?"}"#, "Invalid symbol"),
-            (r#"{"base32":"ME"}"#, "unknown field `base32`"),
-            ("{}", "missing field `base64`"),
+            (r#"{"base64":"","base64":""}"#, "duplicate field `base64`"),
+            (r#"{"base32":"ME"}"#, "missing field `base64`"),
             ("7", "a string, or an object"),
         ];
         for (stored, expected) in refused {

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::domain::{
@@ -16,6 +18,16 @@ pub enum StoreError {
         "cannot read the store {url:?}; is store.url the one of the service, and the file there?"
     )]
     OpenToRead { url: String, source: sqlx::Error },
+    #[error(
+        "another Redrive works with this store: it holds {}; stop it, or give this one a store.url of its own",
+        .path.display()
+    )]
+    HeldByAnother { path: PathBuf },
+    #[error("cannot lock {}; is the folder there and writable, and can its file system lock files?", .path.display())]
+    Lock {
+        path: PathBuf,
+        source: std::io::Error,
+    },
     #[error("cannot bring the store up to date; was it written by a newer version?")]
     Migration(#[from] sqlx::migrate::MigrateError),
     #[error("the store failed")]

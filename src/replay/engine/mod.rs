@@ -41,7 +41,8 @@ const WINDOW: u32 = 10_000;
 /// round and *sending* of the next.
 const EVENTS_OF_A_TRANSACTION: usize = 2_000;
 
-/// Bytes of messages that are in flight together. As many again are being rendered meanwhile.
+/// Bytes of messages that are in flight together. As many again wait for their turn, and as many are being rendered;
+/// clients hold a second copy of what they have not written yet.
 const MOST_BYTES_IN_FLIGHT: u64 = 8 * 1024 * 1024;
 
 const FIRST_PAUSE_AFTER_ERROR: Duration = Duration::from_secs(1);

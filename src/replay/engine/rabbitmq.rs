@@ -17,9 +17,8 @@ use crate::store::PlannedReplay;
 /// unknown.
 const BATCH: usize = 100;
 
-/// A broker that throttles publishers stalls the publish itself, for which the confirm's own timeout
-/// does not count.
-const STALLED_PUBLISH: Duration = Duration::from_secs(2);
+/// Looking for exchanges comes before the time in which confirms are awaited.
+const TIME_TO_FIND_EXCHANGES: Duration = Duration::from_secs(2);
 
 const STOPPED_BEFORE_CONFIRM: &str =
     "Redrive stopped before RabbitMQ confirmed it; look whether the consumer has seen it";
@@ -148,7 +147,7 @@ impl RabbitMqEngine {
         let Some((_, publisher)) = &self.publisher else {
             return vec![PublishOutcome::NotSent; outgoing.len()];
         };
-        let limit = *self.context.settings.rabbitmq_confirm_timeout + STALLED_PUBLISH;
+        let limit = *self.context.settings.rabbitmq_confirm_timeout + TIME_TO_FIND_EXCHANGES;
         let (cluster, replays) = (self.config.name.as_str(), outgoing.len());
         let _round = tracing::info_span!(parent: None, "replay_round", cluster, replays);
         let answered = tokio::time::timeout(limit, publish_batch(publisher, outgoing)).await;
