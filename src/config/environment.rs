@@ -118,7 +118,7 @@ mod tests {
             ("REDRIVE_KAFKA__0__SASL__CLIENT_SECRET", "12345678"),
             ("REDRIVE_NOTIFICATIONS__0__SECRET", "\"quoted\""),
             ("REDRIVE_TRACES__EXPORT__HEADERS__API-KEY", "true"),
-            ("REDRIVE_SAMPLING__SERIES_LIMIT", "7"),
+            ("REDRIVE_METRICS__SERIES_LIMIT", "7"),
         ];
         let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned()));
         let mut table = Table::new();
@@ -134,6 +134,6 @@ mod tests {
             table["traces"]["export"]["headers"]["api-key"].as_str(),
             Some("true")
         );
-        assert_eq!(table["sampling"]["series_limit"].as_integer(), Some(7));
+        assert_eq!(table["metrics"]["series_limit"].as_integer(), Some(7));
     }
 }

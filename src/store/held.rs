@@ -2,11 +2,8 @@
 
 use std::fs::{File, TryLockError};
 use std::path::PathBuf;
-use std::str::FromStr as _;
 
-use sqlx::sqlite::SqliteConnectOptions;
-
-use super::StoreError;
+use super::{StoreError, connect_options};
 
 /// The store is this process's until the value is dropped or the process ends, however it ends. Reading beside it, as
 /// `redrive audit verify` does, is not hindered.
@@ -18,18 +15,9 @@ pub struct HeldStore {
 impl HeldStore {
     /// Locks the file beside the database of `store.url` that has its name and `.lock` behind it.
     pub fn take(url: &str) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url).map_err(|source| StoreError::Url {
-            url: url.to_owned(),
-            source,
-        })?;
-        let database = options.get_filename();
-        if database.starts_with("file:") {
-            // In memory, so nobody else has it.
+        let Some(path) = lock_path(url)? else {
             return Ok(Self { _lock: None });
-        }
-        let mut path = database.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
+        };
         let locked = File::options()
             .create(true)
             .truncate(false)
@@ -43,6 +31,18 @@ impl HeldStore {
             Err(TryLockError::Error(source)) => Err(StoreError::Lock { path, source }),
         }
     }
+}
+
+/// `None` for a database in memory, which nobody else has: sqlx gives it a name and no file.
+fn lock_path(url: &str) -> Result<Option<PathBuf>, StoreError> {
+    let options = connect_options(url)?;
+    let database = options.get_filename().as_os_str();
+    if database.as_encoded_bytes().starts_with(b"file:") {
+        return Ok(None);
+    }
+    let mut path = database.to_owned();
+    path.push(".lock");
+    Ok(Some(PathBuf::from(path)))
 }
 
 #[cfg(test)]
@@ -65,9 +65,10 @@ mod tests {
     }
 
     #[test]
-    fn stores_in_memory_do_not_meet() {
-        let _first = HeldStore::take("sqlite::memory:").unwrap();
-        HeldStore::take("sqlite::memory:").unwrap();
+    fn a_store_in_memory_leaves_no_lock_file() {
+        assert_eq!(lock_path("sqlite::memory:").unwrap(), None);
+        let beside = lock_path("sqlite:a/redrive.db").unwrap();
+        assert_eq!(beside, Some(PathBuf::from("a/redrive.db.lock")));
     }
 
     #[test]

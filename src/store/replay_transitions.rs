@@ -222,9 +222,9 @@ impl Batch {
                 .entry((replay.job, replay.state.name()))
                 .or_default() += 1;
         }
-        let changes = changes.into_iter().filter(|(_, change)| *change != 0);
-        let changes: Vec<_> = changes.map(|((job, state), n)| (job, state, n)).collect();
-        change_counts(transaction, &changes).await
+        let changes = changes.into_iter();
+        let changes = changes.map(|((job, state), change)| (job, state, change));
+        change_counts(transaction, changes.collect()).await
     }
 
     /// The newest replay decides what its dead letter waits for. One that is active is the newest, since no
@@ -343,13 +343,17 @@ pub(super) async fn count_planned(
     events: usize,
 ) -> Result<(), StoreError> {
     let events = i64::try_from(events).unwrap_or(i64::MAX);
-    change_counts(transaction, &[(job, ReplayStateName::Planned, events)]).await
+    change_counts(transaction, vec![(job, ReplayStateName::Planned, events)]).await
 }
 
 async fn change_counts(
     transaction: &mut Transaction<'_, Sqlite>,
-    changes: &[(ReplayJobId, ReplayStateName, i64)],
+    mut changes: Vec<(ReplayJobId, ReplayStateName, i64)>,
 ) -> Result<(), StoreError> {
+    changes.retain(|(_, _, change)| *change != 0);
+    if changes.is_empty() {
+        return Ok(());
+    }
     sqlx::query(
         "INSERT INTO replay_job_counts (job, state, events) \
          SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true \

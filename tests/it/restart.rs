@@ -9,6 +9,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use redrive::domain::Timestamp;
+use redrive::store::HeldStore;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -208,4 +209,28 @@ async fn a_topic_made_anew_while_redrive_was_down_has_no_age_of_its_namesake() {
         );
     }
     redrive.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_redrive_on_one_store_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let configuration = "[http]\nlisten = '127.0.0.1:0'\n[store]\nurl = 'sqlite:redrive.db'\n";
+    fs::write(folder.path().join("redrive.toml"), configuration).unwrap();
+    let database = folder.path().join("redrive.db");
+    let _held = HeldStore::take(&format!("sqlite:{}", database.display())).unwrap();
+    let mut second = serve(folder.path(), None);
+    let status = tokio::time::timeout(Duration::from_mins(1), second.wait()).await;
+    assert!(!status.unwrap().unwrap().success());
+    let names = fs::read_dir(folder.path()).unwrap();
+    let mut logs = names.map(|entry| entry.unwrap().path());
+    let log = logs.find(|path| path.display().to_string().contains("/log-"));
+    let said = fs::read_to_string(log.unwrap()).unwrap();
+    assert!(
+        said.contains("another Redrive works with this store"),
+        "{said}"
+    );
+    assert!(
+        !database.exists(),
+        "it was refused before it touched the store"
+    );
 }

@@ -1,13 +1,12 @@
 //! Whether the audit is what was written: the chain from the first entry to the last, without gaps.
 
 use std::fmt;
-use std::str::FromStr as _;
 
 use sqlx::Connection as _;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::sqlite::SqliteConnection;
 
 use super::{AuditHead, AuditRow, COLUMNS};
-use crate::store::{BUSY_TIMEOUT, StoreError};
+use crate::store::{BUSY_TIMEOUT, StoreError, connect_options};
 
 /// Entries that are in memory at once.
 const CHUNK: i64 = 500;
@@ -74,11 +73,7 @@ pub async fn verify_audit(url: &str, asked: Option<&str>) -> Result<AuditReport,
 }
 
 async fn open_to_read(url: &str) -> Result<SqliteConnection, StoreError> {
-    let options = SqliteConnectOptions::from_str(url)
-        .map_err(|source| StoreError::Url {
-            url: url.to_owned(),
-            source,
-        })?
+    let options = connect_options(url)?
         .read_only(true)
         .busy_timeout(BUSY_TIMEOUT);
     SqliteConnection::connect_with(&options)

@@ -161,11 +161,7 @@ async fn the_newest_replay_decides_what_its_dead_letter_waits_for() {
         .await
         .unwrap()
         .planned[0];
-    let sending = ReplayEvent::Sending {
-        at: NOW,
-        high_watermark: None,
-    };
-    store.advance_replay(second, sending, NOW).await.unwrap();
+    store.advance_replay(second, sending(), NOW).await.unwrap();
     let sent = store.advance_replay(
         second,
         ReplayEvent::Confirmed {
@@ -189,11 +185,7 @@ async fn a_replay_that_comes_back_died_again_and_reopens_nothing_else() {
         .await
         .unwrap()
         .planned[0];
-    let sending = ReplayEvent::Sending {
-        at: NOW,
-        high_watermark: None,
-    };
-    store.advance_replay(replay, sending, NOW).await.unwrap();
+    store.advance_replay(replay, sending(), NOW).await.unwrap();
 
     let back = NewDeadLetter {
         replay_id: Some(replay),
@@ -231,12 +223,8 @@ async fn only_what_is_planned_is_cancelled_and_the_audit_names_it() {
     let ids: Vec<_> = index(store, &[0, 1]).await.iter().map(|i| i.id).collect();
     let job = job(&ids);
     let replays = store.create_job(&job, &entry()).await.unwrap().planned;
-    let sending = ReplayEvent::Sending {
-        at: NOW,
-        high_watermark: None,
-    };
     store
-        .advance_replay(replays[0], sending, NOW)
+        .advance_replay(replays[0], sending(), NOW)
         .await
         .unwrap();
     let cancelled = store.cancel_some(job.id, "why", &entry()).await.unwrap();

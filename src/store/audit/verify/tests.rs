@@ -1,4 +1,3 @@
-use sqlx::sqlite::SqliteConnectOptions;
 use tempfile::TempDir;
 
 use super::*;
@@ -34,7 +33,7 @@ async fn five_entries() -> (TempDir, String, AuditHead) {
 }
 
 async fn tamper(url: &str, sql: &str) {
-    let options = SqliteConnectOptions::from_str(url).unwrap();
+    let options = connect_options(url).unwrap();
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))
         .execute(&mut connection)
