@@ -12,6 +12,9 @@ fn main() -> ExitCode {
     if cli.is_sandbox_worker() {
         return redrive::sandbox::run_worker();
     }
+    if cli.is_short() {
+        redrive::cli::end_without_a_reader();
+    }
     run(cli)
 }
 

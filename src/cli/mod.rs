@@ -4,12 +4,14 @@ mod alerts;
 mod api_client;
 mod audit;
 mod check;
+mod config_reference;
 mod dead_letters;
 mod demo_gateway;
 mod demo_workload;
 mod serve;
 mod terminal;
 
+pub use terminal::end_without_a_reader;
 pub(crate) use terminal::visible;
 
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Connect to every broker and say what Redrive can and cannot do there.
     Check(ConfigArgs),
+    /// Print every key of the configuration with its default and meaning.
+    ConfigReference(config_reference::ConfigReferenceArgs),
     /// List, show, edit, replay, discard, export and import dead letters through a running Redrive.
     DeadLetters(Box<dead_letters::DeadLettersArgs>),
     /// Write the alert rules for Prometheus, with other thresholds if you say so.
@@ -71,11 +75,20 @@ impl Cli {
         matches!(self.command, Command::SandboxWorker)
     }
 
+    /// Whether it prints an answer and ends, so that a reader who goes away may end it.
+    pub const fn is_short(&self) -> bool {
+        !matches!(
+            self.command,
+            Command::Serve(_) | Command::DemoWorkload(_) | Command::SandboxWorker
+        )
+    }
+
     /// Runs the subcommand.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(args) => serve::run(&args).await,
             Command::Check(args) => check::run(&args).await,
+            Command::ConfigReference(args) => Ok(config_reference::run(&args)),
             Command::DeadLetters(args) => dead_letters::run(&args).await,
             Command::Alerts(args) => alerts::run(&args),
             Command::Audit { command } => audit::run(command).await,

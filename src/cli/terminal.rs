@@ -8,6 +8,22 @@ use crate::web::escape::is_invisible;
 /// From here on the number must be typed.
 const TYPED_FROM: u64 = 100;
 
+/// What a shell makes of an end by SIGPIPE.
+const BROKEN_PIPE: i32 = 141;
+
+/// Ends the process quietly when whoever reads its output has gone, as in `redrive dead-letters list | head`: printing
+/// panics then, since Rust ignores the signal, and so must sockets.
+pub fn end_without_a_reader() {
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            std::process::exit(BROKEN_PIPE);
+        }
+        told(panic);
+    }));
+}
+
 /// The text with control characters, line breaks and characters that reorder a line spelled out.
 pub(crate) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

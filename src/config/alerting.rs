@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -5,7 +6,7 @@ use super::sections::at_least_a_second;
 use super::{ConfigError, HumanDuration, Secret};
 
 /// `[prometheus]`: the Prometheus that has the alert rules loaded, for the Alerts page.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PrometheusConfig {
     /// `http://prometheus:9090`, or the path below which its API is; user and password if it asks for

@@ -1,17 +1,22 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::{ConfigError, KafkaSaslConfig, KafkaTlsConfig, Secret};
 use crate::domain::{ClusterName, QueueName, QueueRole, VhostName};
 
+const LOCAL_AMQP: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
+const LOCAL_MANAGEMENT: &str = "http://guest:guest@127.0.0.1:15672";
+
 /// One Kafka cluster: `[[kafka]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaConfig {
     /// Labels metrics and URLs; unique among all brokers.
+    #[schemars(with = "String")]
     pub name: ClusterName,
     /// `host:port` of some brokers of the cluster.
     pub bootstrap_servers: Vec<String>,
@@ -19,7 +24,7 @@ pub struct KafkaConfig {
     pub read_only: bool,
     /// Encrypts the connections; without the section they are plain text.
     pub tls: Option<KafkaTlsConfig>,
-    /// Logs in; without the section nobody does.
+    /// Without the section nobody logs in.
     pub sasl: Option<KafkaSaslConfig>,
 }
 
@@ -69,19 +74,23 @@ fn is_host_and_port(server: &str) -> bool {
 }
 
 /// One RabbitMQ cluster: `[[rabbitmq]]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RabbitMqConfig {
     /// Labels metrics and URLs; unique among all brokers.
+    #[schemars(with = "String")]
     pub name: ClusterName,
     /// `amqp://user:password@host:5672/vhost` (`%2f` is the virtual host `/`); `amqps` for TLS.
+    #[schemars(extend("default" = LOCAL_AMQP))]
     pub amqp_url: Secret,
     /// `http://user:password@host:15672`, the management plugin's API.
+    #[schemars(extend("default" = LOCAL_MANAGEMENT))]
     pub management_url: Secret,
     /// `http://host:15692`, the prometheus plugin, or a list with one URL for each node of a cluster: a node's
     /// plugin tells of the queues that it leads. Without it the counts come from the management API, which
     /// costs the broker more.
     #[serde(deserialize_with = "one_or_several")]
+    #[schemars(with = "OneOrSeveral")]
     pub prometheus_url: Vec<Secret>,
     /// Forbid every write and every lease on this cluster: no replays, no custody.
     pub read_only: bool,
@@ -93,8 +102,8 @@ impl Default for RabbitMqConfig {
     fn default() -> Self {
         Self {
             name: ClusterName::new("rabbitmq"),
-            amqp_url: Secret::new("amqp://guest:guest@127.0.0.1:5672/%2f"),
-            management_url: Secret::new("http://guest:guest@127.0.0.1:15672"),
+            amqp_url: Secret::new(LOCAL_AMQP),
+            management_url: Secret::new(LOCAL_MANAGEMENT),
             prometheus_url: Vec::new(),
             read_only: false,
             queues: Vec::new(),
@@ -151,14 +160,19 @@ impl RabbitMqConfig {
 }
 
 /// `[[rabbitmq.queues]]`: what is to be done with one queue.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueConfig {
+    /// Its virtual host.
     #[serde(default = "default_vhost")]
+    #[schemars(with = "String")]
     pub vhost: VhostName,
+    /// The queue itself; it need not exist yet.
+    #[schemars(with = "String")]
     pub name: QueueName,
-    /// Overrides the role that the topology suggests.
+    /// Overrides the role that the topology suggests: `work`, `retry`, `dlq`, `parking`.
     #[serde(default)]
+    #[schemars(with = "Option<String>")]
     pub role: Option<QueueRole>,
     /// `observe` (default for every DLQ): a window is read when a person asks, and given back.
     /// `managed`: messages are moved into the store, which is then the record.
@@ -171,18 +185,27 @@ fn default_vhost() -> VhostName {
 }
 
 /// Who keeps the messages of a RabbitMQ DLQ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueCustody {
     Observe,
     Managed,
 }
 
+/// How such a key may be written, for the reference.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+enum OneOrSeveral {
+    One(String),
+    Several(Vec<String>),
+}
+
 /// A URL, or a list of URLs.
 fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secret>, D::Error> {
-    struct OneOrSeveral;
+    struct Urls;
 
-    impl<'de> Visitor<'de> for OneOrSeveral {
+    impl<'de> Visitor<'de> for Urls {
         type Value = Vec<Secret>;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,7 +225,7 @@ fn one_or_several<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Secr
         }
     }
 
-    deserializer.deserialize_any(OneOrSeveral)
+    deserializer.deserialize_any(Urls)
 }
 
 fn name_is_usable(key: &'static str, name: &ClusterName) -> Result<(), ConfigError> {

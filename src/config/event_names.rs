@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ConfigError;
@@ -12,13 +13,18 @@ const LONGEST_NAME: usize = 255;
 /// is a list of names, asked in this order and before the usual ones: of headers, in any spelling, then of
 /// fields of a JSON body, with a dot between the names of nested objects (`meta.order_ref`). What is stored
 /// already keeps the IDs that it had.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventNamesConfig {
+    /// The event's own ID.
     pub event_id: Vec<String>,
+    /// What kind of event it is.
     pub event_type: Vec<String>,
+    /// What all events of one business transaction have in common.
     pub correlation_id: Vec<String>,
+    /// The event that this one follows from.
     pub causation_id: Vec<String>,
+    /// What it is about, for example the order.
     pub aggregate_id: Vec<String>,
     /// The service that published the event.
     pub source: Vec<String>,

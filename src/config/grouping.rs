@@ -1,12 +1,13 @@
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ConfigError;
 use crate::domain::{GroupingRule, RuleError};
 
 /// `[grouping]`: failure groups of your own.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GroupingConfig {
     /// The first rule that matches decides; the built-in ones come after. A change is for dead letters
@@ -14,12 +15,12 @@ pub struct GroupingConfig {
     rules: Vec<ConfiguredRule>,
 }
 
-/// `[[grouping.rules]]`.
-#[derive(Clone, Debug, Deserialize)]
+/// `[[grouping.rules]]`: one rule.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "RuleFields")]
-struct ConfiguredRule(GroupingRule);
+struct ConfiguredRule(#[schemars(with = "RuleFields")] GroupingRule);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct RuleFields {
     /// What the page calls the rule; part of the identity of its groups.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -10,7 +11,7 @@ use super::{ConfigError, Secret};
 
 /// `[kafka.tls]`: its presence switches TLS on. PEM files; read again when a connection is opened after
 /// an error, so that a renewed certificate needs no restart of the sampler.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KafkaTlsConfig {
     /// The authorities that may have signed the brokers' certificates; without it, the system's.
@@ -22,21 +23,25 @@ pub struct KafkaTlsConfig {
     pub key_file: Option<PathBuf>,
 }
 
-/// `[kafka.sasl]`: how Redrive logs in.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// `[kafka.sasl]`: the login.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KafkaSaslConfig {
+    /// As Kafka calls it.
     pub mechanism: SaslMechanism,
     /// For PLAIN and SCRAM.
     #[serde(default)]
     pub username: Option<String>,
+    /// For PLAIN and SCRAM.
     #[serde(default)]
     pub password: Option<Secret>,
     /// For OAUTHBEARER: where tokens come from by the grant "client credentials" (RFC 6749, 4.4).
     #[serde(default)]
     pub token_url: Option<String>,
+    /// As whom Redrive asks for a token.
     #[serde(default)]
     pub client_id: Option<String>,
+    /// Its secret.
     #[serde(default)]
     pub client_secret: Option<Secret>,
     /// Sent along with the request for a token where the provider wants one.
@@ -45,7 +50,7 @@ pub struct KafkaSaslConfig {
 }
 
 /// A SASL mechanism under the name that Kafka gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 pub enum SaslMechanism {
     #[serde(rename = "PLAIN")]
     Plain,

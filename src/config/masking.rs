@@ -1,15 +1,16 @@
 use std::ops::Deref;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::domain::Masking;
 
 /// `[masking]`: headers and fields of payloads that traces do not read and exports do not show.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(try_from = "Fields")]
-pub struct MaskingConfig(Masking);
+pub struct MaskingConfig(#[schemars(with = "Fields")] Masking);
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Fields {
     /// Names of headers, as glob patterns without regard to case.

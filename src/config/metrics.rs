@@ -1,17 +1,17 @@
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ConfigError;
 use crate::domain::NameFilter;
 
 /// `[metrics]`: what `/metrics` exports.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
     /// At most so many series of all brokers together; further ones are dropped, those of partitions
     /// first, and counted in `redrive_series_dropped_total`.
     pub series_limit: usize,
-    /// How much is exported of which consumer groups: `[[metrics.groups]]`. The first pattern that matches
-    /// decides; without one it is every partition.
+    /// How much is exported of which consumer groups: `[[metrics.groups]]`.
     pub groups: Vec<GroupSeries>,
     /// The same numbers once more under the names of other exporters, for dashboards that exist. Each doubles
     /// its series.
@@ -45,12 +45,14 @@ impl MetricsConfig {
     }
 }
 
-/// `[[metrics.groups]]`: how much is exported of the consumer groups whose names match.
-#[derive(Clone, Debug, Deserialize)]
+/// `[[metrics.groups]]`: how much is exported of the consumer groups whose names match. The first pattern that
+/// matches decides; where none does it is every partition.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupSeries {
     /// A glob pattern without regard to case.
     pattern: GroupPattern,
+    /// A series for each partition, one for all partitions of a topic, or none; the pages show the group in any case.
     pub series: SeriesDetail,
 }
 
@@ -60,9 +62,9 @@ impl GroupSeries {
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
-struct GroupPattern(NameFilter);
+struct GroupPattern(#[schemars(with = "String")] NameFilter);
 
 impl TryFrom<String> for GroupPattern {
     type Error = String;
@@ -78,8 +80,9 @@ impl TryFrom<String> for GroupPattern {
 }
 
 /// How much is exported of a consumer group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("enum" = ["partition", "topic", "none"]))]
 pub enum SeriesDetail {
     /// Series for each partition.
     Partition,
@@ -105,8 +108,9 @@ impl TryFrom<String> for SeriesDetail {
 }
 
 /// Another exporter whose names are exported as well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("enum" = ["rabbitmq", "kafka_exporter", "kafka_lag_exporter"]))]
 pub enum Alias {
     /// `RabbitMQ`'s own prometheus plugin: `rabbitmq_queue_messages` and so on.
     RabbitMq,

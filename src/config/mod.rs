@@ -14,6 +14,7 @@ mod kafka_security;
 mod masking;
 mod metrics;
 mod notifications;
+mod reference;
 mod retention;
 mod schemas;
 mod sections;
@@ -24,6 +25,7 @@ mod values;
 use std::collections::HashSet;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use alerting::PrometheusConfig;
@@ -36,6 +38,7 @@ pub use kafka_security::{KafkaSaslConfig, KafkaTlsConfig, OauthClient, SaslMecha
 pub use masking::MaskingConfig;
 pub use metrics::{Alias, GroupSeries, MetricsConfig, SeriesDetail};
 pub use notifications::{NotificationConfig, NotificationKind};
+pub use reference::{json_schema, reference};
 pub use retention::RetentionConfig;
 pub use schemas::{SchemaConfig, SchemasConfig};
 pub use sections::{
@@ -49,14 +52,14 @@ pub use values::{HumanDuration, Secret};
 use crate::domain::{ClusterName, NameFilter};
 
 /// The whole configuration.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub http: HttpConfig,
     pub store: StoreConfig,
-    /// Kafka clusters. Without any broker in the file, the default local ports are tried.
+    /// Without any broker in the file, the default local ports are tried.
     pub kafka: Vec<KafkaConfig>,
-    /// RabbitMQ clusters.
+    /// RabbitMQ clusters: `[[rabbitmq]]`.
     pub rabbitmq: Vec<RabbitMqConfig>,
     pub sampling: SamplingConfig,
     pub metrics: MetricsConfig,
@@ -66,7 +69,7 @@ pub struct Config {
     pub masking: MaskingConfig,
     pub retention: RetentionConfig,
     pub replay: ReplayConfig,
-    /// Webhooks; none by default.
+    /// Webhooks: `[[notifications]]`.
     pub notifications: Vec<NotificationConfig>,
     pub schemas: SchemasConfig,
     pub prometheus: PrometheusConfig,

@@ -2,7 +2,8 @@ use std::collections::HashSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::sections::at_least_a_second;
@@ -12,7 +13,7 @@ use super::{ConfigError, HumanDuration, Secret};
 const SHORTEST_SECRET: usize = 16;
 
 /// `[[notifications]]`: a webhook that is told of failure groups that are new or came back.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NotificationConfig {
     /// What it is called on Status, in metrics and in the log; without it, the host of the URL.
@@ -20,6 +21,7 @@ pub struct NotificationConfig {
     name: Option<String>,
     /// Where messages are posted. Never shown: the URL of a Slack webhook is a password.
     pub url: Secret,
+    /// Redrive's own JSON as a Standard Webhook, or what Slack, Mattermost and Rocket.Chat take.
     #[serde(default)]
     pub kind: NotificationKind,
     /// Signs each message (HMAC-SHA256); needed for `generic`. `whsec_…` is read as base64, as the
@@ -29,12 +31,13 @@ pub struct NotificationConfig {
     /// At most so many messages are sent within `window`; the last of them tells all that waits.
     #[serde(default = "default_limit")]
     pub limit: u32,
+    /// The time for which `limit` counts.
     #[serde(default = "default_window")]
     pub window: HumanDuration,
 }
 
 /// The form of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum NotificationKind {
     /// Redrive's own JSON.

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, HumanDuration};
@@ -8,10 +9,10 @@ const SHORTEST_AGE_SECONDS: u64 = 3600;
 
 /// `[retention]`: what leaves the store. Discarded dead letters leave when their discard expires,
 /// whatever is set here. Nothing is ever removed from Kafka or RabbitMQ.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
-    /// Dead letters that were replayed, and are gone from their queue, are removed so long after the
+    /// Dead letters that were replayed, or are gone from their queue, are removed so long after the
     /// store first held them, if the outcome of every replay is settled. Without it, they stay.
     pub max_age: Option<HumanDuration>,
     /// While the store is larger, without the history of charts, the oldest of them are removed whatever their

@@ -1,27 +1,30 @@
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::ConfigError;
 
 /// `[schemas]`: JSON Schemas, draft-07 to 2020-12, by which payloads are checked.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SchemasConfig {
     /// A folder in which `OrderCreated.json` or `OrderCreated.schema.json` is the schema of the event type
     /// `OrderCreated`. The files may refer to one another.
     pub folder: Option<PathBuf>,
-    /// Schemas of single event types, before those of the folder: `[[schemas.types]]`.
+    /// Schemas of single event types: `[[schemas.types]]`.
     pub types: Vec<SchemaConfig>,
     /// Refuse to replay what its schema does not allow.
     pub gate_replays: bool,
 }
 
-/// `[[schemas.types]]`: the schema of one event type.
-#[derive(Clone, Debug, Deserialize)]
+/// `[[schemas.types]]`: the schema of one event type, before that of the folder.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SchemaConfig {
+    /// The event type, as events call it.
     pub event_type: String,
+    /// Its schema.
     pub file: PathBuf,
 }
 

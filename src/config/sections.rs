@@ -1,13 +1,15 @@
 use std::net::SocketAddr;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, HumanDuration};
 
 /// `[http]`: the dashboard, the API and `/metrics`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
+    /// The address and port of the dashboard.
     pub listen: SocketAddr,
     /// Host names under which the dashboard is reached, beside loopback; a request for another host
     /// is refused (DNS rebinding). With or without a port.
@@ -46,7 +48,7 @@ impl HttpConfig {
 }
 
 /// `[store]`: where dead letters, replays and the audit are kept.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreConfig {
     /// `sqlite:PATH`.
@@ -64,7 +66,7 @@ impl Default for StoreConfig {
 const DAY_SECONDS: u64 = 86_400;
 
 /// `[sampling]`: how often the brokers are looked at.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SamplingConfig {
     /// Between two samples; at least 1 s.
@@ -109,15 +111,20 @@ impl SamplingConfig {
 }
 
 /// `[dead_letters]`: which topics are DLQs and what is kept of them.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeadLettersConfig {
     /// Kafka topics that hold dead letters, as glob patterns without regard to case.
     pub kafka_topics: Vec<String>,
     /// Topics that match the patterns and are none.
     pub kafka_topics_ignored: Vec<String>,
-    /// Bodies up to this size are kept whole in the store.
+    /// Bodies up to this size are kept whole in the store; larger ones stay in the broker. What is taken out of a
+    /// RabbitMQ queue is kept whole in any case.
     pub body_limit_bytes: usize,
+    /// Larger bodies of open dead letters are fetched from their Kafka topic in the last 24 hours before its
+    /// `retention.ms` lets the broker remove them, while the store is not larger than `retention.max_bytes`. What
+    /// `retention.bytes` removes earlier is not.
+    pub fetch_expiring_bodies: bool,
     /// At most so many messages are read when somebody looks at an observed RabbitMQ queue.
     pub observe_window: u16,
 }
@@ -140,13 +147,14 @@ impl Default for DeadLettersConfig {
             kafka_topics: patterns.map(str::to_owned).to_vec(),
             kafka_topics_ignored: Vec::new(),
             body_limit_bytes: 1024 * 1024,
+            fetch_expiring_bodies: true,
             observe_window: 200,
         }
     }
 }
 
 /// `[replay]`: how replays are sent and judged.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReplayConfig {
     /// A Kafka record that is not delivered within this time has failed or is unknown; the recovery
@@ -186,19 +194,20 @@ impl ReplayConfig {
 }
 
 /// `[telemetry]`: Redrive's own traces and logs.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
     /// `http://collector:4317`: spans of Redrive's own work and its log are sent there by OTLP over gRPC.
     pub otlp_endpoint: Option<String>,
 }
 
-/// `[log]`.
-#[derive(Clone, Debug, Deserialize)]
+/// `[log]`: what Redrive writes to its standard error.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
     /// `error`, `warn`, `info`, `debug`, or a filter such as `info,redrive::replay=debug`.
     pub level: String,
+    /// One line a message for people, or one JSON object.
     pub format: LogFormat,
 }
 
@@ -211,7 +220,7 @@ impl Default for LogConfig {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     Human,

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::sections::at_least_a_second;
@@ -12,12 +13,13 @@ use super::{ConfigError, HumanDuration, Secret};
 const HTTP_PATH: &str = "/v1/traces";
 
 /// `[traces.export]`: an OpenTelemetry backend that is sent the stitched traces.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TraceExportConfig {
     /// `http://collector:4317`; `https://` for TLS. Without it nothing is exported. For `http` a path is used as it
     /// stands, and `/v1/traces` where there is none. Its query is never shown.
     pub endpoint: Option<Secret>,
+    /// OTLP over gRPC, or http/protobuf.
     pub protocol: ExportProtocol,
     /// Sent with every request, for example an API key. Values are never shown.
     pub headers: BTreeMap<String, Secret>,
@@ -39,7 +41,7 @@ pub struct TraceExportConfig {
 }
 
 /// How OTLP is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExportProtocol {
     #[default]

@@ -1,5 +1,6 @@
 use std::ops::RangeInclusive;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -18,7 +19,7 @@ const QUEUE_LENGTHS: RangeInclusive<u64> = 10_000..=10_000_000;
 
 /// `[traces]`: which topics and exchanges are followed, and how long their events are kept. Dead letters and
 /// replays are in traces in any case.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TracesConfig {
     /// Kafka topics whose events are kept, as glob patterns without regard to case; none by default. DLQs need
@@ -50,6 +51,7 @@ pub struct TracesConfig {
     /// Events that carry a W3C or B3 context belong to the application's trace: without a correlation ID its ID is
     /// theirs, and they are exported into it, with all that hangs below them. Otherwise it is only linked.
     pub join_application_traces: bool,
+    /// Where stitched traces are sent: `[traces.export]`.
     pub export: TraceExportConfig,
 }
 

@@ -1,57 +1,72 @@
-//! Bodies that are too large for the store, and that the retention of their topic is about to remove.
+//! Bodies that are too large for the store, and that the retention of their topic is about to remove: they are
+//! fetched, and counted while they are not.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::IntakeContext;
+use super::bodies::{BodyReader, TopicIds, is_in_same_topic, topic_ids};
 use crate::brokers::kafka::KafkaAdmin;
 use crate::config::KafkaConfig;
-use crate::domain::{Offset, Partition, Snapshot, System, Timestamp, TopicName};
+use crate::domain::{
+    ClusterSnapshot, DeadLetterId, Offset, Partition, Snapshot, System, Timestamp, TopicName,
+};
 use crate::store::{StoreError, UnkeptBody};
 
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// How long before it expires a body is counted.
+/// How long before it expires a body is fetched.
 const SOON: Duration = Duration::from_hours(24);
 
 /// After this time a topic is asked for its settings anew.
 const SETTINGS_LAST: Duration = Duration::from_mins(5);
 
-/// Counts them until it is stopped.
-pub(super) async fn publish_expiring(context: IntakeContext, kafka: KafkaConfig) {
-    let mut counting = Counting {
+/// After this time a round begins with no further body: those that are left are counted, and have their turn in
+/// the next.
+const ROUND_LIMIT: Duration = Duration::from_mins(1);
+
+/// A body that could not be fetched is tried again after this time.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_mins(5);
+
+/// Fetches them before it is too late, and counts those that lie in the topic still, until it is stopped.
+pub(super) async fn keep(context: IntakeContext, kafka: KafkaConfig) {
+    let mut keeper = Keeper {
         context,
         kafka,
         retentions: HashMap::new(),
         published: HashSet::new(),
+        tried: HashMap::new(),
     };
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
         tokio::select! {
-            () = counting.context.stop.cancelled() => return,
+            () = keeper.context.stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = counting.publish(Timestamp::now()).await {
+        if let Err(error) = keeper.round(Timestamp::now()).await {
             let error = crate::error_chain(&error);
-            tracing::warn!(error, "cannot count the bodies that expire");
+            tracing::warn!(error, "cannot keep the bodies that expire");
         }
     }
 }
 
-struct Counting {
+struct Keeper {
     context: IntakeContext,
     kafka: KafkaConfig,
     /// When each topic was asked, and what it answered.
     retentions: HashMap<TopicName, (Timestamp, Option<Duration>)>,
     published: HashSet<TopicName>,
+    /// What could not be fetched, and when that was tried.
+    tried: HashMap<DeadLetterId, Instant>,
 }
 
-impl Counting {
-    async fn publish(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let cluster = &self.kafka.name;
-        let bodies = self.context.store.unkept_bodies(cluster).await?;
-        let topics: HashSet<&TopicName> = bodies.iter().map(|body| &body.topic).collect();
+impl Keeper {
+    async fn round(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let snapshot = self.context.snapshots.borrow().clone();
+        let mut bodies = self.context.store.unkept_bodies(&self.kafka.name).await?;
+        let ids = topic_ids(&snapshot, &self.kafka.name);
+        bodies.retain(|body| is_in_same_topic(body, &ids));
+        let topics: HashSet<&TopicName> = bodies.iter().map(|body| &body.topic).collect();
         let log_starts = log_starts(&snapshot, &self.kafka, &topics);
         for topic in topics {
             let known = self.retentions.get(topic);
@@ -61,40 +76,93 @@ impl Counting {
             }
         }
         let retention = |topic: &TopicName| self.retentions.get(topic)?.1;
-        let mut counts = expiring(&bodies, &log_starts, retention, now);
+        let mut expiring = expiring(&bodies, &log_starts, retention, now);
+        if self.may_fetch().await? {
+            expiring = self.fetch(expiring, &ids).await;
+        }
+        self.publish(&expiring);
+        Ok(())
+    }
+
+    /// Not into a store that is larger than it shall be.
+    async fn may_fetch(&self) -> Result<bool, StoreError> {
+        let config = &self.context.config;
+        let is_full = match config.retention.max_bytes {
+            Some(limit) => self.context.store.space().await?.used_bytes() > limit,
+            None => false,
+        };
+        Ok(config.dead_letters.fetch_expiring_bodies && !is_full)
+    }
+
+    /// Fetches the bodies; answers those that are still in the topic alone.
+    async fn fetch<'a>(
+        &mut self,
+        bodies: Vec<&'a UnkeptBody>,
+        ids: &TopicIds,
+    ) -> Vec<&'a UnkeptBody> {
+        let begun = Instant::now();
+        self.tried
+            .retain(|_, tried_at| tried_at.elapsed() < TRIED_AGAIN_AFTER);
+        let mut reader = None;
+        let mut left = Vec::new();
+        for body in bodies {
+            let id = body.dead_letter;
+            let is_late = begun.elapsed() >= ROUND_LIMIT || self.context.stop.is_cancelled();
+            if is_late || self.tried.contains_key(&id) {
+                left.push(body);
+                continue;
+            }
+            let reader = reader.get_or_insert_with(|| {
+                BodyReader::new(&self.kafka).map_err(|error| crate::error_chain(&error))
+            });
+            let fetched = match reader {
+                Ok(reader) => reader.fetch(&self.context.store, body, ids, None).await,
+                Err(reason) => Err(reason.clone()),
+            };
+            if let Err(reason) = fetched {
+                let (cluster, topic) = (&self.kafka.name, &body.topic);
+                tracing::warn!(%cluster, %topic, dead_letter = id.0, reason, "a body that expires was not fetched");
+                self.tried.insert(id, Instant::now());
+                left.push(body);
+            }
+        }
+        left
+    }
+
+    fn publish(&mut self, expiring: &[&UnkeptBody]) {
+        let mut counts: BTreeMap<TopicName, u64> = BTreeMap::new();
+        for body in expiring {
+            *counts.entry(body.topic.clone()).or_default() += 1;
+        }
         for topic in std::mem::take(&mut self.published) {
             counts.entry(topic).or_insert(0);
         }
         for (topic, count) in counts {
             let metrics = &self.context.metrics;
-            metrics.set_expiring_bodies(cluster, System::Kafka, topic.as_str(), count);
+            metrics.set_expiring_bodies(&self.kafka.name, System::Kafka, topic.as_str(), count);
             if count > 0 {
                 self.published.insert(topic);
             }
         }
-        Ok(())
     }
 }
 
-/// Those of each topic that are there still and expire soon. What the snapshot does not show is gone, or is
-/// counted when it does.
-fn expiring(
-    bodies: &[UnkeptBody],
+/// Those that are there still and expire soon. What the snapshot does not show is gone, or has its turn when it
+/// does.
+fn expiring<'a>(
+    bodies: &'a [UnkeptBody],
     log_starts: &HashMap<(TopicName, Partition), Offset>,
     retention: impl Fn(&TopicName) -> Option<Duration>,
     now: Timestamp,
-) -> BTreeMap<TopicName, u64> {
-    let mut counts = BTreeMap::new();
-    for body in bodies {
+) -> Vec<&'a UnkeptBody> {
+    let expires = |body: &&UnkeptBody| {
         let log_start = log_starts.get(&(body.topic.clone(), body.partition));
         let is_there = log_start.is_some_and(|start| *start <= body.offset);
         let expires_soon = retention(&body.topic)
             .is_some_and(|retention| body.dead_at.plus(retention) < now.plus(SOON));
-        if is_there && expires_soon {
-            *counts.entry(body.topic.clone()).or_default() += 1;
-        }
-    }
-    counts
+        is_there && expires_soon
+    };
+    bodies.iter().filter(expires).collect()
 }
 
 fn log_starts(
@@ -102,9 +170,8 @@ fn log_starts(
     kafka: &KafkaConfig,
     topics: &HashSet<&TopicName>,
 ) -> HashMap<(TopicName, Partition), Offset> {
-    let mut clusters = snapshot.clusters.iter();
-    let cluster = clusters.find(|cluster| cluster.name == kafka.name);
-    let known = cluster.and_then(|cluster| cluster.kafka());
+    let cluster = snapshot.cluster(&kafka.name);
+    let known = cluster.and_then(ClusterSnapshot::kafka);
     let known = known.iter().flat_map(|detail| &detail.topics);
     known
         .filter(|topic| topics.contains(&topic.topic))
@@ -141,9 +208,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counted_is_what_is_there_and_expires_within_a_day() {
+    fn what_is_there_and_expires_within_a_day_has_its_turn() {
         let body = |topic: &str, offset: i64, hours: i64| UnkeptBody {
+            dead_letter: DeadLetterId(offset),
+            cluster: "c".into(),
             topic: topic.into(),
+            topic_id: None,
             partition: Partition(0),
             offset: Offset(offset),
             dead_at: Timestamp::from_seconds(hours * 3600),
@@ -165,16 +235,14 @@ mod tests {
         let week = Duration::from_hours(7 * 24);
         let retention = |topic: &TopicName| (topic.as_str() != "for-ever.dlq").then_some(week);
         let at = |hours: i64| {
-            expiring(
-                &bodies,
-                &starts,
-                retention,
-                Timestamp::from_seconds(hours * 3600),
-            )
+            let now = Timestamp::from_seconds(hours * 3600);
+            let expiring = expiring(&bodies, &starts, retention, now);
+            let offsets = expiring.into_iter().map(|body| body.offset.0);
+            offsets.collect::<Vec<_>>()
         };
-        assert_eq!(at(6 * 24 + 1), [].into());
-        assert_eq!(at(6 * 24 + 2), [("orders.dlq".into(), 2)].into());
-        assert_eq!(at(9 * 24), [("orders.dlq".into(), 3)].into());
+        assert_eq!(at(6 * 24 + 1), [0; 0]);
+        assert_eq!(at(6 * 24 + 2), [4, 5]);
+        assert_eq!(at(9 * 24), [4, 5, 6]);
     }
 
     #[test]

@@ -111,7 +111,10 @@ impl Observer {
         Ok(report)
     }
 
-    async fn selected(&self, selection: &BulkSelection) -> Result<Vec<DeadLetterId>, LookError> {
+    pub(super) async fn selected(
+        &self,
+        selection: &BulkSelection,
+    ) -> Result<Vec<DeadLetterId>, LookError> {
         let store = &self.context.store;
         let mut ids = match selection {
             BulkSelection::DeadLetters(ids) => ids.clone(),

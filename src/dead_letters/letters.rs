@@ -84,7 +84,9 @@ pub(super) fn dead_letter_or_pointer(
         .and_then(|text| text.parse().ok());
     let body_limit = config.dead_letters.body_limit_bytes;
     let body_omitted = not_fetched.or_else(|| match custody {
-        Custody::Broker | Custody::Stream => omit_large_body(&mut message, body_limit),
+        Custody::Broker | Custody::Stream => {
+            omit_large_body(&mut message, body_limit, position.system())
+        }
         Custody::Store => None,
     });
     let told = decoded.last_failed_at.or(arrived_at);
@@ -140,16 +142,26 @@ fn points_elsewhere(origin: &Origin, why: &str) -> String {
     )
 }
 
-fn omit_large_body(message: &mut Message, body_limit: usize) -> Option<String> {
+fn omit_large_body(message: &mut Message, body_limit: usize, system: System) -> Option<String> {
     let length = message.body.as_ref().map_or(0, bytes::Bytes::len);
     if length <= body_limit {
         return None;
     }
     message.body = None;
+    let place = match system {
+        System::Kafka => {
+            "lies in its topic only; fetch it, on its page or by redrive dead-letters fetch-bodies"
+        }
+        System::RabbitMq => "lies in the broker only",
+    };
     Some(format!(
-        "its body of {length} bytes is larger than dead_letters.body_limit_bytes = {body_limit}; it \
-         lies in the broker only"
+        "its body of {length} bytes is larger than dead_letters.body_limit_bytes = {body_limit} and {place}"
     ))
+}
+
+/// Whether a body was left out that is so long, by what [`omit_large_body`] said of it.
+pub(super) fn tells_length(omitted: &str, length: usize) -> bool {
+    omitted.starts_with(&format!("its body of {length} bytes "))
 }
 
 #[cfg(test)]

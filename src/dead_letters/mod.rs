@@ -9,6 +9,7 @@
 //! A new broker needs a file like `kafka_intake`, which turns its records into
 //! [`NewDeadLetter`](crate::domain::NewDeadLetter)s with [`letters`].
 
+mod bodies;
 mod bulk_actions;
 mod classify;
 mod depth;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 
+pub use bodies::FetchReport;
 pub use bulk_actions::BulkActions;
 pub use give_back::{MOST_RETURNS, ReturnReport};
 pub use import::from_export;
@@ -99,7 +101,7 @@ pub fn tasks(context: &IntakeContext) -> Vec<(&'static str, BoxFuture<'static, (
     for kafka in &context.config.kafka {
         let task = kafka_intake::run(context.clone(), kafka.clone());
         tasks.push(("kafka dead letter intake", Box::pin(task)));
-        let task = expiring_bodies::publish_expiring(context.clone(), kafka.clone());
+        let task = expiring_bodies::keep(context.clone(), kafka.clone());
         tasks.push(("bodies that expire", Box::pin(task)));
     }
     for rabbitmq in &context.config.rabbitmq {

@@ -144,6 +144,14 @@ pub struct NewDeadLetter {
     pub redelivered: bool,
 }
 
+impl NewDeadLetter {
+    /// See [`DeadLetter::has_body_in_topic`].
+    pub fn has_body_in_topic(&self) -> bool {
+        let place = (self.position.system(), self.custody);
+        lies_in_topic(self.body_omitted.as_deref(), &self.decoded, place)
+    }
+}
+
 /// What a dead letter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -256,6 +264,19 @@ pub struct DeadLetter {
     pub decoded: Decoded,
     pub group_title: String,
     pub group_explanation: String,
+}
+
+impl DeadLetter {
+    /// Its body was too large for the store and lies in its Kafka topic, until retention removes it there. That of
+    /// a record that only points to another (KIP-1191) does not.
+    pub fn has_body_in_topic(&self) -> bool {
+        let place = (self.summary.position.system(), self.summary.custody);
+        lies_in_topic(self.body_omitted.as_deref(), &self.decoded, place)
+    }
+}
+
+fn lies_in_topic(omitted: Option<&str>, decoded: &Decoded, place: (System, Custody)) -> bool {
+    omitted.is_some() && !decoded.payload_absent && place == (System::Kafka, Custody::Broker)
 }
 
 /// An edit: the whole message as it shall be replayed.

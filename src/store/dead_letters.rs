@@ -88,12 +88,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<DeadLetterId>, StoreError> {
         let id = filter_sql::id_column(filter);
-        let mut query = filter_sql::select(id, filter, now);
-        query
-            .push(format!(" ORDER BY {id} LIMIT "))
-            .push_bind(i64::from(limit));
-        let ids: Vec<i64> = query.build_query_scalar().fetch_all(&self.reader).await?;
-        Ok(ids.into_iter().map(DeadLetterId).collect())
+        let query = filter_sql::select(id, filter, now);
+        self.first_ids(query, id, limit).await
     }
 
     /// A chunk of what matches, oldest first: those after `after` up to `through`. Whoever freezes a large
@@ -110,6 +106,16 @@ impl Store {
         let mut query = filter_sql::select(id, filter, now);
         query.push(format!(" AND {id} > ")).push_bind(after.0);
         query.push(format!(" AND {id} <= ")).push_bind(through.0);
+        self.first_ids(query, id, limit).await
+    }
+
+    /// The first rows of a query that selects the column `id`, oldest first.
+    pub(super) async fn first_ids(
+        &self,
+        mut query: QueryBuilder<Sqlite>,
+        id: &str,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterId>, StoreError> {
         query
             .push(format!(" ORDER BY {id} LIMIT "))
             .push_bind(i64::from(limit));

@@ -76,11 +76,13 @@ impl Store {
         Ok(candidates)
     }
 
-    /// What a job has still planned to one cluster, in the order in which it was planned.
+    /// What a job has still planned to one cluster, in the order in which it was planned: from the front, or
+    /// after one of them.
     pub async fn planned_replays(
         &self,
         job: ReplayJobId,
         cluster: &ClusterName,
+        after: Option<ReplayId>,
         limit: u32,
     ) -> Result<Vec<PlannedReplay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
@@ -93,6 +95,8 @@ impl Store {
             .push_bind(job.to_string())
             .push(" AND cluster = ")
             .push_bind(cluster.as_str())
+            .push(" AND id > ")
+            .push_bind(after.map(|id| id.to_string()).unwrap_or_default())
             .push(" ORDER BY id LIMIT ")
             .push_bind(i64::from(limit));
         let rows: Vec<PlannedRow> = query.build_query_as().fetch_all(&self.reader).await?;

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::FromRow;
+use sqlx::{FromRow, Sqlite, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::message_rows::MessageRow;
@@ -33,6 +33,12 @@ const MERGED: i64 = 4;
 /// Pages of 4 KiB of one transaction that merges.
 const PAGES_MERGED_AT_ONCE: i64 = 250;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What dead letters are found by, for those of a range of IDs.
+const ROWS_BETWEEN: &str = "SELECT d.id, d.source, d.dlq, d.consumer, d.event_type, d.event_id, d.correlation_id, \
+     d.causation_id, d.aggregate_id, d.failure_class, d.failure_message, d.failure_group, \
+     b.message_key, b.body, b.headers, b.properties FROM dead_letters d \
+     JOIN bodies b ON b.dead_letter = d.id WHERE d.id BETWEEN ? AND ? ORDER BY d.id";
 
 /// Which rows are not in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -251,14 +257,7 @@ impl Store {
     }
 
     async fn rows_between(&self, first: i64, last: i64) -> Result<Vec<StoredRow>, StoreError> {
-        let rows = sqlx::query_as(
-            "SELECT d.id, d.source, d.dlq, d.consumer, d.event_type, d.event_id, d.correlation_id, \
-             d.causation_id, d.aggregate_id, d.failure_class, d.failure_message, d.failure_group, \
-             b.message_key, b.body, b.headers, b.properties FROM dead_letters d \
-             JOIN bodies b ON b.dead_letter = d.id WHERE d.id BETWEEN ? AND ? ORDER BY d.id",
-        )
-        .bind(first)
-        .bind(last);
+        let rows = sqlx::query_as(ROWS_BETWEEN).bind(first).bind(last);
         Ok(rows.fetch_all(&self.reader).await?)
     }
 
@@ -292,6 +291,24 @@ impl Store {
             None => Ok(Vec::new()),
         }
     }
+}
+
+/// Indexes a dead letter that has changed, also before its turn: who had read it before leaves it alone then.
+pub(super) async fn index_anew(
+    transaction: &mut Transaction<'_, Sqlite>,
+    id: DeadLetterId,
+) -> Result<(), StoreError> {
+    let rows = sqlx::query_as(ROWS_BETWEEN).bind(id.0).bind(id.0);
+    let documents = documents(rows.fetch_all(&mut **transaction).await?)?;
+    let documents: Vec<_> = documents
+        .iter()
+        .map(|(id, text)| (*id, text.as_str()))
+        .collect();
+    sqlx::query("DELETE FROM search_index WHERE rowid = ?")
+        .bind(id.0)
+        .execute(&mut **transaction)
+        .await?;
+    search_index::put(transaction, &documents).await
 }
 
 /// A chunk that takes too long becomes shorter, and longer again when the machine has time.

@@ -64,7 +64,8 @@ pub(super) async fn add_new(
 /// several rows (its `xSavepoint`), so statements of fifty cost half as much again, for the merging of their segments.
 const DOCUMENTS_A_STATEMENT: usize = 1_000;
 
-/// Adds documents, except of dead letters that have left the store since they were read.
+/// Adds documents, except of dead letters that have left the store since they were read, or that are in the index
+/// already since they changed meanwhile.
 pub(super) async fn put(
     transaction: &mut Transaction<'_, Sqlite>,
     documents: &[(DeadLetterId, &str)],
@@ -76,7 +77,11 @@ pub(super) async fn put(
         query.push_values(chunk, |mut values, (id, text)| {
             values.push_bind(id.0).push_bind(*text);
         });
-        query.push(") WHERE EXISTS (SELECT 1 FROM dead_letters WHERE id = column1)");
+        // A document has a row in this table of FTS5's as soon as it is in the index.
+        query.push(
+            ") WHERE EXISTS (SELECT 1 FROM dead_letters WHERE id = column1) \
+             AND NOT EXISTS (SELECT 1 FROM search_index_docsize WHERE id = column1)",
+        );
         let query = query.build().persistent(false);
         query.execute(&mut **transaction).await?;
     }

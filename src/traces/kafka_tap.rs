@@ -15,8 +15,9 @@ use crate::config::{Config, DlqTopics, KafkaConfig};
 use crate::dialects::was_tried_before;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, ConsumerGroup, EventPlace, GapReason, GroupStatus, NameFilter, RecordPlace,
-    Snapshot, System, TapPlace, TimeBasis, TimeLag, Timestamp, TopicName, TraceGap, TracedEvent,
+    ClusterName, ClusterSnapshot, ConsumerGroup, EventPlace, GapReason, GroupStatus, NameFilter,
+    RecordPlace, Snapshot, System, TapPlace, TimeBasis, TimeLag, Timestamp, TopicName, TraceGap,
+    TracedEvent,
 };
 use crate::event_identity::event_facts;
 use crate::metrics::Metrics;
@@ -331,9 +332,7 @@ impl TappedTopics {
     }
 
     fn among(&self, snapshot: &Snapshot, cluster: &ClusterName) -> BTreeSet<TopicName> {
-        let mut clusters = snapshot.clusters.iter();
-        let cluster = clusters.find(|known| known.name == *cluster);
-        let detail = cluster.and_then(|cluster| cluster.kafka());
+        let detail = snapshot.cluster(cluster).and_then(ClusterSnapshot::kafka);
         let topics = detail.iter().flat_map(|detail| &detail.topics);
         topics
             .filter(|topic| {

@@ -91,6 +91,7 @@ fn pages() -> Router<AppState> {
             get(views::edit).post(views::review_edit).layer(revision),
         )
         .route("/dead-letters/{id}/take", post(views::take_dead_letter))
+        .route("/dead-letters/{id}/fetch-body", post(views::fetch_body))
         .route("/dead-letters/{id}/return", post(views::return_dead_letter))
         .route(
             "/dead-letters/{id}/revisions",

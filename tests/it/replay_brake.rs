@@ -11,7 +11,7 @@ use redrive::domain::{
 use redrive::store::{AuditFilter, PageRequest, Store};
 
 use crate::support::eventually;
-use crate::support::replay_letters::{index, kafka_letters};
+use crate::support::replay_letters::{index, kafka_letters, text};
 use crate::support::replays::{
     Running, StoreInFolder, alice, impatient_kafka, new_store, new_topic, records_in, request,
 };
@@ -97,6 +97,38 @@ async fn a_paused_job_sends_nothing_until_it_is_resumed_even_by_another_process(
         "replay.create",
     ];
     assert_eq!(actions, expected);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn no_event_overtakes_one_of_its_key_that_a_pause_holds_back() {
+    const EVENTS: usize = 300;
+    let topic = new_topic("brake", 1, &[]).await;
+    let fixture = new_store().await;
+    let store = &fixture.store;
+    let running = Running::engines(impatient_kafka(), store);
+    let letters = kafka_letters(&topic, 0, &[Some("order-1"); EVENTS]);
+    let id = start(&fixture, &running, &letters, Brake::default()).await;
+    // Somebody who cannot decide, so that now and then an event is held back and the next would not be.
+    let (mut count, mut pauses) = (0, 0);
+    while count < EVENTS as u64 {
+        if running.handle.pause(id, alice()).await.is_ok() {
+            running.handle.resume(id, alice()).await.unwrap();
+            pauses += 1;
+        }
+        let job = sent(store, id, count + 1).await;
+        count = job.count(ReplayStateName::Sent);
+    }
+    assert!(pauses > 0, "the job was never paused");
+    let records = records_in(&topic, Partition(0)).await;
+    let landed: Vec<&str> = records
+        .iter()
+        .map(|record| text(&record.message, "eventId"))
+        .collect();
+    let in_order: Vec<String> = (0..EVENTS)
+        .map(|number| format!("event-{number}"))
+        .collect();
+    assert_eq!(landed, in_order, "{pauses} pauses");
     running.stop().await;
 }
 

@@ -29,9 +29,18 @@ fn everything() -> ReplayRequest {
 
 /// Letters of fifty keys in the opposite of the order in which they came from their topic.
 async fn reversed(store: &Store, topic: &TopicName) -> Vec<DeadLetterId> {
-    let names: Vec<String> = (0..50).map(|number| format!("key-{number}")).collect();
+    reversed_of(store, topic, EVENTS, 50).await
+}
+
+async fn reversed_of(
+    store: &Store,
+    topic: &TopicName,
+    events: usize,
+    keys: usize,
+) -> Vec<DeadLetterId> {
+    let names: Vec<String> = (0..keys).map(|number| format!("key-{number}")).collect();
     let keys: Vec<Option<&str>> = names.iter().map(String::as_str).map(Some).collect();
-    let keys: Vec<Option<&str>> = keys.into_iter().cycle().take(EVENTS).collect();
+    let keys: Vec<Option<&str>> = keys.into_iter().cycle().take(events).collect();
     let mut letters = kafka_letters(topic, 0, &keys);
     letters.reverse();
     index(store, &letters).await
@@ -41,10 +50,10 @@ async fn job(store: &Store, id: ReplayJobId) -> ReplayJob {
     store.replay_job(id).await.unwrap().unwrap()
 }
 
-async fn all_sent(store: &Store, id: ReplayJobId) -> ReplayJob {
+async fn all_sent(store: &Store, id: ReplayJobId, events: usize) -> ReplayJob {
     eventually("every event of the job is sent", async || {
         let job = job(store, id).await;
-        (job.count(ReplayStateName::Sent) == EVENTS as u64).then_some(job)
+        (job.count(ReplayStateName::Sent) == events as u64).then_some(job)
     })
     .await
 }
@@ -54,10 +63,10 @@ async fn newest_audit(store: &Store) -> AuditEntry {
     store.audit(&all, &one).await.unwrap().items.remove(0)
 }
 
-async fn events_are_there_once_and_each_key_in_order(topic: &TopicName) {
+async fn events_are_there_once_and_each_key_in_order(topic: &TopicName, events: usize) {
     let mut last_of_key: HashMap<Vec<u8>, i64> = HashMap::new();
     let records = records_in(topic, Partition(0)).await;
-    assert_eq!(records.len(), EVENTS);
+    assert_eq!(records.len(), events);
     for record in records {
         let number = text(&record.message, "eventId").trim_start_matches("event-");
         let number: i64 = number.parse().unwrap();
@@ -85,14 +94,29 @@ async fn a_large_job_is_written_down_whole_and_sent_in_the_order_of_origin() {
     );
 
     let started = running.handle.start(everything(), alice()).await.unwrap();
-    let whole = all_sent(store, started.job).await;
+    let whole = all_sent(store, started.job, EVENTS).await;
     assert_eq!((whole.total(), whole.refused), (2_600, 0));
-    events_are_there_once_and_each_key_in_order(&topic).await;
+    events_are_there_once_and_each_key_in_order(&topic, EVENTS).await;
     let frozen = newest_audit(store).await;
     assert_eq!(frozen.action, "replay.freeze");
     let (first, last) = (ids[0], ids[EVENTS - 1]);
     assert_eq!(frozen.detail["dead_letters"], format!("{first}-{last}"));
     assert_eq!(frozen.detail["count"], 2_600);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_engine_loads_while_it_sends_comes_after_what_it_had() {
+    // More than an engine loads at once, in rounds of several hundred.
+    const MANY: usize = 12_000;
+    let topic = new_topic("large", 1, &[]).await;
+    let fixture = new_store().await;
+    let store = &fixture.store;
+    reversed_of(store, &topic, MANY, 700).await;
+    let running = Running::engines(impatient_kafka(), store);
+    let started = running.handle.start(everything(), alice()).await.unwrap();
+    all_sent(store, started.job, MANY).await;
+    events_are_there_once_and_each_key_in_order(&topic, MANY).await;
     running.stop().await;
 }
 
@@ -125,10 +149,10 @@ async fn a_large_job_goes_on_after_a_crash_while_it_is_written_down() {
     assert!(records_in(&topic, Partition(0)).await.is_empty());
 
     let child = serve(fixture.folder.path(), None);
-    let whole = all_sent(store, id).await;
+    let whole = all_sent(store, id, EVENTS).await;
     assert_eq!((whole.total(), whole.refused), (2_600, 0));
     drop(child);
-    events_are_there_once_and_each_key_in_order(&topic).await;
+    events_are_there_once_and_each_key_in_order(&topic, EVENTS).await;
 }
 
 #[tokio::test]

@@ -13,6 +13,11 @@ pub enum KafkaError {
     Client(#[source] rdkafka::error::KafkaError),
     #[error("reading from Kafka failed")]
     Consume(#[source] rdkafka::error::KafkaError),
+    #[error("Kafka gave nothing of topic {topic}, partition {partition} in time")]
+    Silent {
+        topic: TopicName,
+        partition: Partition,
+    },
     #[error("cannot assign the partitions")]
     Assign(#[source] rdkafka::error::KafkaError),
     #[error("committing the offset failed")]

@@ -64,23 +64,32 @@ impl RecordReader {
             partition,
             offset: first,
         }])?;
-        let batch = match self.consumer.next_batch(BATCH_RECORDS, IDLE_LIMIT).await {
-            Ok(batch) => batch,
-            // Nothing but markers of transactions from here to the end.
-            Err(KafkaError::Consume(ClientError::PartitionEOF(_))) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        // A record that was fetched for the assignment before may still come.
         let is_here = |record: &KafkaRecord| {
             record.topic == *topic && record.partition == partition && record.offset >= first
         };
-        let mut read_to = first;
-        for record in batch.into_iter().filter(is_here) {
-            read_to = read_to.max(record.offset);
-            if wanted.contains(&record.offset) {
-                found.insert(record.offset, record);
+        loop {
+            let batch = match self.consumer.next_batch(BATCH_RECORDS, IDLE_LIMIT).await {
+                // Silence does not say that nothing is there.
+                Ok(batch) if batch.is_empty() => {
+                    let topic = topic.clone();
+                    return Err(KafkaError::Silent { topic, partition });
+                }
+                Ok(batch) => batch,
+                // Nothing but markers of transactions from here to the end.
+                Err(KafkaError::Consume(ClientError::PartitionEOF(_))) => return Ok(first),
+                Err(error) => return Err(error),
+            };
+            let mut read_to = None;
+            for record in batch.into_iter().filter(is_here) {
+                read_to = read_to.max(Some(record.offset));
+                if wanted.contains(&record.offset) {
+                    found.insert(record.offset, record);
+                }
+            }
+            // Otherwise they were fetched for the assignment before.
+            if let Some(read_to) = read_to {
+                return Ok(read_to);
             }
         }
-        Ok(read_to)
     }
 }

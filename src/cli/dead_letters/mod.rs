@@ -3,6 +3,7 @@
 mod discard;
 mod edit;
 mod export;
+mod fetch_bodies;
 mod groups;
 mod import;
 mod list;
@@ -47,6 +48,8 @@ enum DeadLettersCommand {
     Discard(discard::DiscardArgs),
     /// Bring discarded dead letters back.
     Restore(discard::RestoreArgs),
+    /// Fetch bodies that were too large for the store from their Kafka topics.
+    FetchBodies(fetch_bodies::FetchBodiesArgs),
     /// Write what matches as lines of JSON, with all that is needed to import it elsewhere.
     Export(export::ExportArgs),
     /// Import what another Redrive exported; the same line twice is one dead letter.
@@ -65,6 +68,7 @@ pub(super) async fn run(args: &DeadLettersArgs) -> anyhow::Result<ExitCode> {
         DeadLettersCommand::Groups(groups) => groups::run(api, groups).await,
         DeadLettersCommand::Discard(discard) => discard::discard(api, discard).await,
         DeadLettersCommand::Restore(restore) => discard::restore(api, restore).await,
+        DeadLettersCommand::FetchBodies(fetch) => fetch_bodies::run(api, fetch).await,
         DeadLettersCommand::Export(export) => export::run(api, export).await,
         DeadLettersCommand::Import(import) => import::run(api, import).await,
     }

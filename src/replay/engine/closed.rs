@@ -36,7 +36,7 @@ impl ClosedEngine {
         self.context.advance(unknown.collect()).await?;
         let mut planned = Vec::new();
         for job in store.jobs_to_send().await? {
-            planned.extend(store.planned_replays(job.id, cluster, WINDOW).await?);
+            planned.extend(store.planned_replays(job.id, cluster, None, WINDOW).await?);
             if !planned.is_empty() {
                 break;
             }

@@ -3,6 +3,7 @@ use std::time::{Duration, Instant};
 
 use super::pacing::Pacing;
 use super::placement::topic_of;
+use super::queue::SendQueue;
 use super::{EngineContext, EngineError, Next, run_engine};
 use crate::brokers::kafka::{Batching, KafkaAdmin, ReplayProducer};
 use crate::config::KafkaConfig;
@@ -72,16 +73,17 @@ impl KafkaEngine {
     async fn pass(&mut self) -> Result<Next, EngineError> {
         let held = self.recover().await?;
         let allowed = self.pacing.load(&self.context).await?;
-        let mut planned = allowed.planned;
-        planned.retain(|planned| !topic_of(&planned.replay).is_some_and(|topic| held.holds(topic)));
-        if planned.is_empty() {
-            let next = held.next().or_in(allowed.look_again);
+        let look_again = allowed.look_again;
+        let mut queue = SendQueue::new(allowed);
+        let next = held.next().or_in(look_again);
+        queue.keep_only(move |replay| !topic_of(replay).is_some_and(|topic| held.holds(topic)));
+        if queue.first().is_none() {
             if next == Next::WhenTold && self.admin.is_some() {
                 self.drop_clients().await;
             }
             return Ok(next);
         }
-        Ok(match self.send_all(planned.into()).await? {
+        Ok(match self.send_all(queue).await? {
             PassEnd::Clean | PassEnd::SomeFailed => Next::AtOnce,
             PassEnd::TopicMissing => Next::In(MISSING_TOPIC_PAUSE),
         })

@@ -10,6 +10,7 @@ mod content;
 mod kafka;
 mod pacing;
 mod placement;
+mod queue;
 mod rabbitmq;
 mod round;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::brokers::kafka::KafkaError;
@@ -199,7 +201,11 @@ pub(super) async fn run_engine<E>(
 /// Does something beside its caller, on another thread if one is free: nothing of a round waits until
 /// another part of it has been rendered.
 async fn beside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    match tokio::spawn(work).await {
+    joined(tokio::spawn(work)).await
+}
+
+async fn joined<T>(task: JoinHandle<T>) -> T {
+    match task.await {
         Ok(done) => done,
         Err(error) => match error.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),

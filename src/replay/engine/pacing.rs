@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::{EngineContext, WINDOW};
-use crate::domain::{ReplayJob, ReplayJobId, Timestamp};
+use crate::domain::{ReplayId, ReplayJob, ReplayJobId, Timestamp};
 use crate::store::{PlannedReplay, StoreError};
 
 /// A rate is kept in portions, each of at least so long.
@@ -14,7 +14,14 @@ const SHORTEST_PORTION: Duration = Duration::from_millis(100);
 pub(super) struct Allowed {
     pub(super) planned: Vec<PlannedReplay>,
     pub(super) look_again: Option<Duration>,
+    /// A rate or a canary step had a say in it.
+    pub(super) is_braked: bool,
+    /// After what to go on, if more is planned that no brake has a say in.
+    pub(super) more_after: Option<LoadedTo>,
 }
+
+/// The last replay of each job that was loaded.
+pub(super) type LoadedTo = HashMap<ReplayJobId, ReplayId>;
 
 /// What each job with a rate has saved up: at most what a second allows.
 #[derive(Debug, Default)]
@@ -32,10 +39,19 @@ struct Bucket {
 impl Pacing {
     /// Loads what may be sent now, the oldest job first.
     pub(super) async fn load(&mut self, context: &EngineContext) -> Result<Allowed, StoreError> {
+        self.load_after(context, &LoadedTo::new()).await
+    }
+
+    /// The same of what was planned after the named replays.
+    pub(super) async fn load_after(
+        &mut self,
+        context: &EngineContext,
+        after: &LoadedTo,
+    ) -> Result<Allowed, StoreError> {
         let jobs = context.store.jobs_to_send().await?;
         self.buckets
             .retain(|id, _| jobs.iter().any(|job| job.id == *id));
-        let mut planned = Vec::new();
+        let (mut planned, mut is_braked, mut loaded) = (Vec::new(), false, after.clone());
         let mut look_again: Option<Duration> = None;
         let mut wait = |pause: Duration| {
             look_again = Some(look_again.map_or(pause, |known| known.min(pause)));
@@ -51,8 +67,10 @@ impl Pacing {
                 continue;
             }
             let by_rate = self.by_rate(job, Instant::now());
+            let by_ramp = job.allowed_by_ramp();
+            is_braked |= by_rate.is_some() || by_ramp.is_some();
             let allowed = room
-                .min(job.allowed_by_ramp().unwrap_or(u64::MAX))
+                .min(by_ramp.unwrap_or(u64::MAX))
                 .min(by_rate.unwrap_or(u64::MAX));
             if by_rate.is_some() {
                 wait(SHORTEST_PORTION);
@@ -63,17 +81,21 @@ impl Pacing {
             }
             let store = &context.store;
             let mut found = store
-                .planned_replays(job.id, &context.cluster, limit)
+                .planned_replays(job.id, &context.cluster, after.get(&job.id).copied(), limit)
                 .await?;
-            if job.allowed_by_ramp().is_some() {
+            if by_ramp.is_some() {
                 keep_step(context, job.id, limit, &mut found).await?;
             }
             self.spend(job.id, found.len());
+            loaded.extend(found.last().map(|last| (job.id, last.replay.id)));
             planned.extend(found);
         }
+        let is_full = planned.len() >= WINDOW as usize;
         Ok(Allowed {
             planned,
             look_again,
+            is_braked,
+            more_after: (is_full && !is_braked).then_some(loaded),
         })
     }
 

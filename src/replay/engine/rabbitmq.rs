@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::content::load_messages;
 use super::pacing::Pacing;
+use super::queue::SendQueue;
 use super::round::take;
 use super::{EngineContext, EngineError, Next, beside, refused, run_engine};
 use crate::brokers::rabbitmq::amqp::{OutgoingMessage, PublishOutcome, ReplayPublisher};
@@ -62,35 +63,43 @@ impl RabbitMqEngine {
     async fn work(&mut self) -> Result<Next, EngineError> {
         self.give_up_unconfirmed().await?;
         let allowed = self.pacing.load(&self.context).await?;
-        let planned = allowed.planned;
-        if planned.is_empty() {
-            if allowed.look_again.is_none() {
+        let look_again = allowed.look_again;
+        let mut queue = SendQueue::new(allowed);
+        let Some(vhost) = queue.first().and_then(vhost_of).cloned() else {
+            if look_again.is_none() {
                 self.close_publisher().await;
             }
-            return Ok(Next::WhenTold.or_in(allowed.look_again));
-        }
-        self.send_all(planned.into()).await?;
+            return Ok(Next::WhenTold.or_in(look_again));
+        };
+        queue.keep_only({
+            let vhost = vhost.clone();
+            move |replay| vhost_of(replay) == Some(&vhost)
+        });
+        self.send_all(&vhost, queue).await?;
         Ok(Next::AtOnce)
     }
 
-    /// Sends what goes to the virtual host of the first, batch by batch, until something goes wrong.
-    async fn send_all(&mut self, mut planned: VecDeque<PlannedReplay>) -> Result<(), EngineError> {
-        let Some(vhost) = planned.front().and_then(vhost_of).cloned() else {
-            return Ok(());
-        };
-        planned.retain(|planned| vhost_of(planned) == Some(&vhost));
-        let first = take_batch(&mut planned);
+    /// Sends what goes to one virtual host, batch by batch, until something goes wrong.
+    async fn send_all(
+        &mut self,
+        vhost: &VhostName,
+        mut queue: SendQueue,
+    ) -> Result<(), EngineError> {
+        let first = take_batch(queue.planned());
         let (mut outgoing, mut events) =
             prepare(self.context.clone(), self.user.clone(), first).await?;
         // A broker that is down is found out here, while everything is still planned.
-        self.open_publisher(&vhost).await?;
+        self.open_publisher(vhost).await?;
         let mut in_hand = Outgoing::default();
         loop {
             if self.context.stop.is_cancelled() {
-                (outgoing, planned) = (Outgoing::default(), VecDeque::new());
+                outgoing = Outgoing::default();
+                queue.clear();
             }
-            let (context, user) = (&self.context, &self.user);
-            let next = take_batch(&mut planned);
+            let is_in_hand = !in_hand.messages.is_empty();
+            queue.refill(&self.context, is_in_hand).await;
+            let (context, user, wanted) = (&self.context, &self.user, outgoing.replays.len());
+            let next = take_batch(queue.planned());
             let (ready, rendered, outcomes) = tokio::join!(
                 beside(write_down(context.clone(), events, outgoing)),
                 beside(prepare(context.clone(), user.clone(), next)),
@@ -98,7 +107,7 @@ impl RabbitMqEngine {
             );
             let is_broken = outcomes.iter().any(is_unusable);
             events = events_of(in_hand.replays, outcomes);
-            let (ready, rendered) = match (ready, rendered) {
+            let (ready, mut rendered) = match (ready, rendered) {
                 (Ok(ready), Ok(rendered)) if !is_broken => (ready, rendered),
                 (ready, rendered) => {
                     let (ready, problem) = match ready {
@@ -114,6 +123,11 @@ impl RabbitMqEngine {
                 }
             };
             events.extend(rendered.1);
+            // What was paused or cancelled meanwhile is not overtaken by a later event.
+            if ready.replays.len() < wanted {
+                rendered.0 = Outgoing::default();
+                queue.clear();
+            }
             if ready.messages.is_empty() && events.is_empty() && rendered.0.messages.is_empty() {
                 return Ok(());
             }
@@ -293,8 +307,8 @@ fn take_batch(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
     take(planned, BATCH, |replay| replay.replay.destination == first)
 }
 
-const fn vhost_of(planned: &PlannedReplay) -> Option<&VhostName> {
-    match &planned.replay.destination {
+const fn vhost_of(replay: &Replay) -> Option<&VhostName> {
+    match &replay.destination {
         Destination::RabbitMq { vhost, .. } => Some(vhost),
         Destination::Kafka { .. } => None,
     }

@@ -180,14 +180,17 @@ async fn what_waits_for_its_outcome_tells_of_its_dead_letter() {
         .unwrap()
         .planned;
     let job = store.jobs_to_send().await.unwrap()[0].id;
-    let planned = store.planned_replays(job, &"c".into(), 10).await.unwrap();
+    let planned = store
+        .planned_replays(job, &"c".into(), None, 10)
+        .await
+        .unwrap();
     assert_eq!(
         planned.iter().map(|p| p.replay.id).collect::<Vec<_>>(),
         replays
     );
     assert!(
         store
-            .planned_replays(job, &"other".into(), 10)
+            .planned_replays(job, &"other".into(), None, 10)
             .await
             .unwrap()
             .is_empty()

@@ -20,7 +20,7 @@ async fn what_another_wrote_meanwhile_is_read_again_and_holds_up_only_itself() {
     let job = job(&letters);
     store.create_job(&job, &entry()).await.unwrap();
     let planned = store
-        .planned_replays(job.id, &"c".into(), 10)
+        .planned_replays(job.id, &"c".into(), None, 10)
         .await
         .unwrap();
     let [first, second] = [0, 1].map(|index| planned[index].replay.clone());

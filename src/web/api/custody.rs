@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 use super::Body;
 use super::dead_letters::Summary;
 use super::discards::selection;
-use crate::dead_letters::ReturnReport;
+use crate::dead_letters::{FetchReport, ReturnReport};
 use crate::domain::DeadLetterId;
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::views::{parse_custody, place, requester, set_custody};
 use crate::web::visit::Visit;
 
-/// What shall go back: `dead_letter_ids` or `filter`.
+/// Whose message shall go back, or whose body shall be fetched: `dead_letter_ids` or `filter`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct NewReturns {
+pub(super) struct Selected {
     dead_letter_ids: Option<Vec<i64>>,
     filter: Option<String>,
 }
@@ -27,15 +27,34 @@ pub(super) struct Returns {
     /// They lie in their queues.
     returned: Vec<i64>,
     /// They are in the store as before.
-    refused: Vec<NotReturned>,
+    refused: Vec<Refused>,
     /// They are in the store, and may lie in their queues as well.
-    unknown: Vec<NotReturned>,
+    unknown: Vec<Refused>,
+}
+
+/// What became of each body.
+#[derive(Debug, Serialize)]
+pub(super) struct BodyFetches {
+    /// In the store now.
+    fetched: Vec<i64>,
+    /// As before.
+    refused: Vec<Refused>,
 }
 
 #[derive(Debug, Serialize)]
-struct NotReturned {
+struct Refused {
     dead_letter_id: i64,
     reason: String,
+}
+
+impl Refused {
+    fn all(refused: Vec<(DeadLetterId, String)>) -> Vec<Self> {
+        let refused = refused.into_iter().map(|(id, reason)| Self {
+            dead_letter_id: id.0,
+            reason,
+        });
+        refused.collect()
+    }
 }
 
 /// Takes a dead letter out of its observed queue into the store.
@@ -54,12 +73,28 @@ pub(super) async fn take(
 pub(super) async fn give_back(
     State(state): State<AppState>,
     visit: Visit,
-    Body(body): Body<NewReturns>,
+    Body(body): Body<Selected>,
 ) -> Result<Json<Returns>, Problem> {
     let selection = selection(body.dead_letter_ids, body.filter.as_deref())?;
     let requester = requester(&visit);
     let report = state.observer.give_back(&selection, &requester).await?;
     Ok(Json(Returns::of(report)))
+}
+
+/// Fetches bodies that were too large for the store from their Kafka topics.
+pub(super) async fn fetch_bodies(
+    State(state): State<AppState>,
+    visit: Visit,
+    Body(body): Body<Selected>,
+) -> Result<Json<BodyFetches>, Problem> {
+    let selection = selection(body.dead_letter_ids, body.filter.as_deref())?;
+    let requester = requester(&visit);
+    let FetchReport { fetched, refused } =
+        state.observer.fetch_bodies(&selection, &requester).await?;
+    Ok(Json(BodyFetches {
+        fetched: fetched.into_iter().map(|id| id.0).collect(),
+        refused: Refused::all(refused),
+    }))
 }
 
 /// Who shall keep the messages of a queue: `managed`, or `observe` to end it.
@@ -83,14 +118,10 @@ pub(super) async fn set_queue_custody(
 
 impl Returns {
     fn of(report: ReturnReport) -> Self {
-        let not_returned = |(id, reason): (DeadLetterId, String)| NotReturned {
-            dead_letter_id: id.0,
-            reason,
-        };
         Self {
             returned: report.returned.into_iter().map(|id| id.0).collect(),
-            refused: report.refused.into_iter().map(not_returned).collect(),
-            unknown: report.unknown.into_iter().map(not_returned).collect(),
+            refused: Refused::all(report.refused),
+            unknown: Refused::all(report.unknown),
         }
     }
 }

@@ -53,6 +53,7 @@ const DOCUMENT: &str = include_str!("openapi.json");
 fn routes() -> Vec<Route> {
     let mut routes = sampling_routes();
     routes.extend(dead_letter_routes());
+    routes.extend(replay_routes());
     routes
 }
 
@@ -97,6 +98,7 @@ fn dead_letter_routes() -> Vec<Route> {
         ),
         ("post", "/dead-letters/{id}/take", post(custody::take)),
         ("post", "/returns", post(custody::give_back)),
+        ("post", "/body-fetches", post(custody::fetch_bodies)),
         ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
         ("get", "/discards", get(discards::list)),
         ("post", "/discards", post(discards::discard)),
@@ -139,6 +141,26 @@ fn dead_letter_routes() -> Vec<Route> {
             "/failure-groups/{id}/redrive-policy",
             delete(redrive_policy::remove),
         ),
+        ("get", "/notifications", get(notifications::list)),
+        (
+            "post",
+            "/notifications/{name}/test",
+            post(notifications::test),
+        ),
+        ("get", "/traces", get(traces::list)),
+        ("get", "/duplicates", get(duplicates::list)),
+        ("get", "/flow", get(flow::graph)),
+        ("get", "/traces/{correlation_id}", get(traces::detail)),
+        ("get", "/alerts", get(alerts::list)),
+        ("get", "/audit", get(audit::list)),
+        ("get", "/audit/head", get(audit::head)),
+        ("get", "/audit/export", get(audit::export)),
+        ("get", "/openapi.json", get(document)),
+    ]
+}
+
+fn replay_routes() -> Vec<Route> {
+    vec![
         ("post", "/replays", post(replays::create)),
         ("get", "/replays", get(replays::list)),
         ("post", "/replays/preflight", post(preflight::preflight)),
@@ -161,21 +183,6 @@ fn dead_letter_routes() -> Vec<Route> {
             "/replays/{id}/events/{replay}/resolve",
             post(replays::resolve),
         ),
-        ("get", "/notifications", get(notifications::list)),
-        (
-            "post",
-            "/notifications/{name}/test",
-            post(notifications::test),
-        ),
-        ("get", "/traces", get(traces::list)),
-        ("get", "/duplicates", get(duplicates::list)),
-        ("get", "/flow", get(flow::graph)),
-        ("get", "/traces/{correlation_id}", get(traces::detail)),
-        ("get", "/alerts", get(alerts::list)),
-        ("get", "/audit", get(audit::list)),
-        ("get", "/audit/head", get(audit::head)),
-        ("get", "/audit/export", get(audit::export)),
-        ("get", "/openapi.json", get(document)),
     ]
 }
 

@@ -1,13 +1,11 @@
-//! What the page of a dead letter offers about its message in RabbitMQ: to take it out of its queue, or to
-//! put it back.
+//! What the page of a dead letter offers about its message at the broker: to take it out of its queue, to put
+//! it back, or to fetch the body that the topic alone has.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use crate::dead_letters::Requester;
-use crate::domain::{
-    BulkSelection, Custody, DeadLetterId, DeadLetterStatus, DeadLetterSummary, System,
-};
+use crate::domain::{BulkSelection, Custody, DeadLetter, DeadLetterId, DeadLetterStatus, System};
 use crate::store::ReturnState;
 use crate::web::AppState;
 use crate::web::markup;
@@ -23,11 +21,17 @@ pub(super) struct CustodyAction {
     pub(super) refusal: String,
 }
 
-/// What can be done with an open dead letter of RabbitMQ.
-pub(super) fn custody_action(
-    state: &AppState,
-    letter: &DeadLetterSummary,
-) -> Option<CustodyAction> {
+/// What can be done about where the message lies: of RabbitMQ with an open dead letter.
+pub(super) fn custody_action(state: &AppState, letter: &DeadLetter) -> Option<CustodyAction> {
+    if letter.has_body_in_topic() {
+        return Some(CustodyAction {
+            label: "Fetch the body",
+            means: "Reads the body from its topic into the store, from where it can be replayed",
+            href: format!("/dead-letters/{}/fetch-body", letter.summary.id),
+            refusal: String::new(),
+        });
+    }
+    let letter = &letter.summary;
     let is_open = letter.status == DeadLetterStatus::Open;
     if !is_open || letter.position.system() != System::RabbitMq {
         return None;
@@ -90,6 +94,19 @@ pub(crate) async fn take_dead_letter(
     Ok(Redirect::to(&format!("/dead-letters/{id}")).into_response())
 }
 
+pub(crate) async fn fetch_body(
+    State(state): State<AppState>,
+    Path(id): Path<i64>,
+    visit: Visit,
+    CheckedForm(_): CheckedForm,
+) -> Result<Response, Problem> {
+    let selection = BulkSelection::DeadLetters(vec![DeadLetterId(id)]);
+    let requester = requester(&visit);
+    let report = state.observer.fetch_bodies(&selection, &requester).await?;
+    let refusal = format!("the body of dead letter {id} was not fetched");
+    back_to(id, &report.refused, &refusal)
+}
+
 pub(crate) async fn return_dead_letter(
     State(state): State<AppState>,
     Path(id): Path<i64>,
@@ -99,9 +116,18 @@ pub(crate) async fn return_dead_letter(
     let selection = BulkSelection::DeadLetters(vec![DeadLetterId(id)]);
     let requester = requester(&visit);
     let report = state.observer.give_back(&selection, &requester).await?;
-    if let Some((id, reason)) = report.refused.first() {
-        let refusal = format!("dead letter {id} was not returned to its queue: {reason}");
-        return Err(Problem::conflict(refusal));
+    let refusal = format!("dead letter {id} was not returned to its queue");
+    back_to(id, &report.refused, &refusal)
+}
+
+/// The page of the one that was asked for, or the `refusal` with its reason.
+fn back_to(
+    id: i64,
+    refused: &[(DeadLetterId, String)],
+    refusal: &str,
+) -> Result<Response, Problem> {
+    match refused.first() {
+        Some((_, reason)) => Err(Problem::conflict(format!("{refusal}: {reason}"))),
+        None => Ok(Redirect::to(&format!("/dead-letters/{id}")).into_response()),
     }
-    Ok(Redirect::to(&format!("/dead-letters/{id}")).into_response())
 }

@@ -17,8 +17,7 @@ use super::payload::{self, Reading};
 use super::schema_view::SchemaView;
 use super::trace_rows::{trace_table, trace_url};
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary, Message, RevisionNumber,
-    Timestamp,
+    DeadLetter, DeadLetterId, DeadLetterStatus, Message, RevisionNumber, Timestamp,
 };
 use crate::traces;
 use crate::web::AppState;
@@ -156,13 +155,12 @@ impl DeadLetterPage {
             };
             id.map(page).unwrap_or_default()
         };
-        let summary = &letter.summary;
         Ok(Self {
             newer: within(newer),
             older: within(older),
             draft: DraftNote::load(state, id, visit).await?,
             discarded: discard_note(state, &letter, visit.now).await?,
-            custody: custody_action(state, summary),
+            custody: custody_action(state, &letter),
             returned: return_notice(state, visit, id).await?,
             ..Self::of(&letter, visit, shown(state, visit, &letter).await?)
         })
@@ -191,7 +189,7 @@ impl DeadLetterPage {
                 .with("filter", text)
                 .url(&format!("/dead-letters/{id}/edit")),
             replay: format!("/replays/new?id={id}"),
-            blocked: blocked(summary),
+            blocked: blocked(letter),
             saved: visit.query.get("saved").is_some(),
             is_open: summary.status == DeadLetterStatus::Open,
             discard: format!("/discards/new?id={id}"),
@@ -265,10 +263,21 @@ fn message_tab(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -
     }
 }
 
-fn blocked(summary: &DeadLetterSummary) -> &'static str {
+fn blocked(letter: &DeadLetter) -> &'static str {
+    let summary = &letter.summary;
+    let is_original = summary.latest_revision == RevisionNumber(0);
     match summary.status {
         DeadLetterStatus::Open if summary.lies_in_observed_queue() => {
             "it lies in its queue; take it into custody first"
+        }
+        DeadLetterStatus::Open | DeadLetterStatus::Replayed if is_original => {
+            match &letter.body_omitted {
+                Some(_) if letter.has_body_in_topic() => "fetch the body first",
+                Some(_) => {
+                    "its body is not here: give it by redrive dead-letters edit --payload FILE"
+                }
+                None => "",
+            }
         }
         DeadLetterStatus::Open | DeadLetterStatus::Replayed => "",
         DeadLetterStatus::Replaying => "a replay of it is still active",

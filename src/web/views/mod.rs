@@ -65,7 +65,7 @@ pub(crate) use audit::audit;
 pub(crate) use bulk_form::{PATIENCE, checked_reason};
 pub(crate) use consumer_group::consumer_group;
 pub(crate) use consumers::consumers;
-pub(crate) use custody::{requester, return_dead_letter, take_dead_letter};
+pub(crate) use custody::{fetch_body, requester, return_dead_letter, take_dead_letter};
 pub use dead_letter::dead_letter_pages;
 pub(crate) use dead_letter::{dead_letter, download_payload};
 pub(crate) use dead_letter_list::dead_letter_list;

@@ -1,9 +1,10 @@
 //! A store with dead letters and the engines that replay them, in this process.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redrive::brokers::kafka::{AssignedPartition, DlqConsumer, KafkaAdmin, KafkaRecord};
+use redrive::brokers::kafka::{KafkaAdmin, KafkaRecord, RecordReader};
 use redrive::config::{Config, HumanDuration, KafkaConfig};
 use redrive::dead_letters::{self, IntakeBoard, IntakeContext, ManagedQueues};
 use redrive::domain::{
@@ -235,26 +236,14 @@ pub(crate) async fn records_of(
 ) -> Vec<KafkaRecord> {
     let admin = KafkaAdmin::new(config).unwrap();
     let end = admin.watermarks(topic, partition).await.unwrap().high;
-    let consumer = DlqConsumer::new(config).unwrap();
-    let start = AssignedPartition {
-        topic: topic.clone(),
-        partition,
-        offset: Offset(0),
-    };
-    consumer.assign(&[start]).unwrap();
-    let mut records: Vec<KafkaRecord> = Vec::new();
-    while records.last().map_or(0, |record| record.offset.0 + 1) < end.0 {
-        let batch = consumer
-            .next_batch(1000, Duration::from_secs(10))
-            .await
-            .unwrap();
-        assert!(
-            !batch.is_empty(),
-            "{topic} holds {} of {end}",
-            records.len()
-        );
-        records.extend(batch);
-    }
+    let reader = RecordReader::new(config).unwrap();
+    let mut found = HashMap::new();
+    // Some offsets may be markers of transactions, which are no records.
+    let offsets = (0..end.0).map(Offset).collect();
+    let read = reader.read((topic, partition), offsets, &mut found);
+    read.await.unwrap();
+    let mut records: Vec<KafkaRecord> = found.into_values().collect();
+    records.sort_by_key(|record| record.offset);
     records
 }
 

@@ -5,7 +5,7 @@
 //! is kept, and whatever goes wrong stops the pass: the round that waits was surely not sent and is
 //! planned again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use super::{KafkaEngine, PassEnd};
@@ -14,6 +14,7 @@ use crate::domain::{Landing, Message, Replay, ReplayEvent, ReplayId, Timestamp, 
 use crate::replay::crash;
 use crate::replay::engine::content::load_messages;
 use crate::replay::engine::placement::{Placed, place};
+use crate::replay::engine::queue::SendQueue;
 use crate::replay::engine::round::take_round;
 use crate::replay::engine::{EngineContext, EngineError, beside};
 use crate::replay::recovery::HANDOVER_LIMIT;
@@ -57,61 +58,77 @@ enum Fate {
 
 impl KafkaEngine {
     /// Sends what is planned, round by round, until something goes wrong.
-    pub(super) async fn send_all(
-        &mut self,
-        mut planned: VecDeque<PlannedReplay>,
-    ) -> Result<PassEnd, EngineError> {
+    pub(super) async fn send_all(&mut self, mut queue: SendQueue) -> Result<PassEnd, EngineError> {
         let admin = self.admin()?;
         let mut end = PassEnd::Clean;
         let mut landed = Vec::new();
         let mut in_hand: Option<Ready> = None;
-        let first = take_round(&mut planned);
+        let first = take_round(queue.planned());
         let mut rendered = render_round(self.context.clone(), admin.clone(), first).await?;
         loop {
             if self.set_aside(&mut rendered).await? {
-                planned.clear();
+                queue.clear();
                 end = PassEnd::TopicMissing;
             }
             if self.context.stop.is_cancelled() {
-                (rendered, planned) = (Rendered::default(), VecDeque::new());
+                rendered = Rendered::default();
+                queue.clear();
             }
+            queue.refill(&self.context, in_hand.is_some()).await;
             let mut store_was_slow = false;
             if let Some(ready) = &in_hand {
                 store_was_slow = ready.store_was_slow;
                 self.make_producer(self.batching_of(&ready.records)).await?;
             }
             let producer = self.producer.as_ref().map(|(_, producer)| producer);
-            let context = &self.context;
+            let (context, wanted) = (&self.context, rendered.records.len());
             let (ready, next_rendered, fates) = tokio::join!(
                 beside(write_down(context.clone(), landed, rendered.records)),
                 beside(render_round(
                     context.clone(),
                     admin.clone(),
-                    take_round(&mut planned)
+                    take_round(queue.planned())
                 )),
                 hand_over(producer, in_hand),
             );
-            let (ready, next_rendered) = match (ready, next_rendered) {
+            let (ready, mut next_rendered) = match (ready, next_rendered) {
                 (Ok(ready), Ok(next_rendered)) if fates.iter().all(has_landed) => {
                     (ready, next_rendered)
                 }
                 (ready, next_rendered) => {
-                    let (ready, problem) = match ready {
-                        Ok(ready) => (ready, next_rendered.err()),
-                        Err(error) => (None, Some(error)),
-                    };
-                    // What waits goes back first, so that the end of a key reaches its later events.
-                    self.plan_again(ready).await?;
-                    self.write_fates(fates, store_was_slow).await?;
-                    return problem.map_or(Ok(PassEnd::SomeFailed), Err);
+                    let problem = next_rendered.err();
+                    return self.break_off(ready, problem, fates, store_was_slow).await;
                 }
             };
             landed = confirmations(fates);
+            // What was paused or cancelled meanwhile is not overtaken by a later event of its key.
+            if ready.as_ref().map_or(0, |ready| ready.records.len()) < wanted {
+                next_rendered = Rendered::default();
+                queue.clear();
+            }
             if ready.is_none() && landed.is_empty() && next_rendered.is_empty() {
                 return Ok(end);
             }
             (in_hand, rendered) = (ready, next_rendered);
         }
+    }
+
+    /// Ends a pass in which not all landed, or after which it cannot go on.
+    async fn break_off(
+        &mut self,
+        ready: Result<Option<Ready>, EngineError>,
+        problem: Option<EngineError>,
+        fates: Vec<(Prepared, Fate)>,
+        store_was_slow: bool,
+    ) -> Result<PassEnd, EngineError> {
+        let (ready, problem) = match ready {
+            Ok(ready) => (ready, problem),
+            Err(error) => (None, Some(error)),
+        };
+        // What waits goes back first, so that the end of a key reaches its later events.
+        self.plan_again(ready).await?;
+        self.write_fates(fates, store_was_slow).await?;
+        problem.map_or(Ok(PassEnd::SomeFailed), Err)
     }
 
     /// Refuses what will never be sent; answers whether a topic is missing.
