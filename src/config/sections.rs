@@ -122,8 +122,8 @@ pub struct DeadLettersConfig {
     /// RabbitMQ queue is kept whole in any case.
     pub body_limit_bytes: usize,
     /// Larger bodies of open dead letters are fetched from their Kafka topic in the last 24 hours before its
-    /// `retention.ms` lets the broker remove them, while the store is not larger than `retention.max_bytes`. What
-    /// `retention.bytes` removes earlier is not.
+    /// `retention.ms` lets the broker remove them, or at once if `retention.bytes` or compaction may do so at any
+    /// time, while the store is not larger than `retention.max_bytes`.
     pub fetch_expiring_bodies: bool,
     /// At most so many messages are read when somebody looks at an observed RabbitMQ queue.
     pub observe_window: u16,

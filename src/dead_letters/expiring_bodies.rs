@@ -1,5 +1,5 @@
-//! Bodies that are too large for the store, and that the retention of their topic is about to remove: they are
-//! fetched, and counted while they are not.
+//! Bodies that are too large for the store, and that their topic is about to lose: they are fetched, and counted
+//! while they are not.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ struct Keeper {
     context: IntakeContext,
     kafka: KafkaConfig,
     /// When each topic was asked, and what it answered.
-    retentions: HashMap<TopicName, (Timestamp, Option<Duration>)>,
+    retentions: HashMap<TopicName, (Timestamp, Retention)>,
     published: HashSet<TopicName>,
     /// What could not be fetched, and when that was tried.
     tried: HashMap<DeadLetterId, Instant>,
@@ -75,7 +75,7 @@ impl Keeper {
                 self.retentions.insert(topic.clone(), (now, retention));
             }
         }
-        let retention = |topic: &TopicName| self.retentions.get(topic)?.1;
+        let retention = |topic: &TopicName| Some(self.retentions.get(topic)?.1);
         let mut expiring = expiring(&bodies, &log_starts, retention, now);
         if self.may_fetch().await? {
             expiring = self.fetch(expiring, &ids).await;
@@ -152,14 +152,14 @@ impl Keeper {
 fn expiring<'a>(
     bodies: &'a [UnkeptBody],
     log_starts: &HashMap<(TopicName, Partition), Offset>,
-    retention: impl Fn(&TopicName) -> Option<Duration>,
+    retention: impl Fn(&TopicName) -> Option<Retention>,
     now: Timestamp,
 ) -> Vec<&'a UnkeptBody> {
     let expires = |body: &&UnkeptBody| {
         let log_start = log_starts.get(&(body.topic.clone(), body.partition));
         let is_there = log_start.is_some_and(|start| *start <= body.offset);
         let expires_soon = retention(&body.topic)
-            .is_some_and(|retention| body.dead_at.plus(retention) < now.plus(SOON));
+            .is_some_and(|retention| retention.may_end(body.dead_at, now.plus(SOON)));
         is_there && expires_soon
     };
     bodies.iter().filter(expires).collect()
@@ -185,22 +185,47 @@ fn log_starts(
         .collect()
 }
 
-/// For how long the topic keeps a record at least; `None` if its age removes none, or the broker does not say.
-async fn retention_of(kafka: &KafkaConfig, topic: &TopicName) -> Option<Duration> {
-    let admin = KafkaAdmin::new(kafka).ok()?;
-    let settings = admin.topic_config(topic).await;
-    let settings = settings.inspect_err(|error| {
-        let error = crate::error_chain(error);
-        tracing::debug!(error, "the retention of a topic is not known");
-    });
-    retention_by(&settings.ok()?)
+/// What a topic may lose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Retention {
+    /// Records of this age.
+    age: Option<Duration>,
+    /// Records of any age, as soon as others follow: by the size of their partition, or by their keys.
+    at_any_time: bool,
 }
 
-/// `retention.ms` is -1 for ever.
-fn retention_by(settings: &HashMap<String, String>) -> Option<Duration> {
-    let is_deleted = settings.get("cleanup.policy")?.contains("delete");
-    let millis: u64 = settings.get("retention.ms")?.parse().ok()?;
-    is_deleted.then(|| Duration::from_millis(millis))
+impl Retention {
+    /// By its settings; -1 is for ever. Of what the broker does not say nothing is known.
+    fn of(settings: &HashMap<String, String>) -> Self {
+        let policy = settings.get("cleanup.policy").map_or("", String::as_str);
+        let limit = |name: &str| -> Option<u64> {
+            let limit = settings.get(name)?.parse().ok();
+            limit.filter(|_| policy.contains("delete"))
+        };
+        Self {
+            age: limit("retention.ms").map(Duration::from_millis),
+            at_any_time: limit("retention.bytes").is_some() || policy.contains("compact"),
+        }
+    }
+
+    fn may_end(self, dead_at: Timestamp, by: Timestamp) -> bool {
+        self.at_any_time || self.age.is_some_and(|age| dead_at.plus(age) < by)
+    }
+}
+
+async fn retention_of(kafka: &KafkaConfig, topic: &TopicName) -> Retention {
+    let settings = match KafkaAdmin::new(kafka) {
+        Ok(admin) => admin.topic_config(topic).await,
+        Err(error) => Err(error),
+    };
+    match settings {
+        Ok(settings) => Retention::of(&settings),
+        Err(error) => {
+            let error = crate::error_chain(&error);
+            tracing::debug!(error, "the retention of a topic is not known");
+            Retention::default()
+        }
+    }
 }
 
 #[cfg(test)]
@@ -225,41 +250,52 @@ mod tests {
             body("orders.dlq", 6, 2),
             body("for-ever.dlq", 6, 0),
             body("not-shown.dlq", 6, 0),
+            body("small.dlq", 7, 240),
         ];
         let place = |topic: &str| (TopicName::new(topic), Partition(0));
         let starts = [
             (place("orders.dlq"), Offset(4)),
             (place("for-ever.dlq"), Offset(0)),
+            (place("small.dlq"), Offset(0)),
         ]
         .into();
         let week = Duration::from_hours(7 * 24);
-        let retention = |topic: &TopicName| (topic.as_str() != "for-ever.dlq").then_some(week);
+        let retention = |topic: &TopicName| {
+            let name = topic.as_str();
+            Some(Retention {
+                age: (name != "for-ever.dlq").then_some(week),
+                at_any_time: name == "small.dlq",
+            })
+        };
         let at = |hours: i64| {
             let now = Timestamp::from_seconds(hours * 3600);
             let expiring = expiring(&bodies, &starts, retention, now);
             let offsets = expiring.into_iter().map(|body| body.offset.0);
             offsets.collect::<Vec<_>>()
         };
-        assert_eq!(at(6 * 24 + 1), [0; 0]);
-        assert_eq!(at(6 * 24 + 2), [4, 5]);
-        assert_eq!(at(9 * 24), [4, 5, 6]);
+        assert_eq!(at(6 * 24 + 1), [7]);
+        assert_eq!(at(6 * 24 + 2), [4, 5, 7]);
+        assert_eq!(at(9 * 24), [4, 5, 6, 7]);
     }
 
     #[test]
-    fn only_a_topic_that_deletes_by_age_has_a_retention() {
-        let of = |policy: &str, millis: &str| {
+    fn a_topic_loses_by_age_what_it_deletes_and_by_size_or_key_at_any_time() {
+        let of = |policy: &str, millis: &str, bytes: &str| {
             let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
             let settings = [
                 setting("cleanup.policy", policy),
                 setting("retention.ms", millis),
+                setting("retention.bytes", bytes),
             ];
-            retention_by(&settings.into())
+            let retention = Retention::of(&settings.into());
+            (retention.age, retention.at_any_time)
         };
         let second = Some(Duration::from_secs(1));
-        assert_eq!(of("delete", "1000"), second);
-        assert_eq!(of("compact,delete", "1000"), second);
-        assert_eq!(of("compact", "1000"), None);
-        assert_eq!(of("delete", "-1"), None);
-        assert_eq!(retention_by(&HashMap::new()), None);
+        assert_eq!(of("delete", "1000", "-1"), (second, false));
+        assert_eq!(of("delete", "-1", "-1"), (None, false));
+        assert_eq!(of("delete", "-1", "1073741824"), (None, true));
+        assert_eq!(of("compact", "1000", "1073741824"), (None, true));
+        assert_eq!(of("compact,delete", "1000", "-1"), (second, true));
+        assert_eq!(Retention::of(&HashMap::new()), Retention::default());
     }
 }

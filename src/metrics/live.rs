@@ -69,7 +69,7 @@ live_metrics! {
         depth: GaugeVec = "dlq_depth" ["cluster", "system", "dlq"],
         /// Age of the oldest dead letter that is still open; absent while none is.
         oldest_age: GaugeVec = "dlq_oldest_message_age_seconds" ["cluster", "system", "dlq"],
-        /// Dead letters that wait, whose body only the broker has, and which it removes within a day.
+        /// Dead letters that wait, whose body only the broker has, and which it may remove within a day.
         expiring_bodies: GaugeVec = "dlq_expiring_bodies" ["cluster", "system", "dlq"],
         /// Replays of dead letters by what became of them; a replay that was first consumed and then died
         /// again is in both.

@@ -98,9 +98,18 @@ async fn a_body_that_retention_is_about_to_remove_is_counted_until_it_is_gone() 
 }
 
 #[tokio::test]
-async fn a_body_that_retention_is_about_to_remove_is_fetched_before() {
-    let an_hour = [("retention.ms", "3600000")];
-    let topic = topic_with(&[100, 101, 10_000], &an_hour).await;
+async fn a_body_that_its_age_is_about_to_remove_is_fetched_before() {
+    are_fetched_from_a_topic_with(&[("retention.ms", "3600000")]).await;
+}
+
+#[tokio::test]
+async fn a_body_that_size_may_remove_at_any_time_is_fetched_at_once() {
+    let for_ever = ("retention.ms", "-1");
+    are_fetched_from_a_topic_with(&[for_ever, ("retention.bytes", "1073741824")]).await;
+}
+
+async fn are_fetched_from_a_topic_with(settings: &[(&str, &str)]) {
+    let topic = topic_with(&[100, 101, 10_000], settings).await;
     let folder = TempDir::new().unwrap();
     let redrive = Redrive::start(config_of(&topic, true), &folder).await;
     let whole = eventually("the bodies are fetched", async || {

@@ -83,8 +83,8 @@ const BODY_EXPIRING: AlertRule = AlertRule {
     expression: r#"last_over_time(dlq_expiring_bodies{cluster!=""}[10m]) > 0"#,
     summary: "Dead letters of {{ $labels.dlq }} that are about to lose their body: {{ $value }}",
     description: "They wait in {{ $labels.dlq }} ({{ $labels.system }} cluster {{ $labels.cluster }}), are too large \
-        for Redrive's store, and the retention of the topic removes them within 24 hours. Redrive has not fetched \
-        them: see its log, fetch them on their pages, or raise retention.ms of the topic.",
+        for Redrive's store, and their topic may lose them within 24 hours, by their age, its size or their keys. \
+        Redrive has not fetched them: see its log, or fetch them on their pages.",
 };
 
 const REPLAYED_EVENTS_DIE_AGAIN: AlertRule = AlertRule {
