@@ -93,6 +93,53 @@ async fn an_edit_is_reviewed_saved_and_replayed_with_plain_forms() {
 }
 
 #[tokio::test]
+async fn a_replay_goes_only_where_was_looked_before_and_keeps_its_brake() {
+    let dashboard = Dashboard::busy().await;
+    let visitor = Visitor::of(&dashboard).await;
+    let replays = dashboard.url("/replays");
+    let chosen = [
+        ("id", "13"),
+        ("to", "topic"),
+        ("topic", "payments"),
+        ("cluster", "kafka"),
+        ("rate", "7"),
+        ("eligible", "1"),
+    ];
+    // The page told of the place from which the event came.
+    let (status, _, page) = visitor.post(&replays, &chosen).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(
+        page.contains("another destination was chosen after the last check"),
+        "{page}"
+    );
+    assert_eq!(jobs(&dashboard).await.len(), 1, "no second job was made");
+
+    let again: Vec<_> = chosen.into_iter().chain([("check", "1")]).collect();
+    let (status, headers, _) = visitor.post(&replays, &again).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let page = headers["location"].to_str().unwrap();
+    assert!(!page.contains("csrf"), "{page}");
+    let (_, _, page) = get(&dashboard, page).await;
+    assert!(page.contains("payments on kafka"), "{page}");
+    assert!(page.contains("name=\"rate\" value=\"7\""), "{page}");
+
+    let checked = "to=topic&cluster=kafka&topic=payments";
+    assert!(page.contains(&checked.replace('&', "&amp;")), "{page}");
+    let confirmed: Vec<_> = chosen.into_iter().chain([("checked", checked)]).collect();
+    let (status, headers, _) = visitor.post(&replays, &confirmed).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    let job = headers["location"].to_str().unwrap();
+    let (_, _, page) = get(&dashboard, job).await;
+    assert!(page.contains("payments"), "{page}");
+    assert_eq!(jobs(&dashboard).await.len(), 2);
+}
+
+async fn jobs(dashboard: &Dashboard) -> Vec<Value> {
+    let jobs = api(dashboard, "/replays").await;
+    jobs["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
 async fn a_replay_starts_only_with_the_number_that_was_seen() {
     let dashboard = Dashboard::busy().await;
     let visitor = Visitor::of(&dashboard).await;
@@ -100,12 +147,7 @@ async fn a_replay_starts_only_with_the_number_that_was_seen() {
     let (status, _, page) = visitor.post(&dashboard.url("/replays"), &start).await;
     assert_eq!(status, StatusCode::OK, "{page}");
     assert!(page.contains("changed from 3 to"), "{page}");
-    let jobs = api(&dashboard, "/replays").await;
-    assert_eq!(
-        jobs["items"].as_array().unwrap().len(),
-        1,
-        "no second job was made"
-    );
+    assert_eq!(jobs(&dashboard).await.len(), 1, "no second job was made");
 }
 
 #[tokio::test]

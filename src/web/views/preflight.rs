@@ -3,7 +3,9 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::frame::NavigationEntry;
-use super::replay_form::{BrakeFields, PARAMETERS, brake_of, request_of};
+use super::replay_form::{
+    BrakeFields, DESTINATION, SELECTION, brake_of, destination_of, request_of,
+};
 use crate::domain::System;
 use crate::replay::{
     Actor, Audience, DestinationChoice, Preflight, PreflightEvent, Recipient, ReplayRequest,
@@ -58,6 +60,15 @@ struct Choice {
     is_chosen: bool,
 }
 
+/// Names of a destination as they were typed.
+struct TypedNames {
+    topic: String,
+    queue: String,
+    exchange: String,
+    key: String,
+    vhost: String,
+}
+
 /// What will happen, before anything is sent.
 #[derive(Template)]
 #[template(path = "preflight.html")]
@@ -72,15 +83,12 @@ struct PreflightPage {
     choices: Vec<Choice>,
     /// Names of brokers, and which one is chosen.
     clusters: Vec<(String, bool)>,
-    topic: String,
+    typed: TypedNames,
     topics: Vec<String>,
-    queue: String,
     queues: Vec<String>,
-    vhost: String,
-    /// The selection, for the form that checks again.
     selected: Vec<(String, String)>,
-    /// Everything, for the form that confirms.
-    all: Vec<(String, String)>,
+    /// The destination of which the page tells, as a query: another is not sent to before it was looked at.
+    checked: String,
     csrf: String,
     eligible: u64,
     eligible_words: String,
@@ -104,15 +112,34 @@ pub(crate) async fn preflight(
     )
 }
 
-/// Starts the job, unless what would be sent is no longer what the person saw.
+/// Starts the job, unless what would be sent, or where to, is not what the person saw. The same form asks to look
+/// at another destination.
 pub(crate) async fn start_replay(
     State(state): State<AppState>,
     visit: Visit,
     CheckedForm(fields): CheckedForm,
 ) -> Result<Response, Problem> {
     let request = request_of(&fields)?;
+    if fields.get("check").is_some() {
+        let page = ["csrf", "eligible", "checked", "typed", "check"]
+            .iter()
+            .fold(fields, |fields, name| fields.with(name, ""));
+        return Ok(Redirect::to(&page.url("/replays/new")).into_response());
+    }
     let brake = brake_of(&fields)?;
     let judged = state.replay.preflight(&request).await?;
+    let checked = fields.get("checked").unwrap_or("");
+    if destination_of(&Parameters::parse(checked.as_bytes()))? != request.destination {
+        let notice = "another destination was chosen after the last check; look at what will happen there and \
+            confirm again";
+        return show(
+            &state,
+            &visit,
+            &fields,
+            (&request, judged),
+            notice.to_owned(),
+        );
+    }
     let eligible = judged.eligible;
     let seen = fields.get("eligible").unwrap_or("");
     if seen != eligible.to_string() {
@@ -187,13 +214,17 @@ impl PreflightPage {
             hidden_events: judged.matching.saturating_sub(EVENTS as u64),
             choices: choices(&request.destination),
             clusters: clusters(state, parameters),
-            topic: text("topic"),
+            typed: TypedNames {
+                topic: text("topic"),
+                queue: text("queue"),
+                exchange: text("exchange"),
+                key: text("key"),
+                vhost: text("vhost"),
+            },
             topics,
-            queue: text("queue"),
             queues,
-            vhost: text("vhost"),
-            selected: carried(parameters, &PARAMETERS[..4]),
-            all: carried(parameters, &PARAMETERS),
+            selected: carried(parameters, &SELECTION),
+            checked: destination_query(parameters),
             csrf: visit.csrf.clone(),
             eligible,
             eligible_words: markup::counted(eligible, "event", "events"),
@@ -219,6 +250,14 @@ fn carried(parameters: &Parameters, names: &[&str]) -> Vec<(String, String)> {
             .collect::<Vec<_>>()
     });
     values.collect()
+}
+
+fn destination_query(parameters: &Parameters) -> String {
+    let fields = carried(parameters, &DESTINATION).into_iter();
+    let query = fields.fold(Parameters::default(), |query, (name, value)| {
+        query.with(&name, &value)
+    });
+    query.url("").trim_start_matches('?').to_owned()
 }
 
 fn selection_words(selection: &Selection) -> String {
@@ -318,12 +357,14 @@ fn choices(chosen: &DestinationChoice) -> Vec<Choice> {
     let current = match chosen {
         DestinationChoice::Original => "original",
         DestinationChoice::KafkaTopic { .. } => "topic",
-        DestinationChoice::Queue { .. } | DestinationChoice::Exchange { .. } => "queue",
+        DestinationChoice::Queue { .. } => "queue",
+        DestinationChoice::Exchange { .. } => "exchange",
     };
     let known = [
         ("original", "Where each came from"),
         ("topic", "Another Kafka topic"),
         ("queue", "Another RabbitMQ queue"),
+        ("exchange", "A RabbitMQ exchange"),
     ];
     let choice = |(value, label)| Choice {
         value,

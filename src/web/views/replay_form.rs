@@ -12,10 +12,12 @@ use crate::web::markup;
 use crate::web::parameters::Parameters;
 use crate::web::problem::Problem;
 
-/// The names of all parameters, for the forms that carry them on.
-pub(super) const PARAMETERS: [&str; 11] = [
-    "id", "filter", "all", "revision", "to", "cluster", "topic", "vhost", "queue", "exchange",
-    "key",
+/// The parameters that say what is replayed, for the form that carries them on.
+pub(super) const SELECTION: [&str; 4] = ["id", "filter", "all", "revision"];
+
+/// The parameters that say where to.
+pub(super) const DESTINATION: [&str; 7] = [
+    "to", "cluster", "topic", "vhost", "queue", "exchange", "key",
 ];
 
 /// Reads the request, or says what is missing.
@@ -55,7 +57,7 @@ fn selection_of(parameters: &Parameters) -> Result<Selection, Problem> {
     }
 }
 
-fn destination_of(parameters: &Parameters) -> Result<DestinationChoice, Problem> {
+pub(super) fn destination_of(parameters: &Parameters) -> Result<DestinationChoice, Problem> {
     let need = |name: &str| {
         parameters
             .get(name)
