@@ -19,6 +19,8 @@ pub struct ReplayJob {
     pub brake: Brake,
     /// Canary steps that were passed.
     pub ramp_step: usize,
+    /// Events that had been released when the canary ramp was set.
+    pub ramp_base: u64,
     /// Events that had died again or failed when somebody resumed the job.
     pub forgiven: u64,
     /// Selected events that could not be part of it; of a large job, once it is whole.
@@ -58,9 +60,10 @@ impl ReplayJob {
 
     /// How many events the present canary step releases in total; `None` without a ramp or after it.
     pub fn ramp_limit(&self) -> Option<u64> {
-        self.brake
-            .ramp
-            .then(|| RAMP_LIMITS.get(self.ramp_step).copied())?
+        let of_step = RAMP_LIMITS
+            .get(self.ramp_step)
+            .filter(|_| self.brake.ramp)?;
+        Some(self.ramp_base + of_step)
     }
 }
 

@@ -45,7 +45,8 @@ impl BrakeKeeper {
         for job in self.store.jobs_to_send().await? {
             let at_step_end = job.allowed_by_ramp() == Some(0);
             let first = if at_step_end {
-                self.store.replays_of_job(job.id, MOST_OF_A_STEP).await?
+                let (skipped, limit) = (job.ramp_base, MOST_OF_A_STEP);
+                self.store.replays_of_job(job.id, skipped, limit).await?
             } else {
                 Vec::new()
             };
@@ -79,7 +80,7 @@ impl BrakeKeeper {
     }
 }
 
-/// `first` are the first events of a job whose canary step has released all it may.
+/// `first` are the first events of the ramp of a job whose canary step has released all it may.
 fn judge(job: &ReplayJob, first: &[Replay], ramp_wait: Duration, now: Timestamp) -> Judgement {
     if let Some(reason) = too_many(job) {
         return Judgement::Stop(reason);
@@ -153,6 +154,7 @@ mod tests {
                 ..Brake::default()
             },
             ramp_step,
+            ramp_base: 0,
             forgiven: 0,
             refused: 0,
             counts: counts.to_vec(),

@@ -151,7 +151,8 @@ impl ReplayHandle {
         Ok(())
     }
 
-    /// Replaces the brake of a job; a canary ramp goes on where it was.
+    /// Replaces the brake of a job; a canary ramp goes on where it was. What is loaded and not being sent waits for
+    /// the new one.
     pub async fn set_brake(
         &self,
         job: ReplayJobId,
@@ -164,7 +165,7 @@ impl ReplayHandle {
         if !self.store.set_brake(job, &brake, &entry).await? {
             return Err(ReplayError::NoSuchJob(job));
         }
-        self.changes.announce();
+        self.changes.announce_brake();
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use crate::domain::{
 };
 
 const COLUMNS: &str = "rowid AS row, id, created_at_ms, created_by, selection, state, reason, \
-     not_before_ms, events_per_second, ramp_step, stop_percent, stop_count, forgiven, \
+     not_before_ms, events_per_second, ramp_step, ramp_base, stop_percent, stop_count, forgiven, \
      COALESCE((SELECT f.refused FROM replay_freezings f WHERE f.job = replay_jobs.id), 0) AS refused, \
      EXISTS (SELECT 1 FROM replay_freezings f WHERE f.job = replay_jobs.id \
      AND f.finished_at_ms IS NULL) AS freezing";
@@ -98,7 +98,8 @@ impl Store {
         self.change_job(change, id, entry).await
     }
 
-    /// Changes the brake of a job, with the audit. Answers whether there is such a job.
+    /// Changes the brake of a job, with the audit. A ramp that it had not goes on from what was sent before. Answers
+    /// whether there is such a job.
     pub async fn set_brake(
         &self,
         id: ReplayJobId,
@@ -117,7 +118,11 @@ impl Store {
         change
             .push(", ramp_step = CASE WHEN ")
             .push_bind(brake.ramp);
-        change.push(" THEN COALESCE(ramp_step, 0) END WHERE id = ");
+        change.push(
+            " THEN COALESCE(ramp_step, 0) END, ramp_base = CASE WHEN ramp_step IS NOT NULL THEN ramp_base \
+             ELSE (SELECT COALESCE(SUM(events), 0) FROM replay_job_counts c WHERE c.job = replay_jobs.id \
+             AND c.state NOT IN ('planned', 'cancelled')) END WHERE id = ",
+        );
         self.change_job(change, id, entry).await
     }
 
@@ -142,7 +147,8 @@ impl Store {
 
     /// Cancels the next of what a job has still planned and answers them; none are left if there are
     /// none. Each transaction has its audit entry, which names the dead letters. While more are left the
-    /// job is paused for that reason, so that none of them leaves meanwhile.
+    /// job is paused for that reason, so that none of them leaves meanwhile. What is being sent is cancelled as
+    /// soon as it turns out that it never left.
     pub async fn cancel_some(
         &self,
         job: ReplayJobId,
@@ -163,6 +169,13 @@ impl Store {
         let cancelled: Vec<Replay> = results.into_iter().filter_map(Result::ok).collect();
         let is_last = planned.len() < CANCELLED_AT_ONCE as usize;
         hold_while_cancelling(&mut transaction, job, reason, is_last).await?;
+        sqlx::query(
+            "UPDATE replay_jobs SET cancelled_at_ms = COALESCE(cancelled_at_ms, ?) WHERE id = ?",
+        )
+        .bind(entry.at.as_millis())
+        .bind(job.to_string())
+        .execute(&mut *transaction)
+        .await?;
         let letters = cancelled.iter().map(|replay| replay.dead_letter);
         let letters: DeadLetterIds = letters.collect();
         let entry = entry.with_detail("dead_letters", &letters);
@@ -241,6 +254,7 @@ struct JobRow {
     not_before_ms: Option<i64>,
     events_per_second: Option<u32>,
     ramp_step: Option<u32>,
+    ramp_base: i64,
     stop_percent: Option<u8>,
     stop_count: Option<u32>,
     forgiven: i64,
@@ -268,6 +282,7 @@ impl JobRow {
                 stop_count: self.stop_count,
             },
             ramp_step: self.ramp_step.map_or(0, |step| step as usize),
+            ramp_base: u64::try_from(self.ramp_base).unwrap_or(0),
             forgiven: u64::try_from(self.forgiven).unwrap_or(0),
             refused: u64::try_from(self.refused).unwrap_or(0),
             counts: Vec::new(),

@@ -103,6 +103,8 @@ struct Batch {
     before: BTreeMap<ReplayId, Before>,
     /// A pause holds from the moment in which it is committed: nothing begins to be sent after it.
     paused: HashSet<ReplayJobId>,
+    /// Of a cancelled job what never left is not planned again.
+    cancelled: HashSet<ReplayJobId>,
 }
 
 impl Batch {
@@ -136,18 +138,26 @@ impl Batch {
     async fn of(
         transaction: &mut Transaction<'_, Sqlite>,
         replays: HashMap<ReplayId, Replay>,
-        mut events: impl Iterator<Item = &ReplayEvent>,
+        events: impl Iterator<Item = &ReplayEvent>,
     ) -> Result<Self, StoreError> {
-        let paused = if events.any(|event| matches!(event, ReplayEvent::Sending { .. })) {
-            paused_jobs(transaction).await?
-        } else {
-            HashSet::new()
-        };
-        Ok(Self {
+        let mut batch = Self {
             replays,
             before: BTreeMap::new(),
-            paused,
-        })
+            paused: HashSet::new(),
+            cancelled: HashSet::new(),
+        };
+        let (mut any_sending, mut any_absent) = (false, false);
+        for event in events {
+            any_sending |= matches!(event, ReplayEvent::Sending { .. });
+            any_absent |= matches!(event, ReplayEvent::ProvenAbsent);
+        }
+        if any_sending {
+            batch.paused = jobs_where(transaction, "state <> 'ready'").await?;
+        }
+        if any_absent {
+            batch.cancelled = jobs_where(transaction, "cancelled_at_ms IS NOT NULL").await?;
+        }
+        Ok(batch)
     }
 
     fn advance(
@@ -165,7 +175,11 @@ impl Batch {
             state: replay.state.name(),
             updated_at: replay.updated_at,
         };
+        let is_absent = matches!(event, ReplayEvent::ProvenAbsent);
         replay.state = replay.state.clone().advance(event)?;
+        if is_absent && self.cancelled.contains(&replay.job) {
+            replay.state = replay.state.clone().advance(ReplayEvent::Cancel { at })?;
+        }
         replay.updated_at = at;
         self.before.entry(id).or_insert(before);
         Ok(replay.clone())
@@ -327,10 +341,12 @@ const fn place_of(state: &ReplayState) -> Option<Landing> {
     }
 }
 
-async fn paused_jobs(
+async fn jobs_where(
     transaction: &mut Transaction<'_, Sqlite>,
+    condition: &'static str,
 ) -> Result<HashSet<ReplayJobId>, StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar("SELECT id FROM replay_jobs WHERE state <> 'ready'")
+    let query = format!("SELECT id FROM replay_jobs WHERE {condition}");
+    let ids: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
         .fetch_all(&mut **transaction)
         .await?;
     Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())

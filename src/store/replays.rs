@@ -55,13 +55,14 @@ impl Store {
         found.into_iter().next().ok_or(StoreError::NoSuchReplay(id))
     }
 
-    /// All replays of a job in the order in which they were planned.
+    /// Replays of a job in the order in which they were planned, after so many that are skipped.
     pub async fn replays_of_job(
         &self,
         id: ReplayJobId,
+        skipped: u64,
         limit: u32,
     ) -> Result<Vec<Replay>, StoreError> {
-        let limit = format!(" ORDER BY id LIMIT {limit}");
+        let limit = format!(" ORDER BY id LIMIT {limit} OFFSET {skipped}");
         self.replays_where("job = ", id.to_string(), &limit).await
     }
 

@@ -133,6 +133,44 @@ async fn no_event_overtakes_one_of_its_key_that_a_pause_holds_back() {
 }
 
 #[tokio::test]
+async fn a_brake_holds_what_a_running_job_has_not_begun_to_send() {
+    const EVENTS: usize = 300;
+    let topic = new_topic("brake", 1, &[]).await;
+    let fixture = new_store().await;
+    let store = &fixture.store;
+    let running = Running::engines(impatient_kafka(), store);
+    // Of one key, so that they go one by one out of what was loaded at once.
+    let letters = kafka_letters(&topic, 0, &[Some("order-1"); EVENTS]);
+    let id = start(&fixture, &running, &letters, Brake::default()).await;
+    sent(store, id, 1).await;
+    let tomorrow = Brake {
+        not_before: Some(Timestamp::now().plus(Duration::from_hours(24))),
+        ..Brake::default()
+    };
+    let changed = running.handle.set_brake(id, tomorrow, alice());
+    changed.await.unwrap();
+    let released = job(store, id).await.released();
+
+    // Another job goes through, so the engine has surely looked.
+    let other = new_topic("brake", 1, &[]).await;
+    let letters = kafka_letters(&other, 0, &[None]);
+    let quick = start(&fixture, &running, &letters, Brake::default()).await;
+    sent(store, quick, 1).await;
+    let held = job(store, id).await;
+    assert!(
+        held.released() <= released + 1,
+        "{released}, then {:?}",
+        held.counts
+    );
+    assert!(
+        held.count(ReplayStateName::Planned) > 0,
+        "{:?}",
+        held.counts
+    );
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_rate_holds_a_job_back_and_not_the_next_one() {
     let topic = new_topic("brake", 1, &[]).await;
     let fixture = new_store().await;
@@ -242,7 +280,7 @@ async fn nothing_is_sent_before_its_time() {
     let letters = kafka_letters(&topic, 0, &[None; 5]);
     let id = start(&fixture, &running, &letters, brake).await;
     sent(&fixture.store, id, 5).await;
-    let replays = fixture.store.replays_of_job(id, 10).await.unwrap();
+    let replays = fixture.store.replays_of_job(id, 0, 10).await.unwrap();
     assert!(
         replays.iter().all(|replay| replay.updated_at >= start_at),
         "{replays:?}"

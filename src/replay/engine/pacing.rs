@@ -16,6 +16,8 @@ pub(super) struct Allowed {
     pub(super) look_again: Option<Duration>,
     /// A rate or a canary step had a say in it.
     pub(super) is_braked: bool,
+    /// As of which brakes it is allowed.
+    pub(super) brakes: u64,
     /// After what to go on, if more is planned that no brake has a say in.
     pub(super) more_after: Option<LoadedTo>,
 }
@@ -48,6 +50,7 @@ impl Pacing {
         context: &EngineContext,
         after: &LoadedTo,
     ) -> Result<Allowed, StoreError> {
+        let brakes = context.changes.brakes();
         let jobs = context.store.jobs_to_send().await?;
         self.buckets
             .retain(|id, _| jobs.iter().any(|job| job.id == *id));
@@ -95,6 +98,7 @@ impl Pacing {
             planned,
             look_again,
             is_braked,
+            brakes,
             more_after: (is_full && !is_braked).then_some(loaded),
         })
     }
@@ -165,6 +169,7 @@ mod tests {
                 ..Brake::default()
             },
             ramp_step: 0,
+            ramp_base: 0,
             forgiven: 0,
             refused: 0,
             counts: vec![(ReplayStateName::Planned, 1000)],

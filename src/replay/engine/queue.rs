@@ -24,6 +24,8 @@ pub(super) struct SendQueue {
     following: Following,
     /// What else is planned is left to another pass.
     wanted: Box<dyn Fn(&Replay) -> bool + Send + Sync>,
+    /// As of which brakes it was loaded.
+    brakes: u64,
     begun: Instant,
 }
 
@@ -45,6 +47,7 @@ impl SendQueue {
         Self {
             planned: allowed.planned.into(),
             following: Following::of(allowed.more_after),
+            brakes: allowed.brakes,
             wanted: Box::new(|_| true),
             begun: Instant::now(),
         }
@@ -62,10 +65,15 @@ impl SendQueue {
 
     /// Loads what follows when little is left, and waits for it only when nothing is and nothing `is_in_hand`. What
     /// cannot be loaded does not follow: the next pass meets the same and says so. Where a brake has a say by now,
-    /// what is left is loaded anew as well.
-    pub(super) async fn refill(&mut self, context: &EngineContext, is_in_hand: bool) {
+    /// what is left is loaded anew as well. Answers whether what was taken out before may still be sent: not if
+    /// somebody changed a brake.
+    pub(super) async fn refill(&mut self, context: &EngineContext, is_in_hand: bool) -> bool {
+        if self.brakes != context.changes.brakes() {
+            self.clear();
+            return false;
+        }
         if self.planned.len() > LOAD_BELOW {
-            return;
+            return true;
         }
         self.following = match std::mem::replace(&mut self.following, Following::Nothing) {
             Following::After(loaded) if self.begun.elapsed() < LONGEST_PASS => {
@@ -94,6 +102,7 @@ impl SendQueue {
             Following::Loading(task) => Following::Loading(task),
             Following::After(_) | Following::Nothing => Following::Nothing,
         };
+        true
     }
 
     /// The replays themselves, to take some out.

@@ -97,7 +97,9 @@ impl RabbitMqEngine {
                 queue.clear();
             }
             let is_in_hand = !in_hand.messages.is_empty();
-            queue.refill(&self.context, is_in_hand).await;
+            if !queue.refill(&self.context, is_in_hand).await {
+                outgoing = Outgoing::default();
+            }
             let (context, user, wanted) = (&self.context, &self.user, outgoing.replays.len());
             let next = take_batch(queue.planned());
             let (ready, rendered, outcomes) = tokio::join!(

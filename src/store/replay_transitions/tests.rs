@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{NewDeadLetter, PassedBy};
+use crate::domain::{Brake, NewDeadLetter, PassedBy};
 use crate::store::tests::{NOW, cursor, entry, fixture, group, index, job, kafka_letter};
 use crate::store::{AuditFilter, PageRequest};
 
@@ -102,6 +102,65 @@ async fn the_same_state_of_another_time_is_not_what_was_known() {
     };
     let groups: Vec<&str> = by.iter().map(|passed| passed.group.as_str()).collect();
     assert_eq!(groups, ["first", "second", "third"]);
+}
+
+#[tokio::test]
+async fn what_never_left_is_not_planned_again_in_a_cancelled_job() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let letters: Vec<_> = index(store, &[0, 1]).await.iter().map(|i| i.id).collect();
+    let [cancelled, kept] = [&letters[..1], &letters[1..]].map(job);
+    let mut ids = Vec::new();
+    for job in [&cancelled, &kept] {
+        let created = store.create_job(job, &entry()).await.unwrap();
+        let id = created.planned[0];
+        store.advance_replay(id, sending(), NOW).await.unwrap();
+        ids.push(id);
+    }
+    let none_planned = store.cancel_some(cancelled.id, "why", &entry()).await;
+    assert!(none_planned.unwrap().is_empty());
+    for id in &ids {
+        let absent = ReplayEvent::ProvenAbsent;
+        store.advance_replay(*id, absent, NOW).await.unwrap();
+    }
+    let states = async |id| store.replay(id).await.unwrap().state.name();
+    assert_eq!(states(ids[0]).await, ReplayStateName::Cancelled);
+    assert_eq!(states(ids[1]).await, ReplayStateName::Planned);
+    let letter = store.dead_letter_summary(letters[0]).await.unwrap();
+    assert_eq!(letter.status, DeadLetterStatus::Open);
+    let counted = store.replay_job(cancelled.id).await.unwrap().unwrap();
+    assert_eq!(counted.counts, [(ReplayStateName::Cancelled, 1)]);
+}
+
+#[tokio::test]
+async fn a_ramp_that_is_set_while_a_job_runs_counts_from_there() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let letters: Vec<_> = index(store, &[0, 1, 2])
+        .await
+        .iter()
+        .map(|i| i.id)
+        .collect();
+    let job = job(&letters);
+    let created = store.create_job(&job, &entry()).await.unwrap();
+    let first = created.planned[0];
+    store.advance_replay(first, sending(), NOW).await.unwrap();
+    let ramp = Brake {
+        ramp: true,
+        ..Brake::default()
+    };
+    store.set_brake(job.id, &ramp, &entry()).await.unwrap();
+    let allowed = async || {
+        let known = store.replay_job(job.id).await.unwrap().unwrap();
+        known.allowed_by_ramp()
+    };
+    assert_eq!(allowed().await, Some(1));
+    let second = created.planned[1];
+    store.advance_replay(second, sending(), NOW).await.unwrap();
+    assert_eq!(allowed().await, Some(0));
+    // Changed again, it is the same ramp.
+    store.set_brake(job.id, &ramp, &entry()).await.unwrap();
+    assert_eq!(allowed().await, Some(0));
 }
 
 #[tokio::test]

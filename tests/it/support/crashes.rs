@@ -93,7 +93,7 @@ fn died_by_signal(status: ExitStatus) -> bool {
 pub(crate) async fn run_to_the_end(folder: &Path, store: &Store, job: ReplayJobId) -> Vec<Replay> {
     let mut child = serve(folder, None);
     let replays = eventually("every replay of the job is decided", async || {
-        let replays = store.replays_of_job(job, 10_000).await.unwrap();
+        let replays = store.replays_of_job(job, 0, 10_000).await.unwrap();
         let is_open = |replay: &Replay| {
             use ReplayStateName::{Planned, Sending};
             matches!(replay.state.name(), Planned | Sending)

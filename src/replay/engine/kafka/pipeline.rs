@@ -74,7 +74,9 @@ impl KafkaEngine {
                 rendered = Rendered::default();
                 queue.clear();
             }
-            queue.refill(&self.context, in_hand.is_some()).await;
+            if !queue.refill(&self.context, in_hand.is_some()).await {
+                rendered = Rendered::default();
+            }
             let mut store_was_slow = false;
             if let Some(ready) = &in_hand {
                 store_was_slow = ready.store_was_slow;
