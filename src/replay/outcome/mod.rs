@@ -2,8 +2,8 @@
 //!
 //! Kafka: a group whose committed offset moved from at or before the record to beyond it has *passed*
 //! it, which a consumer that dead-letters it and then commits does too. So it is *consumed* only after
-//! intake has read the DLQs beyond the ends that were seen after the pass, and the settle time is
-//! over. RabbitMQ shows no passes. Of what nothing is seen for long is said just that. That it *died
+//! intake has read the DLQs beyond the ends that were seen after the pass, nothing waits in the retry topics
+//! of its topic, and the settle time is over. RabbitMQ shows no passes. Of what nothing is seen for long is said just that. That it *died
 //! again* comes from intake, at any time.
 
 mod counting;
@@ -30,7 +30,7 @@ use super::changes::Changes;
 use super::ticks::Ticks;
 use deaths::Deaths;
 use passes::Passes;
-use settling::{DlqEnds, decisive_pass, is_settled};
+use settling::{DlqEnds, decisive_pass, is_settled, retries_are_over};
 
 pub(super) use counting::count_outcomes;
 
@@ -184,7 +184,9 @@ impl OutcomeWatcher {
                     continue;
                 };
                 let settled_from = passed_at.plus(settle_time);
-                if is_settled(passed_at, settled_from, now, ends, cursors) {
+                if is_settled(passed_at, settled_from, now, ends, cursors)
+                    && retries_are_over(cluster, topic)
+                {
                     events.push((tracked.replay.id, ReplayEvent::Settled { at: now }));
                 }
             }

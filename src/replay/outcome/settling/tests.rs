@@ -1,6 +1,6 @@
 use super::*;
 use crate::domain::{
-    BrokerHealth, ClusterDetail, DeadLetterId, Destination, GroupKind, GroupStatus,
+    BrokerHealth, ClusterDetail, DeadLetterId, Destination, GroupKind, GroupPartitionStatus,
     GroupTopicStatus, GroupVerdict, KafkaDetail, PartitionSample, Replay, ReplayId, ReplayJobId,
     ReplayState, RevisionNumber, System, TopicStatus,
 };
@@ -166,7 +166,78 @@ fn the_group_that_failed_decides_where_it_is_known() {
     check(Some("payments"), "orders", &by, Some(20));
     check(Some("payments"), "orders", &by[..1], None);
     check(None, "orders", &by, Some(20));
-    check(None, "orders", &by[..1], Some(10));
-    check(Some("a-connector"), "orders", &by[..1], Some(10));
+    check(None, "orders", &by[..1], None);
+    check(Some("gone"), "orders", &by[..1], None);
+    check(Some("gone"), "orders", &by, Some(20));
     check(Some("payments"), "elsewhere", &by[..1], Some(10));
+}
+
+#[test]
+fn a_group_that_reads_no_more_is_not_waited_for_and_a_connector_is_found_by_its_name() {
+    let by = [PassedBy {
+        group: "analytics".into(),
+        at: Timestamp(10),
+    }];
+    let mut left = group("left", "orders");
+    left.state = "Empty".to_owned();
+    let mut elsewhere = group("elsewhere", "orders");
+    elsewhere.members = vec![GroupMember {
+        member_id: "m".to_owned(),
+        client_id: "c".to_owned(),
+        host: "h".to_owned(),
+        assignment: vec![("payments".into(), vec![Partition(0)])],
+    }];
+    let groups = vec![group("analytics", "orders"), left, elsewhere];
+    let check = |consumer: Option<&str>, groups: &[GroupStatus], expected: Option<i64>| {
+        let cluster = cluster(Vec::new(), groups.to_vec());
+        let pass = decisive_pass(&tracked(consumer), &"orders".into(), &by, &cluster);
+        assert_eq!(pass, expected.map(Timestamp), "{consumer:?}");
+    };
+    check(None, &groups, Some(10));
+    let mut sink = group("connect-sink", "orders");
+    sink.state = "Empty".to_owned();
+    let with_sink = [groups, vec![sink]].concat();
+    check(None, &with_sink, Some(10));
+    check(Some("sink"), &with_sink, None);
+}
+
+#[test]
+fn what_waits_in_a_retry_topic_is_not_over() {
+    let over = |retry: &str, ends: &[(i64, i64)], committed: &[i64]| {
+        let mut reader = group("orders-retry", retry);
+        let partitions = (0..).zip(committed);
+        reader.topics[0].partitions = partitions
+            .map(|(number, committed)| GroupPartitionStatus {
+                partition: Partition(number),
+                committed: Offset(*committed),
+                log_start: None,
+                log_end: None,
+                lag: None,
+                time_lag: None,
+                retention_headroom: None,
+            })
+            .collect();
+        let topics = vec![topic("orders", &[(0, 1000)]), topic(retry, ends)];
+        retries_are_over(&cluster(topics, vec![reader]), &"orders".into())
+    };
+    for retry in [
+        "orders-retry",
+        "orders-retry-0",
+        "orders-retry-1000",
+        "orders_retry_5000",
+    ] {
+        assert!(!over(retry, &[(0, 7)], &[6]), "{retry}");
+        assert!(!over(retry, &[(0, 7)], &[]), "{retry}: nobody reads it");
+        assert!(over(retry, &[(0, 7)], &[7]), "{retry}");
+        assert!(over(retry, &[(7, 7)], &[]), "{retry} is empty");
+        assert!(!over(retry, &[(0, 7), (0, 1)], &[7, 0]), "{retry}");
+    }
+    for other in [
+        "orders-retry-x",
+        "orders-retrying",
+        "my-orders-retry",
+        "orders_retry_",
+    ] {
+        assert!(over(other, &[(0, 7)], &[6]), "{other}");
+    }
 }
