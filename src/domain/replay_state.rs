@@ -220,8 +220,12 @@ impl ReplayState {
                 landing,
                 at,
             },
+            // Also of what somebody, or an error, took for not sent.
             (
-                state @ (S::Sending { .. }
+                state @ (S::Planned
+                | S::Failed { .. }
+                | S::Cancelled { .. }
+                | S::Sending { .. }
                 | S::Sent { .. }
                 | S::Passed { .. }
                 | S::Consumed { .. }

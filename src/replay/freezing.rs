@@ -15,7 +15,7 @@ use crate::store::{Freezing, NewAuditEntry, ReplayCandidate, StoreError};
 
 use super::plan::{SendingPlace, sending_place};
 use super::selection::SelectionWalk;
-use super::start::split;
+use super::start::{replayed_of, split};
 use super::{
     DestinationChoice, ReplayError, ReplayHandle, ReplayRequest, RevisionChoice, Selection, crash,
 };
@@ -148,10 +148,8 @@ impl Freezer {
             let judged = self.handle.judge_gated(&ids, &found, request, &snapshot);
             let events = judged.await?;
             let (replays, no_more) = split(events);
-            let planned = self
-                .handle
-                .store
-                .plan_more(freezing.job, &replays, Timestamp::now());
+            let (store, replayed) = (&self.handle.store, replayed_of(&request.selection));
+            let planned = store.plan_more(freezing.job, &replays, replayed, Timestamp::now());
             let Some(created) = planned.await? else {
                 return Ok(());
             };

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use crate::domain::{Brake, ReplayId, ReplayJobId, Timestamp};
-use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay};
+use crate::store::{NewAuditEntry, NewReplay, NewReplayJob, RefusedReplay, Replayed};
 
 use super::freezing::StoredRequest;
 use super::handle::{brake_for_audit, checked, entry};
@@ -54,7 +54,12 @@ impl ReplayHandle {
         crash::point("plan.before_commit");
         let created = self
             .store
-            .create_held_job(&job, &brake, &creation_entry(&job, &request, &brake, actor))
+            .create_held_job(
+                &job,
+                &brake,
+                replayed_of(&request.selection),
+                &creation_entry(&job, &request, &brake, actor),
+            )
             .await?;
         crash::point("plan.committed");
         refused.extend(created.refused);
@@ -89,6 +94,14 @@ impl ReplayHandle {
             planned: Vec::new(),
             refused: Vec::new(),
         })
+    }
+}
+
+/// What of a selection is sent though it was replayed before (`plan.rs` judges by the same).
+pub(super) const fn replayed_of(selection: &Selection) -> Replayed {
+    match selection {
+        Selection::DeadLetters(_) => Replayed::AreSentAgain,
+        Selection::Filter(_) => Replayed::AreRefused,
     }
 }
 

@@ -95,7 +95,7 @@ pub use repairs::NewRepair;
 pub use replay_contents::ReplayContent;
 pub use replay_freezing::Freezing;
 pub use replay_outcomes::{LogPlace, TrackedPosition, TrackedReplay};
-pub use replay_planning::{JobCreated, NewReplay, NewReplayJob, RefusedReplay};
+pub use replay_planning::{JobCreated, NewReplay, NewReplayJob, RefusedReplay, Replayed};
 pub use replay_work::{PlannedReplay, ReplayCandidate};
 pub use retention::{Removal, Removed, RetentionRun, StoreSpace};
 pub use returns::{Return, ReturnState, Returning};

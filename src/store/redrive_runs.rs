@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use sqlx::{FromRow, Sqlite, Transaction};
 
 use super::redrive_policies::{StoredPolicy, policy_in};
-use super::replay_planning::{JobCreated, NewReplayJob, frozen_set, insert_job, plan};
+use super::replay_planning::{JobCreated, NewReplayJob, Replayed, frozen_set, insert_job, plan};
 use super::{NewAuditEntry, Store, StoreError, audit};
 use crate::domain::{Brake, DeadLetterId, FailureGroupId, ReplayId, ReplayJobId, Timestamp};
 
@@ -96,7 +96,8 @@ impl Store {
             ..Brake::default()
         };
         insert_job(&mut transaction, &job, &brake).await?;
-        let created = plan(&mut transaction, job.id, job.created_at, &job.replays).await?;
+        let (planned, replayed) = ((job.id, job.created_at), Replayed::AreRefused);
+        let created = plan(&mut transaction, planned, &job.replays, replayed).await?;
         if created.planned.is_empty() {
             return Ok(None);
         }

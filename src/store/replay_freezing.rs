@@ -4,7 +4,7 @@
 
 use sqlx::FromRow;
 
-use super::replay_planning::{JobCreated, NewReplay, NewReplayJob, insert_job, plan};
+use super::replay_planning::{JobCreated, NewReplay, NewReplayJob, Replayed, insert_job, plan};
 use super::{NewAuditEntry, Store, StoreError, audit};
 use crate::domain::{Brake, DeadLetterId, DeadLetterIds, ReplayJobId, Timestamp};
 
@@ -67,6 +67,7 @@ impl Store {
         &self,
         job: ReplayJobId,
         replays: &[NewReplay],
+        replayed: Replayed,
         at: Timestamp,
     ) -> Result<Option<JobCreated>, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -79,7 +80,7 @@ impl Store {
         if !goes_on {
             return Ok(None);
         }
-        let created = plan(&mut transaction, job, at, replays).await?;
+        let created = plan(&mut transaction, (job, at), replays, replayed).await?;
         transaction.commit().await?;
         Ok(Some(created))
     }

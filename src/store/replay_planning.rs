@@ -33,6 +33,15 @@ pub struct NewReplay {
     pub destination: Destination,
 }
 
+/// What was replayed before and is selected again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replayed {
+    /// By somebody who named it.
+    AreSentAgain,
+    /// A filter selects what waits.
+    AreRefused,
+}
+
 /// What became of a new job.
 #[derive(Clone, Debug, Default)]
 pub struct JobCreated {
@@ -57,7 +66,8 @@ impl Store {
         job: &NewReplayJob,
         entry: &NewAuditEntry,
     ) -> Result<JobCreated, StoreError> {
-        self.create_held_job(job, &Brake::default(), entry).await
+        self.create_held_job(job, &Brake::default(), Replayed::AreSentAgain, entry)
+            .await
     }
 
     /// The same with a brake from the first event on.
@@ -65,11 +75,13 @@ impl Store {
         &self,
         job: &NewReplayJob,
         brake: &Brake,
+        replayed: Replayed,
         entry: &NewAuditEntry,
     ) -> Result<JobCreated, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         insert_job(&mut transaction, job, brake).await?;
-        let created = plan(&mut transaction, job.id, job.created_at, &job.replays).await?;
+        let at = job.created_at;
+        let created = plan(&mut transaction, (job.id, at), &job.replays, replayed).await?;
         if created.planned.is_empty() {
             return Ok(created);
         }
@@ -106,9 +118,9 @@ pub(super) async fn insert_job(
 /// Plans replays of a job, or says of each why it cannot be.
 pub(super) async fn plan(
     transaction: &mut Transaction<'_, Sqlite>,
-    job: ReplayJobId,
-    at: Timestamp,
+    (job, at): (ReplayJobId, Timestamp),
     replays: &[NewReplay],
+    replayed: Replayed,
 ) -> Result<JobCreated, StoreError> {
     let known = letters(transaction, replays).await?;
     let mut created = JobCreated::default();
@@ -119,7 +131,7 @@ pub(super) async fn plan(
         let refusal = if taken.contains(&replay.dead_letter) {
             Some(STILL_ACTIVE.to_owned())
         } else {
-            refusal(letter, replay)
+            refusal(letter, replay, replayed)
         };
         if let Some(reason) = refusal {
             created.refused.push(RefusedReplay {
@@ -140,7 +152,7 @@ pub(super) async fn plan(
 const STILL_ACTIVE: &str = "a replay of it is still active";
 
 /// Why a dead letter cannot be replayed now.
-fn refusal(letter: Option<&LetterRow>, replay: &NewReplay) -> Option<String> {
+fn refusal(letter: Option<&LetterRow>, replay: &NewReplay, replayed: Replayed) -> Option<String> {
     let Some(letter) = letter else {
         return Some("there is no such dead letter".to_owned());
     };
@@ -155,7 +167,11 @@ fn refusal(letter: Option<&LetterRow>, replay: &NewReplay) -> Option<String> {
             "it was discarded; restore it first",
         ),
     ];
-    let mut by_status = by_status.into_iter();
+    let again = (replayed == Replayed::AreRefused).then_some((
+        DeadLetterStatus::Replayed,
+        "it was replayed meanwhile; select it by itself to send it again",
+    ));
+    let mut by_status = by_status.into_iter().chain(again);
     if let Some((_, reason)) = by_status.find(|(status, _)| letter.status == status.as_str()) {
         return Some(reason.to_owned());
     }

@@ -242,19 +242,31 @@ impl Batch {
     }
 
     /// The newest replay decides what its dead letter waits for. One that is active is the newest, since no
-    /// other is planned before it ended; when one changes that is not, the status stays as it is.
+    /// other is planned before it ended; when one changes that is not, the status stays as it is, unless it was
+    /// taken for not sent and came back: then the event lies in a DLQ anew and its first dead letter is not open.
     async fn update_dead_letters(
         &self,
         transaction: &mut Transaction<'_, Sqlite>,
     ) -> Result<(), StoreError> {
         let mut statuses: BTreeMap<&str, Vec<DeadLetterId>> = BTreeMap::new();
+        let mut proven_sent = Vec::new();
         for (id, before) in &self.before {
             let replay = &self.replays[id];
             let status = status_after(replay.state.name());
             if before.state.is_active() && status != DeadLetterStatus::Replaying {
                 let letters = statuses.entry(status.as_str()).or_default();
                 letters.push(replay.dead_letter);
+            } else if status_after(before.state) == DeadLetterStatus::Open
+                && status == DeadLetterStatus::Replayed
+            {
+                proven_sent.push(replay.dead_letter);
             }
+        }
+        if !proven_sent.is_empty() {
+            let close = "UPDATE dead_letters SET status = 'replayed' \
+                 WHERE id IN (SELECT value FROM json_each(?)) AND status = 'open'";
+            let close = sqlx::query(close).bind(json(&proven_sent)?);
+            close.execute(&mut **transaction).await?;
         }
         for (status, letters) in statuses {
             sqlx::query(

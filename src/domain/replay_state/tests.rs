@@ -60,6 +60,30 @@ fn died_again_may_follow_consumed_but_never_the_reverse() {
 }
 
 #[test]
+fn what_is_back_in_a_dlq_was_sent_whatever_was_believed_before() {
+    let seen = ReplayEvent::SeenInDlq {
+        at: AT,
+        dead_letter: DeadLetterId(2),
+    };
+    let unknown = ReplayState::Unknown {
+        at: AT,
+        reason: "a crash".to_owned(),
+    };
+    let decisions = [
+        ReplayEvent::SendAgain,
+        ReplayEvent::AcceptAsFailed { at: AT },
+    ];
+    for decision in decisions {
+        let decided = unknown.clone().advance(decision).unwrap();
+        let died = decided.advance(seen.clone()).unwrap();
+        assert_eq!(died.name(), ReplayStateName::DiedAgain);
+    }
+    let cancelled = ReplayState::Cancelled { at: AT };
+    let died = cancelled.advance(seen).unwrap();
+    assert_eq!(died.sent_at(), None);
+}
+
+#[test]
 fn what_was_sent_is_never_planned_again() {
     assert!(sent().advance(ReplayEvent::ProvenAbsent).is_err());
     assert!(sent().advance(ReplayEvent::SendAgain).is_err());

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::domain::{Brake, NewDeadLetter, PassedBy};
 use crate::store::tests::{NOW, cursor, entry, fixture, group, index, job, kafka_letter};
-use crate::store::{AuditFilter, PageRequest};
+use crate::store::{AuditFilter, PageRequest, Replayed};
 
 fn sending() -> ReplayEvent {
     ReplayEvent::Sending {
@@ -232,6 +232,51 @@ async fn the_newest_replay_decides_what_its_dead_letter_waits_for() {
     assert_eq!(sent.await.unwrap().attempt, 2);
     assert_eq!(status().await, DeadLetterStatus::Replayed);
     assert_eq!(group(store).await.open, 0);
+}
+
+#[tokio::test]
+async fn what_somebody_took_for_not_sent_and_comes_back_is_no_longer_open() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let id = index(store, &[0]).await[0].id;
+    let created = store.create_job(&job(&[id]), &entry()).await.unwrap();
+    let replay = created.planned[0];
+    let unprovable = ReplayEvent::Unprovable {
+        at: NOW,
+        reason: "a crash".to_owned(),
+    };
+    for event in [
+        sending(),
+        unprovable,
+        ReplayEvent::AcceptAsFailed { at: NOW },
+    ] {
+        store.advance_replay(replay, event, NOW).await.unwrap();
+    }
+    let status = async || store.dead_letter_summary(id).await.unwrap().status;
+    assert_eq!(status().await, DeadLetterStatus::Open);
+    let back = NewDeadLetter {
+        replay_id: Some(replay),
+        ..kafka_letter(1)
+    };
+    store
+        .index_kafka_batch(&"c".into(), &[back], &[cursor(2)], &[], NOW)
+        .await
+        .unwrap();
+    let state = store.replay(replay).await.unwrap().state;
+    assert_eq!(state.name(), ReplayStateName::DiedAgain);
+    assert_eq!(status().await, DeadLetterStatus::Replayed);
+
+    // A filter that had found it open does not send it a second time.
+    let by_filter = job(&[id]);
+    let (brake, entry_of_job) = (Brake::default(), entry());
+    let created = store.create_held_job(&by_filter, &brake, Replayed::AreRefused, &entry_of_job);
+    let refused = created.await.unwrap().refused;
+    assert!(
+        refused[0].reason.contains("replayed meanwhile"),
+        "{refused:?}"
+    );
+    let by_name = store.create_job(&job(&[id]), &entry()).await.unwrap();
+    assert_eq!(by_name.planned.len(), 1);
 }
 
 #[tokio::test]
