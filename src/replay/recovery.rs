@@ -8,7 +8,7 @@
 //! Else it is unknown, and waits for a person.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::brokers::kafka::{
     KafkaAdmin, KafkaError, PartitionReplicas, ScanResult, Watermarks, scan_for_headers,
@@ -19,7 +19,7 @@ use crate::domain::{
     Destination, Landing, Offset, Partition, Replay, ReplayEvent, ReplayState, Timestamp, TopicName,
 };
 
-use super::engine::Next;
+use super::engine::{Next, SetAside};
 
 /// A record is handed to the producer at most so long after `sending` was written down.
 pub(super) const HANDOVER_LIMIT: Duration = Duration::from_secs(1);
@@ -82,6 +82,8 @@ struct Evidence {
     watermarks: Watermarks,
     watermarks_read_at: Timestamp,
     scan: ScanResult,
+    /// Why the partition, which is there, could not be read.
+    problem: Option<String>,
 }
 
 /// The settings of a topic that decide what its log can prove.
@@ -112,16 +114,25 @@ enum Verdict {
     Unprovable(String),
 }
 
-/// Looks for every replay that was being sent. Answers what was found out, and the topics in which it
-/// is too early to say.
+/// What a look found out.
+pub(super) struct Looked {
+    pub(super) events: Vec<(Replay, ReplayEvent)>,
+    /// The topics in which it is too early to say.
+    pub(super) held: Held,
+    /// Topics with a partition that cannot be read now; they keep no other topic waiting.
+    pub(super) unreachable: HashSet<TopicName>,
+}
+
+/// Looks for every replay that was being sent, but for those to topics that were put aside.
 pub(super) async fn look_for(
     config: &KafkaConfig,
     admin: &KafkaAdmin,
     sending: Vec<Replay>,
-    delivery_timeout: Duration,
-    now: Timestamp,
-) -> Result<(Vec<(Replay, ReplayEvent)>, Held), KafkaError> {
+    aside: &SetAside<TopicName>,
+    (delivery_timeout, now): (Duration, Timestamp),
+) -> Result<Looked, KafkaError> {
     let mut held = Held::default();
+    let mut unreachable = HashSet::new();
     let mut events = Vec::new();
     let wait = HANDOVER_LIMIT + delivery_timeout + MARGIN;
     let (searches, unplaced) = group_by_partition(sending);
@@ -135,7 +146,15 @@ pub(super) async fn look_for(
             held.hold(&topic, over_at.since(now));
             continue;
         }
+        if unreachable.contains(&topic) || aside.holds(&topic, Instant::now()) {
+            held.hold(&topic, LOOK_AGAIN);
+            continue;
+        }
         let evidence = gather(config, admin, (&topic, partition), &search).await?;
+        if let Some(problem) = &evidence.problem {
+            tracing::warn!(%topic, %partition, problem, "replays cannot be looked for");
+            unreachable.insert(topic.clone());
+        }
         for (replay, recorded) in search.replays {
             let at = Timestamp::now();
             match verdict(&replay, recorded, &evidence, (over_at, at)) {
@@ -149,7 +168,11 @@ pub(super) async fn look_for(
             }
         }
     }
-    Ok((events, held))
+    Ok(Looked {
+        events,
+        held,
+        unreachable,
+    })
 }
 
 fn unprovable(reason: &str, at: Timestamp) -> ReplayEvent {
@@ -210,22 +233,42 @@ async fn gather(
         tracing::warn!(%error, "without it less can be proven");
     });
     let watermarks_read_at = Timestamp::now();
-    let watermarks = admin.watermarks(topic, partition).await?;
-    let wanted: HashSet<String> = search
-        .replays
-        .iter()
-        .map(|(replay, _)| replay.id.to_string())
-        .collect();
-    let range = (search.from, watermarks.high);
-    let scan = scan_for_headers(config, (topic, partition), range, REPLAY_ID, &wanted).await?;
-    Ok(Evidence {
+    let nothing = Evidence::without_partition(search.from);
+    let evidence = Evidence {
         replicas: Some(replicas),
         settings: settings.ok(),
         replica_lag_limit,
-        watermarks,
         watermarks_read_at,
-        scan,
-    })
+        ..nothing
+    };
+    // The cluster answers, so an error is this partition's: it has no leader, or may not be read.
+    Ok(
+        match read(config, admin, (topic, partition), search).await {
+            Ok((watermarks, scan)) => Evidence {
+                watermarks,
+                scan,
+                ..evidence
+            },
+            Err(error) => Evidence {
+                problem: Some(crate::error_chain(&error)),
+                ..evidence
+            },
+        },
+    )
+}
+
+async fn read(
+    config: &KafkaConfig,
+    admin: &KafkaAdmin,
+    (topic, partition): (&TopicName, Partition),
+    search: &Search,
+) -> Result<(Watermarks, ScanResult), KafkaError> {
+    let watermarks = admin.watermarks(topic, partition).await?;
+    let replays = search.replays.iter();
+    let wanted: HashSet<String> = replays.map(|(replay, _)| replay.id.to_string()).collect();
+    let range = (search.from, watermarks.high);
+    let scan = scan_for_headers(config, (topic, partition), range, REPLAY_ID, &wanted).await?;
+    Ok((watermarks, scan))
 }
 
 /// How long a record may be appended and not yet replicated; none at all with one replica.
@@ -242,8 +285,8 @@ async fn replica_lag_limit(admin: &KafkaAdmin, replicas: PartitionReplicas) -> D
 impl Evidence {
     /// Why this log will never prove that a record is absent.
     fn what_was_lost(&self, recorded: Landing) -> Option<&'static str> {
-        // Of a partition that is not there, nothing was read.
-        self.replicas?;
+        // Of a partition that is not there, or cannot be read, nothing was read.
+        self.replicas.filter(|_| self.problem.is_none())?;
         if self.watermarks.high < recorded.offset {
             return Some("the destination's log was cut off after it was sent");
         }
@@ -256,7 +299,16 @@ impl Evidence {
     }
 
     /// What does not prove anything now, and may later.
-    fn what_is_missing(&self) -> Option<&'static str> {
+    fn what_is_missing(&self) -> Option<String> {
+        if let Some(problem) = &self.problem {
+            return Some(format!(
+                "the destination partition could not be read: {problem}"
+            ));
+        }
+        self.what_is_missing_of_a_log().map(str::to_owned)
+    }
+
+    fn what_is_missing_of_a_log(&self) -> Option<&'static str> {
         let Some(replicas) = self.replicas else {
             return Some("the destination partition is no longer there");
         };
@@ -290,6 +342,7 @@ impl Evidence {
                 complete: false,
                 contiguous: false,
             },
+            problem: None,
         }
     }
 }
@@ -312,7 +365,7 @@ fn verdict(
     }
     if let Some(reason) = evidence.what_is_missing() {
         return if now.since(over_at) >= GIVE_UP_AFTER {
-            Verdict::Unprovable(reason.to_owned())
+            Verdict::Unprovable(reason)
         } else {
             Verdict::NotYet(LOOK_AGAIN)
         };

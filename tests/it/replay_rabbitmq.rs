@@ -253,6 +253,31 @@ async fn what_a_dead_process_was_sending_waits_for_a_person() {
 }
 
 #[tokio::test]
+async fn a_virtual_host_that_cannot_be_entered_keeps_no_other_waiting() {
+    let vhost = Vhost::create().await;
+    let (orders, gone) = (QueueName::new("orders"), "there-is-no-such-vhost".into());
+    vhost
+        .channel()
+        .await
+        .declare_queue(&orders, &[])
+        .await
+        .unwrap();
+    let fixture = new_store().await;
+    let cluster = vhost.config().name;
+    let letters = [
+        queue_letter(&cluster, (&gone, &orders), 1),
+        queue_letter(&cluster, (&vhost.name, &orders), 2),
+    ];
+    let ids = take(&fixture.store, &letters).await;
+    let running = Running::engines(config(&vhost), &fixture.store);
+    let replays = running.replay(&ids, ORIGINAL).await;
+    running.reaches(replays[1], ReplayStateName::Sent).await;
+    let waiting = fixture.store.replay(replays[0]).await.unwrap();
+    assert_eq!(waiting.state.name(), ReplayStateName::Planned);
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_cluster_that_is_read_only_gets_nothing() {
     let vhost = Vhost::create().await;
     let queue = QueueName::new("orders");

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use super::pacing::Pacing;
 use super::placement::topic_of;
 use super::queue::SendQueue;
-use super::{EngineContext, EngineError, Next, run_engine};
+use super::{EngineContext, EngineError, Next, SetAside, run_engine};
 use crate::brokers::kafka::{Batching, KafkaAdmin, ReplayProducer};
 use crate::config::KafkaConfig;
 use crate::domain::{ReplayEvent, Timestamp, TopicName};
@@ -26,6 +26,8 @@ pub(in crate::replay) struct KafkaEngine {
     producer: Option<(Batching, ReplayProducer)>,
     /// Topics that were not found, and since when.
     missing: HashMap<TopicName, Instant>,
+    /// Topics with a partition that cannot be reached.
+    aside: SetAside<TopicName>,
     /// Topics that refused a batch: until the clients are dropped, their records go one by one.
     one_by_one: HashSet<TopicName>,
     pacing: Pacing,
@@ -39,6 +41,8 @@ enum PassEnd {
     SomeFailed,
     /// Some have to wait because their topic is missing.
     TopicMissing,
+    /// Some have to wait because a partition cannot be reached.
+    PutAside,
 }
 
 impl KafkaEngine {
@@ -49,6 +53,7 @@ impl KafkaEngine {
             admin: None,
             producer: None,
             missing: HashMap::new(),
+            aside: SetAside::default(),
             one_by_one: HashSet::new(),
             pacing: Pacing::default(),
         }
@@ -75,9 +80,13 @@ impl KafkaEngine {
         let allowed = self.pacing.load(&self.context).await?;
         let look_again = allowed.look_again;
         let mut queue = SendQueue::new(allowed);
-        let next = held.next().or_in(look_again);
-        queue.keep_only(move |replay| !topic_of(replay).is_some_and(|topic| held.holds(topic)));
-        if queue.first().is_none() {
+        let now = Instant::now();
+        let next = held.next().or_in(look_again).or_in(self.aside.next(now));
+        let aside: HashSet<TopicName> = self.aside.held(now).cloned().collect();
+        queue.keep_only(move |replay| {
+            !topic_of(replay).is_some_and(|topic| held.holds(topic) || aside.contains(topic))
+        });
+        if queue.first(&self.context).await.is_none() {
             if next == Next::WhenTold && self.admin.is_some() {
                 self.drop_clients().await;
             }
@@ -86,6 +95,7 @@ impl KafkaEngine {
         Ok(match self.send_all(queue).await? {
             PassEnd::Clean | PassEnd::SomeFailed => Next::AtOnce,
             PassEnd::TopicMissing => Next::In(MISSING_TOPIC_PAUSE),
+            PassEnd::PutAside => Next::AtOnce,
         })
     }
 
@@ -98,10 +108,12 @@ impl KafkaEngine {
         }
         let admin = self.admin()?;
         let timeout = *self.context.settings.kafka_delivery_timeout;
-        let (events, held) =
-            recovery::look_for(&self.config, &admin, sending, timeout, Timestamp::now()).await?;
+        let times = (timeout, Timestamp::now());
+        let looked = recovery::look_for(&self.config, &admin, sending, &self.aside, times);
+        let looked = looked.await?;
         crash::point("kafka.recovery.scanned");
-        let (unprovable, decided): (Vec<_>, Vec<_>) = events
+        let (unprovable, decided): (Vec<_>, Vec<_>) = looked
+            .events
             .into_iter()
             .partition(|(_, event)| matches!(event, ReplayEvent::Unprovable { .. }));
         // First what is planned again: it may be the follower of one that is unknown.
@@ -117,7 +129,20 @@ impl KafkaEngine {
         }
         self.context.advance(unknown).await?;
         crash::point("kafka.recovery.committed");
-        Ok(held)
+        self.put_aside(looked.unreachable).await;
+        Ok(looked.held)
+    }
+
+    /// Leaves topics alone for a while. The clients are replaced, for it may be them.
+    async fn put_aside(&mut self, topics: impl IntoIterator<Item = TopicName>) {
+        let mut any = false;
+        for topic in topics {
+            self.aside.put(topic, Instant::now());
+            any = true;
+        }
+        if any {
+            self.drop_clients().await;
+        }
     }
 
     fn admin(&mut self) -> Result<KafkaAdmin, EngineError> {

@@ -13,6 +13,7 @@ mod placement;
 mod queue;
 mod rabbitmq;
 mod round;
+mod set_aside;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use super::recovery::HANDOVER_LIMIT;
 pub(super) use closed::ClosedEngine;
 pub(super) use kafka::KafkaEngine;
 pub(super) use rabbitmq::RabbitMqEngine;
+pub(super) use set_aside::SetAside;
 
 /// Planned replays that an engine looks at together: several rounds, between which nothing waits.
 const WINDOW: u32 = 10_000;

@@ -18,6 +18,8 @@ pub(super) struct Placed {
 pub(super) struct Placement {
     pub(super) placed: Vec<Placed>,
     pub(super) without_topic: Vec<(PlannedReplay, TopicName)>,
+    /// Topics with a partition that cannot be reached, and why; the replays to it are left out.
+    pub(super) unreachable: HashMap<TopicName, String>,
 }
 
 pub(super) async fn place(
@@ -29,6 +31,7 @@ pub(super) async fn place(
     let mut placement = Placement {
         placed: Vec::with_capacity(round.len()),
         without_topic: Vec::new(),
+        unreachable: HashMap::new(),
     };
     for planned in round {
         let Some(topic) = topic_of(&planned.replay).cloned() else {
@@ -43,10 +46,21 @@ pub(super) async fn place(
             placement.without_topic.push((planned, topic));
             continue;
         };
+        if placement.unreachable.contains_key(&topic) {
+            continue;
+        }
         let partition = choose_partition(&planned, partitions);
         let place = (topic.clone(), partition);
         if !high_watermarks.contains_key(&place) {
-            let offset = admin.watermarks(&topic, partition).await?.high;
+            // The cluster answers, so an error is this partition's.
+            let offset = match admin.watermarks(&topic, partition).await {
+                Ok(watermarks) => watermarks.high,
+                Err(error) => {
+                    let problem = crate::error_chain(&error);
+                    placement.unreachable.insert(topic, problem);
+                    continue;
+                }
+            };
             high_watermarks.insert(place.clone(), Landing { partition, offset });
         }
         placement.placed.push(Placed {

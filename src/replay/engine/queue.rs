@@ -59,7 +59,11 @@ impl SendQueue {
         self.wanted = Box::new(wanted);
     }
 
-    pub(super) fn first(&self) -> Option<&Replay> {
+    /// The first of them. Windows of which all is left to another pass keep no later one waiting.
+    pub(super) async fn first(&mut self, context: &EngineContext) -> Option<&Replay> {
+        while self.planned.is_empty() && !matches!(self.following, Following::Nothing) {
+            self.refill(context, false).await;
+        }
         self.planned.front().map(|planned| &planned.replay)
     }
 

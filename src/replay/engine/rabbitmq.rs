@@ -1,12 +1,12 @@
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::content::load_messages;
 use super::pacing::Pacing;
 use super::queue::SendQueue;
 use super::round::take;
-use super::{EngineContext, EngineError, Next, beside, refused, run_engine};
+use super::{EngineContext, EngineError, Next, SetAside, beside, refused, run_engine};
 use crate::brokers::rabbitmq::amqp::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 use crate::config::RabbitMqConfig;
 use crate::domain::{Destination, Message, Replay, ReplayEvent, ReplayId, Timestamp, VhostName};
@@ -39,6 +39,8 @@ pub(in crate::replay) struct RabbitMqEngine {
     user: String,
     /// The open connection: one virtual host at a time.
     publisher: Option<(VhostName, ReplayPublisher)>,
+    /// Virtual hosts that cannot be entered.
+    aside: SetAside<VhostName>,
     pacing: Pacing,
 }
 
@@ -50,6 +52,7 @@ impl RabbitMqEngine {
             config,
             user,
             publisher: None,
+            aside: SetAside::default(),
             pacing: Pacing::default(),
         }
     }
@@ -65,31 +68,37 @@ impl RabbitMqEngine {
         let allowed = self.pacing.load(&self.context).await?;
         let look_again = allowed.look_again;
         let mut queue = SendQueue::new(allowed);
-        let Some(vhost) = queue.first().and_then(vhost_of).cloned() else {
-            if look_again.is_none() {
+        let now = Instant::now();
+        let aside: HashSet<VhostName> = self.aside.held(now).cloned().collect();
+        queue.keep_only(move |replay| !vhost_of(replay).is_some_and(|vhost| aside.contains(vhost)));
+        let first = queue.first(&self.context).await;
+        let Some(vhost) = first.and_then(vhost_of).cloned() else {
+            let next = Next::WhenTold.or_in(look_again).or_in(self.aside.next(now));
+            if next == Next::WhenTold {
                 self.close_publisher().await;
             }
-            return Ok(Next::WhenTold.or_in(look_again));
+            return Ok(next);
         };
+        // A broker that is down is found out here, while everything is still planned.
+        if let Err(error) = self.open_publisher(&vhost).await {
+            let (cluster, error) = (&self.context.cluster, crate::error_chain(&error));
+            tracing::warn!(%cluster, %vhost, error, "replays to this virtual host have to wait");
+            self.aside.put(vhost, now);
+            return Ok(Next::AtOnce);
+        }
         queue.keep_only({
             let vhost = vhost.clone();
             move |replay| vhost_of(replay) == Some(&vhost)
         });
-        self.send_all(&vhost, queue).await?;
+        self.send_all(queue).await?;
         Ok(Next::AtOnce)
     }
 
     /// Sends what goes to one virtual host, batch by batch, until something goes wrong.
-    async fn send_all(
-        &mut self,
-        vhost: &VhostName,
-        mut queue: SendQueue,
-    ) -> Result<(), EngineError> {
+    async fn send_all(&mut self, mut queue: SendQueue) -> Result<(), EngineError> {
         let first = take_batch(queue.planned());
         let (mut outgoing, mut events) =
             prepare(self.context.clone(), self.user.clone(), first).await?;
-        // A broker that is down is found out here, while everything is still planned.
-        self.open_publisher(vhost).await?;
         let mut in_hand = Outgoing::default();
         loop {
             if self.context.stop.is_cancelled() {

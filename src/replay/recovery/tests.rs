@@ -56,6 +56,7 @@ fn nothing_found() -> Evidence {
             complete: true,
             contiguous: true,
         },
+        problem: None,
     }
 }
 

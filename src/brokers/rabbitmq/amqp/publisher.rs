@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use lapin::options::{BasicPublishOptions, ExchangeDeclareOptions};
+use lapin::protocol::{AMQPErrorKind, AMQPSoftError};
 use lapin::types::FieldTable;
-use lapin::{Channel, Confirmation, Connection, ExchangeKind, PublisherConfirm};
+use lapin::{Channel, Confirmation, Connection, ErrorKind, ExchangeKind, PublisherConfirm};
 use tokio::time::{Instant, timeout_at};
 
 use super::acceptable::refusal;
@@ -55,6 +57,8 @@ pub struct ReplayPublisher {
     user: String,
     confirm_timeout: Duration,
     broken: AtomicBool,
+    /// Exchanges to which the user was seen to be allowed to publish.
+    writable: Mutex<HashSet<ExchangeName>>,
 }
 
 impl ReplayPublisher {
@@ -70,18 +74,30 @@ impl ReplayPublisher {
             user,
             confirm_timeout,
             broken: AtomicBool::new(false),
+            writable: Mutex::default(),
         })
     }
 
-    /// Publishes messages in their order, at most 200 at a time, and waits for every confirm. One
-    /// outcome a message, in order. After an [`PublishOutcome::Unknown`] this publisher sends nothing
+    /// Publishes messages in their order, at most 200 at a time, and waits for every confirm. The first to an
+    /// exchange goes alone: who may not publish there is told so by a closed channel, which of several
+    /// messages would not say which of them arrived. One outcome a message, in order. After an [`PublishOutcome::Unknown`] this publisher sends nothing
     /// any more: drop it and open another one.
     pub async fn publish_batch(&self, messages: &[OutgoingMessage]) -> Vec<PublishOutcome> {
         let mut outcomes = Vec::with_capacity(messages.len());
         for batch in messages.chunks(MAX_UNCONFIRMED) {
-            outcomes.extend(self.publish_and_confirm(batch).await);
+            let alone = usize::from(batch.first().is_some_and(|first| !self.is_writable(first)));
+            for part in [&batch[..alone], &batch[alone..]] {
+                if !part.is_empty() {
+                    outcomes.extend(self.publish_and_confirm(part).await);
+                }
+            }
         }
         outcomes
+    }
+
+    fn is_writable(&self, outgoing: &OutgoingMessage) -> bool {
+        let writable = self.writable.lock().unwrap_or_else(PoisonError::into_inner);
+        writable.contains(&outgoing.exchange)
     }
 
     async fn publish_and_confirm(&self, batch: &[OutgoingMessage]) -> Vec<PublishOutcome> {
@@ -97,9 +113,13 @@ impl ReplayPublisher {
         let mut results = Vec::with_capacity(batch.len());
         for confirm in begun_in_order(publishing).await {
             results.push(match confirm.await {
-                Ok(confirm) => self.confirmation(confirm, deadline).await,
+                Ok(confirm) => self.confirmation(confirm, deadline, batch.len()).await,
                 Err(outcome) => Err(outcome),
             });
+        }
+        if let ([only], [Ok(_)]) = (batch, results.as_slice()) {
+            let mut writable = self.writable.lock().unwrap_or_else(PoisonError::into_inner);
+            writable.insert(only.exchange.clone());
         }
         let undecided = results.iter().any(is_undecided);
         self.broken.store(undecided, Ordering::SeqCst);
@@ -180,9 +200,19 @@ impl ReplayPublisher {
         &self,
         confirm: PublisherConfirm,
         deadline: Instant,
+        messages: usize,
     ) -> Result<Confirmation, PublishOutcome> {
         match timeout_at(deadline, confirm).await {
             Ok(Ok(confirmation)) => Ok(confirmation),
+            Ok(Err(error)) if messages == 1 && is_access_refused(&error) => {
+                let answer = crate::error_chain(&error);
+                Err(PublishOutcome::Refused {
+                    reason: format!(
+                        "the user of rabbitmq.amqp_url may not publish there: {answer}; grant it write on the \
+                         exchange, for a queue by its name on amq.default"
+                    ),
+                })
+            }
             Ok(Err(error)) => Err(unknown(crate::error_chain(&error))),
             Err(_) => Err(unknown(format!(
                 "no confirm within {:?}",
@@ -238,9 +268,9 @@ fn outcomes(
     let mut unattributed = results.iter().any(is_undecided);
     let mut returned = HashSet::new();
     let mut acknowledged = Vec::with_capacity(results.len());
-    for result in results {
+    for (outgoing, result) in batch.iter().zip(results) {
         acknowledged.push(result.and_then(|confirmation| {
-            let decision = decision_of(&confirmation);
+            let decision = decision_of(&confirmation, &outgoing.exchange);
             if let Some(message) = confirmation.take_message() {
                 match returned_id(&message) {
                     Some(id) => drop(returned.insert(id)),
@@ -268,9 +298,24 @@ fn outcomes(
     batch.iter().zip(acknowledged).map(outcome).collect()
 }
 
-fn decision_of(confirmation: &Confirmation) -> Result<(), PublishOutcome> {
+/// Whether the broker closed the channel because the user may not publish to the exchange, or not by that key.
+fn is_access_refused(error: &lapin::Error) -> bool {
+    let ErrorKind::ProtocolError(answer) = error.kind() else {
+        return false;
+    };
+    matches!(
+        answer.kind(),
+        AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED)
+    )
+}
+
+/// One queue that refuses makes a nack of the whole, whatever the others of the exchange did.
+fn decision_of(confirmation: &Confirmation, exchange: &ExchangeName) -> Result<(), PublishOutcome> {
     match confirmation {
         Confirmation::Ack(_) => Ok(()),
+        Confirmation::Nack(_) if *exchange != ExchangeName::default() => Err(unknown(
+            "a queue of the exchange refused it, and another one may have it".to_owned(),
+        )),
         Confirmation::Nack(_) => Err(PublishOutcome::Refused {
             reason: "the queue refused it; is it full, or without a quorum?".to_owned(),
         }),

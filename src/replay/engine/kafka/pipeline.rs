@@ -35,6 +35,7 @@ struct Rendered {
     /// What will never be sent as it is.
     unsendable: Vec<(Replay, String)>,
     without_topic: Vec<(PlannedReplay, TopicName)>,
+    unreachable: HashMap<TopicName, String>,
 }
 
 /// A round whose *sending* is on disk.
@@ -66,9 +67,9 @@ impl KafkaEngine {
         let first = take_round(queue.planned());
         let mut rendered = render_round(self.context.clone(), admin.clone(), first).await?;
         loop {
-            if self.set_aside(&mut rendered).await? {
+            if let Some(set_aside) = self.set_aside(&mut rendered).await? {
                 queue.clear();
-                end = PassEnd::TopicMissing;
+                end = set_aside;
             }
             if self.context.stop.is_cancelled() {
                 rendered = Rendered::default();
@@ -133,15 +134,25 @@ impl KafkaEngine {
         problem.map_or(Ok(PassEnd::SomeFailed), Err)
     }
 
-    /// Refuses what will never be sent; answers whether a topic is missing.
-    async fn set_aside(&mut self, rendered: &mut Rendered) -> Result<bool, EngineError> {
+    /// Refuses what will never be sent; answers how the pass ends if something has to wait.
+    async fn set_aside(&mut self, rendered: &mut Rendered) -> Result<Option<PassEnd>, EngineError> {
         for record in &rendered.records {
             self.missing.remove(&record.topic);
         }
         let mut refusals = self.missing_for_long(&rendered.without_topic);
         refusals.append(&mut rendered.unsendable);
         self.refuse(refusals).await?;
-        Ok(!rendered.without_topic.is_empty())
+        let is_any_unreachable = !rendered.unreachable.is_empty();
+        for (topic, problem) in rendered.unreachable.drain() {
+            let cluster = &self.context.cluster;
+            tracing::warn!(%cluster, %topic, problem, "replays to this topic have to wait");
+            self.aside.put(topic, Instant::now());
+        }
+        Ok(if !rendered.without_topic.is_empty() {
+            Some(PassEnd::TopicMissing)
+        } else {
+            is_any_unreachable.then_some(PassEnd::PutAside)
+        })
     }
 
     /// A broker accepts or refuses a batch whole, so where one was refused each record goes alone.
@@ -224,7 +235,10 @@ fn confirmations(fates: Vec<(Prepared, Fate)>) -> Vec<(Replay, ReplayEvent)> {
 
 impl Rendered {
     fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.unsendable.is_empty() && self.without_topic.is_empty()
+        self.records.is_empty()
+            && self.unsendable.is_empty()
+            && self.without_topic.is_empty()
+            && self.unreachable.is_empty()
     }
 }
 
@@ -246,6 +260,7 @@ async fn render_round(
     let mut messages = load_messages(&context.store, &replays, "").await?;
     let mut rendered = Rendered {
         without_topic: placement.without_topic,
+        unreachable: placement.unreachable,
         ..Rendered::default()
     };
     for Placed {
