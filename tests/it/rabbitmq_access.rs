@@ -1,14 +1,16 @@
 //! What a real RabbitMQ shows a user, and what Redrive says of the rest.
 
 use redrive::brokers::rabbitmq::RabbitMqSampler;
+use redrive::brokers::rabbitmq::amqp::{PublishOutcome, ReplayPublisher};
 use redrive::config::{Config, RabbitMqConfig, Secret};
 use redrive::domain::RabbitMqSample;
 use serde_json::json;
 
+use crate::rabbitmq_replay::{is_refused, outgoing};
 use crate::rabbitmq_sampling::{declare, failure, sample_once};
 use crate::support::dashboard::Dashboard;
 use crate::support::rabbitmq;
-use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost};
+use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, default_exchange};
 use crate::support::replays::new_store;
 use crate::support::visitor::get;
 
@@ -52,6 +54,13 @@ impl<'a> User<'a> {
         }
     }
 
+    fn amqp_url(&self) -> Secret {
+        let mut url = url::Url::parse(rabbitmq().amqp_url.expose()).unwrap();
+        url.set_username(&self.name).unwrap();
+        url.set_password(Some("geheim")).unwrap();
+        Secret::new(url.to_string())
+    }
+
     /// What a sampler that has just been started sees as this user.
     async fn sample(&self) -> RabbitMqSample {
         let mut sampler = RabbitMqSampler::new(&self.config(), REQUEST_TIMEOUT);
@@ -61,6 +70,29 @@ impl<'a> User<'a> {
     async fn delete(self) {
         self.vhost.delete_user(&self.name).await;
     }
+}
+
+#[tokio::test]
+async fn who_may_not_publish_is_refused_and_nothing_is_unknown() {
+    let vhost = Vhost::create().await;
+    let user = User::create(&vhost, "").await;
+    user.admit().await;
+    let config = RabbitMqConfig {
+        amqp_url: user.amqp_url(),
+        ..rabbitmq()
+    };
+    let publisher = ReplayPublisher::open(&config, &vhost.name, REQUEST_TIMEOUT);
+    let publisher = publisher.await.unwrap();
+    let batch = [0; 3].map(|_| outgoing(&default_exchange(), "orders"));
+    let outcomes = publisher.publish_batch(&batch).await;
+    is_refused(&outcomes[0], "may not publish there");
+    is_refused(&outcomes[0], "grant it write on the exchange");
+    assert_eq!(
+        outcomes[1..],
+        [PublishOutcome::NotSent, PublishOutcome::NotSent]
+    );
+    publisher.close().await;
+    user.delete().await;
 }
 
 #[tokio::test]

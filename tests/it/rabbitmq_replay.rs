@@ -14,7 +14,7 @@ use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, default_exchange, number,
 
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn outgoing(exchange: &ExchangeName, routing_key: &str) -> OutgoingMessage {
+pub(crate) fn outgoing(exchange: &ExchangeName, routing_key: &str) -> OutgoingMessage {
     let replay = ReplayId(Uuid::now_v7());
     OutgoingMessage {
         replay,
@@ -42,7 +42,7 @@ async fn declare(vhost: &Vhost, queue: &str) -> QueueName {
 }
 
 #[track_caller]
-fn is_refused(outcome: &PublishOutcome, expected: &str) {
+pub(crate) fn is_refused(outcome: &PublishOutcome, expected: &str) {
     let PublishOutcome::Refused { reason } = outcome else {
         panic!("{outcome:?} instead of a refusal");
     };
@@ -120,6 +120,33 @@ async fn a_full_queue_that_rejects_refuses() {
     assert_eq!(outcomes[0], PublishOutcome::Confirmed);
     is_refused(&outcomes[1], "the queue refused it");
     is_refused(&outcomes[2], "the queue refused it");
+}
+
+#[tokio::test]
+async fn a_nack_of_an_exchange_does_not_say_that_no_queue_has_it() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    let (full, copies) = (QueueName::new("full"), QueueName::new("copies"));
+    let limits = [
+        number("x-max-length", 1),
+        text("x-overflow", "reject-publish"),
+    ];
+    channel.declare_queue(&full, &limits).await.unwrap();
+    channel.declare_queue(&copies, &[]).await.unwrap();
+    let fanout = ExchangeName::new("amq.fanout");
+    for queue in [&full, &copies] {
+        channel.bind_queue(queue, &fanout, "").await.unwrap();
+    }
+    let publisher = publisher(&vhost).await;
+    let batch: Vec<_> = (0..2).map(|_| outgoing(&fanout, "")).collect();
+    let outcomes = publisher.publish_batch(&batch).await;
+    assert_eq!(outcomes[0], PublishOutcome::Confirmed);
+    let PublishOutcome::Unknown { reason } = &outcomes[1] else {
+        panic!("{outcomes:?}");
+    };
+    assert!(reason.contains("another one may have it"), "{reason}");
+    let in_copies = vhost.queue_once(&copies, |sample| sample.messages == Some(2));
+    in_copies.await;
 }
 
 #[tokio::test]
