@@ -333,11 +333,5 @@ pub(crate) async fn must_be_deliverable(
     edited: &Message,
 ) -> Result<(), String> {
     let findings = state.replay.deliverability(letter, edited).await;
-    match findings.iter().find(|f| f.severity == Severity::Refused) {
-        None => Ok(()),
-        Some(finding) => Err(format!(
-            "the broker would refuse a replay of it: {}: {}; {}",
-            finding.field, finding.reason, finding.remedy
-        )),
-    }
+    Finding::refusal(&findings).map_or(Ok(()), Err)
 }
