@@ -1,12 +1,14 @@
-//! Edits of large payloads.
+//! Edits of large payloads, and of those whose original is not here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use redrive::domain::{DeadLetterId, RevisionNumber};
+use redrive::domain::{DeadLetterId, RevisionNumber, Timestamp};
 use reqwest::StatusCode;
 use serde_json::json;
 
 use crate::support::dashboard::Dashboard;
+use crate::support::replay_letters::index;
+use crate::support::stored_letters::{Letter, kafka_letter};
 use crate::support::visitor::{Visitor, client, get};
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -74,4 +76,45 @@ async fn a_request_that_is_too_large_is_told_the_limit_and_what_to_do() {
     assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
     let problem = answer.text().await.unwrap();
     assert!(problem.contains("more than 2 MiB"), "{problem}");
+}
+
+#[tokio::test]
+async fn what_a_revision_gave_instead_of_a_missing_body_can_be_edited() {
+    let dashboard = Dashboard::busy().await;
+    let visitor = Visitor::of(&dashboard).await;
+    let mut letter = kafka_letter(&Letter {
+        offset: 2_000,
+        event_type: "OrderCreated",
+        class: "TooLarge",
+        message: "x",
+        body: b"{}",
+        age: 1,
+    });
+    letter.message.body = None;
+    letter.body_omitted = Some("it was too large".to_owned());
+    letter.dead_at = Timestamp::now();
+    let id = index(&dashboard.state.store, &[letter]).await[0];
+    let path = format!("/dead-letters/{id}/edit");
+    let (status, _, page) = get(&dashboard, &path).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    assert!(page.contains("it was too large"), "{page}");
+    let url = dashboard.url(&format!("/api/v1/dead-letters/{id}/revisions"));
+    let edit = json!({ "payload": "{\"by\":\"hand\"}" });
+    let answer = client().post(url).json(&edit).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let (status, _, page) = get(&dashboard, &path).await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("hand"), "{page}");
+    let fields = [
+        ("builds_on", "1"),
+        ("body_form", "text"),
+        ("body", "{\"by\":\"hand\",\"x\":1}"),
+    ];
+    let (_, _, review) = visitor.post(&dashboard.url(&path), &fields).await;
+    for part in ["revision 1 against edit", "becomes revision 2", "by"] {
+        assert!(review.contains(part), "{part}: {review}");
+    }
+    let save = dashboard.url(&format!("/dead-letters/{id}/revisions"));
+    let (status, _, page) = visitor.post(&save, &fields).await;
+    assert_eq!(status, StatusCode::SEE_OTHER, "{page}");
 }
