@@ -93,8 +93,8 @@ async fn start_parts(
     let intake = site.start_intake(&sampling, managed);
     let (taps, trace_export) = site.start_traces(&sampling);
     let alerts = site.start_alerts();
-    let (bulk_actions, repairs) = site.start_keepers(sandbox);
     let replay = site.start_replays(&sampling, &schemas)?;
+    let (bulk_actions, repairs) = site.start_keepers(sandbox, &replay);
     Ok(AppState {
         config: Arc::clone(site.config),
         store: site.store.clone(),
@@ -178,7 +178,7 @@ impl Site<'_> {
     }
 
     /// What works on dead letters that are stored.
-    fn start_keepers(&self, sandbox: Sandbox) -> (BulkActions, Repairs) {
+    fn start_keepers(&self, sandbox: Sandbox, replay: &ReplayHandle) -> (BulkActions, Repairs) {
         let (store, stop) = (self.store, &self.stop);
         let (settings, metrics) = (self.config.retention.clone(), Arc::clone(self.metrics));
         let retention = Retention::new(settings, store.clone(), metrics, stop.clone());
@@ -186,7 +186,7 @@ impl Site<'_> {
         let bulk_actions = BulkActions::new(store.clone());
         let run = bulk_actions.clone().run(stop.clone());
         self.lifecycle.spawn("bulk actions", run);
-        let repairs = Repairs::new(store.clone(), sandbox);
+        let repairs = Repairs::new(store.clone(), sandbox, replay.clone());
         self.lifecycle
             .spawn("repairs", repairs.clone().run(stop.clone()));
         (bulk_actions, repairs)

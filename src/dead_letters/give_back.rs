@@ -10,8 +10,8 @@ use crate::brokers::rabbitmq::amqp::{ReturnOutcome, ReturnPublisher, as_returned
 use crate::config::{QueueCustody, RabbitMqConfig};
 use crate::crash;
 use crate::domain::{
-    BulkSelection, ClusterName, Custody, DeadLetterId, DeadLetterIds, DeadLetterStatus,
-    DeadLetterSummary, Message, Position, QueueName, RevisionNumber, Timestamp, VhostName,
+    BulkSelection, ClusterName, Custody, DeadLetterId, DeadLetterStatus, DeadLetterSummary,
+    Message, Position, QueueName, RevisionNumber, Timestamp, VhostName,
 };
 use crate::store::{NewAuditEntry, Returning, Store, StoreError};
 
@@ -184,10 +184,7 @@ impl<'a> ReturnWork<'a> {
                 fingerprint: fingerprint(&self.vhost, &one.queue, &message),
             });
         }
-        let begun = self
-            .store
-            .begin_returns(&returning, &self.entry(chunk))
-            .await?;
+        let begun = self.store.begin_returns(&returning, &self.entry()).await?;
         for one in chunk {
             let outcome = if !begun.contains(&one.id) {
                 report
@@ -210,10 +207,8 @@ impl<'a> ReturnWork<'a> {
         Ok(())
     }
 
-    fn entry(&self, chunk: &[Outgoing]) -> NewAuditEntry {
-        let ids: DeadLetterIds = chunk.iter().map(|one| one.id).collect();
-        let detail = serde_json::json!({ "dead_letters": ids.to_string(), "cluster": self.cluster,
-            "vhost": self.vhost });
+    fn entry(&self) -> NewAuditEntry {
+        let detail = serde_json::json!({ "cluster": self.cluster, "vhost": self.vhost });
         self.requester
             .entry(Timestamp::now(), "custody.return", detail)
     }

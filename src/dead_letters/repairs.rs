@@ -1,6 +1,6 @@
 //! Repairs of many payloads by a jq program: tried out on the real selection, then frozen in the store
 //! and done by one task in chunks, which goes on after a restart where it was. The program runs in the
-//! [`crate::sandbox`], one child a repair.
+//! [`crate::sandbox`], one child a repair. What a broker would refuse to take back is a failure.
 
 mod runner;
 
@@ -15,6 +15,7 @@ use super::work::Progress;
 use crate::domain::{
     BulkSelection, DeadLetterId, Repair, RepairId, RepairOutcome, RepairResult, Timestamp,
 };
+use crate::replay::ReplayHandle;
 use crate::sandbox::{Sandbox, SandboxError};
 use crate::store::{NewRepair, Store, StoreError};
 
@@ -30,9 +31,10 @@ const CHUNK_BYTES: usize = 1024 * 1024;
 const TRIAL_MEMBERS: usize = 10_000;
 const TRIAL_TIME: Duration = Duration::from_secs(8);
 
-/// Changes and failures of a trial that are shown.
+/// Changes, failures and warnings of a trial that are shown.
 const SAMPLES: usize = 5;
 const FAILURES: usize = 10;
+const WARNINGS: usize = 10;
 
 /// Why a repair was refused.
 #[derive(Debug, Error)]
@@ -72,8 +74,10 @@ pub struct Trial {
     pub failed: u64,
     /// The first that it changes.
     pub samples: Vec<Sample>,
-    /// The first on which it fails, and why.
+    /// The first on which it fails, or whose repair the broker would refuse, and why.
     pub failures: Vec<(DeadLetterId, String)>,
+    /// The first changed ones that a broker may refuse or change, and why.
+    pub warnings: Vec<(DeadLetterId, String)>,
 }
 
 impl Trial {
@@ -96,14 +100,16 @@ pub struct Sample {
 pub struct Repairs {
     store: Store,
     sandbox: Sandbox,
+    replay: ReplayHandle,
     progress: Progress,
 }
 
 impl Repairs {
-    pub fn new(store: Store, sandbox: Sandbox) -> Self {
+    pub fn new(store: Store, sandbox: Sandbox, replay: ReplayHandle) -> Self {
         Self {
             store,
             sandbox,
+            replay,
             progress: Progress::new(),
         }
     }
@@ -242,7 +248,7 @@ impl Repairs {
         if program.len() > LONGEST_PROGRAM {
             return Err(RepairError::TooLong);
         }
-        Runner::start(&self.sandbox, program).await
+        Runner::start((&self.sandbox, &self.replay), program).await
     }
 }
 
@@ -258,6 +264,9 @@ impl Trial {
             }
             RepairOutcome::Changed { message, .. } => {
                 self.changed += 1;
+                let room = WARNINGS - self.warnings.len();
+                let warnings = look.warnings.into_iter().take(room);
+                self.warnings.extend(warnings.map(|why| (id, why)));
                 if self.samples.len() < SAMPLES {
                     self.samples.push(Sample {
                         dead_letter: id,

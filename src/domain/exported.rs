@@ -1,7 +1,9 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{ClusterName, DeadLetterStatus, Masking, Message, Position, Timestamp};
+use super::{
+    ClusterName, Custody, DeadLetterStatus, Masking, Message, Position, System, Timestamp,
+};
 
 /// The version of the form that is written, and the only one that is read.
 pub const EXPORT_FORMAT: &str = "redrive-dead-letter/1";
@@ -19,6 +21,10 @@ pub struct ExportedDeadLetter {
     pub position: Position,
     pub dead_at: Timestamp,
     pub status: DeadLetterStatus,
+    /// Whether a RabbitMQ queue that was only observed, or a stream, still has the message. It is left out where
+    /// the store alone had it, of Kafka, whose topic always has, and was by earlier versions.
+    #[serde(default = "taken", skip_serializing_if = "is_taken")]
+    pub custody: Custody,
     pub message: Message,
     /// Why the whole body is not in `message`.
     pub body_omitted: Option<String>,
@@ -27,6 +33,15 @@ pub struct ExportedDeadLetter {
     /// Headers or fields of payloads were hidden when it was written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub masked: bool,
+}
+
+const fn taken() -> Custody {
+    Custody::Store
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_taken(custody: &Custody) -> bool {
+    *custody == taken()
 }
 
 /// An edit of an exported dead letter.
@@ -50,6 +65,8 @@ pub enum ExportLineError {
     LongName { field: &'static str, length: usize },
     #[error("its {0} is empty")]
     Missing(&'static str),
+    #[error("its custody is {}, which is told of RabbitMQ only", .0.as_str())]
+    Custody(Custody),
     #[error(
         "headers or fields of it were masked when it was exported, and the import would lose them; export it where \
          [masking] has no rules"
@@ -86,6 +103,9 @@ impl ExportedDeadLetter {
                 return Err(ExportLineError::Missing(field));
             }
         }
+        if letter.position.system() == System::Kafka && !is_taken(&letter.custody) {
+            return Err(ExportLineError::Custody(letter.custody));
+        }
         if letter.masked {
             return Err(ExportLineError::Masked);
         }
@@ -107,6 +127,11 @@ impl ExportedDeadLetter {
             }
         }
         self
+    }
+
+    /// It waits in a RabbitMQ queue: where it is imported a replay would be a second copy.
+    pub fn lies_in_observed_queue(&self) -> bool {
+        self.custody == Custody::Broker && self.status_after_import() == DeadLetterStatus::Open
     }
 
     /// The status that it gets where it is imported: a replay and a discard do not travel, so that what
@@ -143,6 +168,9 @@ mod tests {
         check("nonsense", "line 1 column 2");
         check("{}", "missing field `format`");
         check(&line("redrive-dead-letter/2", "k"), "redrive-dead-letter/2");
+        let held =
+            line(EXPORT_FORMAT, "k").replace("\"status\"", "\"custody\":\"broker\",\"status\"");
+        check(&held, "its custody is broker");
         check(&line(EXPORT_FORMAT, ""), "its cluster is empty");
         check(&line(EXPORT_FORMAT, &"x".repeat(1001)), "1001 characters");
         let unknown =

@@ -96,6 +96,20 @@ impl ReplayHandle {
     }
 }
 
+impl Finding {
+    /// As a clause of a sentence, with the remedy.
+    pub fn text(&self) -> String {
+        format!("{}: {}; {}", self.field, self.reason, self.remedy)
+    }
+
+    /// Why the broker would refuse the message, of which these are the findings.
+    pub fn refusal(findings: &[Self]) -> Option<String> {
+        let refused = findings.iter().find(|f| f.severity == Severity::Refused)?;
+        let text = refused.text();
+        Some(format!("the broker would refuse a replay of it: {text}"))
+    }
+}
+
 /// What is to be said about a replay of `edited` instead of the original of `letter`.
 /// `connection_user` is who publishes on RabbitMQ, `topic_limit` what the topic of origin takes.
 fn deliverability(

@@ -8,12 +8,12 @@ use crate::domain::{
 };
 use crate::metrics::Metrics;
 use crate::schemas::Schemas;
-use crate::store::{NewAuditEntry, Store, UnknownReplays};
+use crate::store::{DECIDED_AT_ONCE, NewAuditEntry, Store, UnknownReplays};
 
 use super::changes::Changes;
 use super::outcome::count_outcomes;
 use super::topic_limits::TopicLimits;
-use super::{Actor, Decision, ReplayError};
+use super::{Actor, Decision, ReplayError, SeenUnknown};
 
 /// What people do with replays. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,57 +47,58 @@ impl ReplayHandle {
         Ok(replay)
     }
 
-    /// Decides the same about every replay of a job that is unknown; answers how many they were.
+    /// Decides the same about every replay of a job that somebody saw as unknown; answers how many they were.
     pub async fn resolve_all_unknown(
         &self,
         job: ReplayJobId,
+        seen: SeenUnknown,
         decision: Decision,
         actor: Actor,
     ) -> Result<u64, ReplayError> {
-        let known = self.store.replay_job(job).await?;
-        let unknown = known.ok_or(ReplayError::NoSuchJob(job))?;
-        // What is sent again may be unknown again meanwhile: that is another decision.
-        let most = unknown.count(ReplayStateName::Unknown);
+        self.must_exist(job).await?;
         let detail = serde_json::json!({ "job": job, "decision": decision.as_str() });
         let replays = UnknownReplays::OfJob(job);
-        self.resolve_several((replays, most), decision, (actor, detail))
+        self.resolve_seen((replays, seen), decision, (actor, detail))
             .await
     }
 
-    /// Decides the same about every replay that is unknown since `through` or longer and whose dead letter
-    /// matches, of whatever job; answers how many they were.
+    /// Decides the same about every replay that somebody saw as unknown and whose dead letter matches, of
+    /// whatever job; answers how many they were.
     pub async fn resolve_matching_unknown(
         &self,
         filter: &Filter,
-        through: Timestamp,
+        seen: SeenUnknown,
         decision: Decision,
         actor: Actor,
     ) -> Result<u64, ReplayError> {
         let detail = serde_json::json!({
             "filter": filter.text(),
-            "unknown_since": through.to_rfc3339(),
+            "unknown_since": seen.through.to_rfc3339(),
             "decision": decision.as_str(),
         });
-        let replays = UnknownReplays::Matching { filter, through };
-        self.resolve_several((replays, u64::MAX), decision, (actor, detail))
+        let replays = UnknownReplays::Matching(filter);
+        self.resolve_seen((replays, seen), decision, (actor, detail))
             .await
     }
 
-    async fn resolve_several(
+    /// The set is read once and then decided in parts: what becomes unknown meanwhile is another decision.
+    async fn resolve_seen(
         &self,
-        (replays, most): (UnknownReplays<'_>, u64),
+        (replays, seen): (UnknownReplays<'_>, SeenUnknown),
         decision: Decision,
         (actor, detail): (Actor, serde_json::Value),
     ) -> Result<u64, ReplayError> {
+        let set = self.store.unknown_replays(replays, seen.through).await?;
+        let found = set.len() as u64;
+        if let Some(seen) = seen.count.filter(|seen| *seen != found) {
+            return Err(ReplayError::OtherUnknown { seen, found });
+        }
         let mut count = 0;
-        while count < most {
+        for part in set.chunks(DECIDED_AT_ONCE) {
             let at = Timestamp::now();
             let entry = entry("replay.resolve", actor.clone(), at, detail.clone());
-            let event = event_of(decision, at);
-            let decided = self.store.resolve_some(replays, &event, &entry).await?;
-            if decided.is_empty() {
-                break;
-            }
+            let (part, event) = ((part, seen.through), event_of(decision, at));
+            let decided = self.store.resolve_some(part, &event, &entry).await?;
             count_outcomes(&self.store, &self.metrics, &decided).await;
             count += decided.len() as u64;
             self.changes.announce();

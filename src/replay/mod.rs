@@ -50,7 +50,7 @@ pub use deliverability::{Finding, Severity};
 pub use handle::ReplayHandle;
 pub use request::{
     Actor, Audience, Decision, DestinationChoice, JobStarted, Preflight, PreflightEvent, Recipient,
-    Refusal, RefusalKind, ReplayError, ReplayRequest, RevisionChoice, Selection,
+    Refusal, RefusalKind, ReplayError, ReplayRequest, RevisionChoice, SeenUnknown, Selection,
 };
 
 use brake::BrakeKeeper;

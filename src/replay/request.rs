@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::domain::{
     ClusterName, ConsumerGroup, DeadLetterId, Destination, ExchangeName, Filter, QueueName,
-    ReplayId, ReplayJobId, RevisionNumber, TopicName, VhostName,
+    ReplayId, ReplayJobId, RevisionNumber, Timestamp, TopicName, VhostName,
 };
 use crate::store::{RefusedReplay, StoreError};
 
@@ -72,6 +72,15 @@ pub struct Actor {
     pub name: String,
     /// The address from which they asked, for the audit.
     pub address: String,
+}
+
+/// The unknown replays that somebody saw before deciding about all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct SeenUnknown {
+    /// What is unknown only since then is not decided.
+    pub through: Timestamp,
+    /// With another number nothing is decided. `None` if nobody counted them.
+    pub count: Option<u64>,
 }
 
 /// What a person decides about a replay that is *unknown*.
@@ -217,6 +226,10 @@ pub enum ReplayError {
     NothingEligible { refused: Vec<RefusedReplay> },
     #[error("there is no replay job {0}")]
     NoSuchJob(ReplayJobId),
+    #[error(
+        "meanwhile the number of unknown replays changed from {seen} to {found}; look again and decide"
+    )]
+    OtherUnknown { seen: u64, found: u64 },
     #[error("replay job {0} is paused already")]
     PausedAlready(ReplayJobId),
     #[error("replay job {0} is not paused")]

@@ -84,7 +84,7 @@ pub use group_events::{DlqBacklog, DlqKey, GroupEvent, GroupNews};
 pub use held::HeldStore;
 pub use intake::{Gap, GapKind, Indexed, KafkaCursor};
 pub use notifications::{Attempt, NOTICES_KEPT, NewNotice, Notice, Notification, TargetStatus};
-pub use open_replays::{OpenOutcome, OpenReplays, UnknownReplays};
+pub use open_replays::{DECIDED_AT_ONCE, OpenOutcome, OpenReplays, UnknownReplays};
 pub use overview::{DeadLetterTotal, DlqDepth};
 pub use page::{Page, PageRequest};
 pub use pivots::{PIVOTED, Pivot, PivotRow};

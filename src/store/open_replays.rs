@@ -1,6 +1,7 @@
 //! Replays of all jobs that have no outcome yet: those that are unknown, about which a person decides, and
 //! those that await theirs.
 
+use futures_util::TryStreamExt as _;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::replay_transitions::{advance_all_in, advance_in};
@@ -11,7 +12,7 @@ use crate::domain::{
 };
 
 /// Decisions that one transaction writes down.
-const DECIDED_AT_ONCE: u32 = 1_000;
+pub const DECIDED_AT_ONCE: usize = 1_000;
 
 /// What is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +47,8 @@ pub struct OpenReplays {
 #[derive(Clone, Copy, Debug)]
 pub enum UnknownReplays<'a> {
     OfJob(ReplayJobId),
-    /// Those that match and were unknown at that time already.
-    Matching {
-        filter: &'a Filter,
-        through: Timestamp,
-    },
+    /// Those whose dead letters match.
+    Matching(&'a Filter),
 }
 
 impl Store {
@@ -126,38 +124,59 @@ impl Store {
         Ok(replay)
     }
 
-    /// The same decision about the next of several unknown replays, with an audit entry that names their
-    /// dead letters; none are left if there are none.
-    pub async fn resolve_some(
+    /// The replays that are unknown since `through` or longer, by their IDs: the set that is decided about.
+    pub async fn unknown_replays(
         &self,
         replays: UnknownReplays<'_>,
-        decision: &ReplayEvent,
-        entry: &NewAuditEntry,
-    ) -> Result<Vec<Replay>, StoreError> {
-        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        through: Timestamp,
+    ) -> Result<Vec<ReplayId>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT id ");
         match replays {
             UnknownReplays::OfJob(job) => {
                 query.push("FROM replays WHERE job = ");
                 query.push_bind(job.to_string());
                 query.push(format!(" AND state = 'unknown' AND {IS_OFF_THE_WAY}"));
+                query
+                    .push(" AND updated_at_ms <= ")
+                    .push_bind(through.as_millis());
             }
-            UnknownReplays::Matching { filter, through } => {
+            UnknownReplays::Matching(filter) => {
                 push_open(&mut query, ReplayStateName::Unknown, filter, through);
             }
         }
-        query.push(" LIMIT ").push_bind(DECIDED_AT_ONCE);
-        let ids: Vec<String> = query
-            .build_query_scalar()
-            .fetch_all(&mut *transaction)
-            .await?;
-        if ids.is_empty() {
-            return Ok(Vec::new());
+        let mut rows = query.build_query_scalar::<String>().fetch(&self.reader);
+        let mut ids = Vec::new();
+        while let Some(id) = rows.try_next().await? {
+            ids.extend(id.parse::<ReplayId>().ok());
         }
+        Ok(ids)
+    }
+
+    /// The same decision about those of `ids` that are unknown since `through` or longer, with an audit entry
+    /// that names their dead letters. Of a set that was seen, others may have been decided meanwhile.
+    pub async fn resolve_some(
+        &self,
+        (ids, through): (&[ReplayId], Timestamp),
+        decision: &ReplayEvent,
+        entry: &NewAuditEntry,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let named: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT id FROM replays WHERE id IN (SELECT value FROM json_each(?)) \
+             AND state = 'unknown' AND updated_at_ms <= ?",
+        )
+        .bind(serde_json::json!(named).to_string())
+        .bind(through.as_millis())
+        .fetch_all(&mut *transaction)
+        .await?;
         let ids = ids.iter().filter_map(|id| id.parse().ok());
         let events = ids.map(|id| (id, decision.clone())).collect();
         let results = advance_all_in(&mut transaction, events, entry.at).await?;
         let decided: Vec<Replay> = results.into_iter().filter_map(Result::ok).collect();
+        if decided.is_empty() {
+            return Ok(decided);
+        }
         let letters = decided.iter().map(|replay| replay.dead_letter);
         let letters: DeadLetterIds = letters.collect();
         let entry = entry.with_detail("dead_letters", &letters);

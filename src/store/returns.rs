@@ -5,7 +5,7 @@ use sqlx::{Sqlite, Transaction};
 
 use super::custody::RETURN;
 use super::{NewAuditEntry, Store, StoreError, audit};
-use crate::domain::{DeadLetterId, Timestamp};
+use crate::domain::{DeadLetterId, DeadLetterIds, Timestamp};
 
 /// A dead letter that is about to go back.
 #[derive(Clone, Debug)]
@@ -53,8 +53,8 @@ pub struct Return {
 }
 
 impl Store {
-    /// Writes down that these are about to go back, with an audit entry. Answers those that may: open,
-    /// in the store, and of RabbitMQ. The others have changed in this moment.
+    /// Writes down that these are about to go back, with an audit entry that names those that may: open,
+    /// in the store, and of RabbitMQ. Answers them; the others have changed in this moment.
     pub async fn begin_returns(
         &self,
         returning: &[Returning],
@@ -76,7 +76,12 @@ impl Store {
                 begun.push(one.dead_letter);
             }
         }
-        audit::append(&mut transaction, entry).await?;
+        if begun.is_empty() {
+            return Ok(begun);
+        }
+        let named: DeadLetterIds = begun.iter().copied().collect();
+        let entry = entry.with_detail("dead_letters", &named);
+        audit::append(&mut transaction, &entry).await?;
         transaction.commit().await?;
         Ok(begun)
     }

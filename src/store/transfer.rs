@@ -7,8 +7,8 @@ use super::insert::{insert_all, set_status};
 use super::prepared::PreparedBatch;
 use super::{NewAuditEntry, NewRevision, Store, StoreError, audit, revisions};
 use crate::domain::{
-    DeadLetterId, DeadLetterIds, DeadLetterStatus, EXPORT_FORMAT, ExportedDeadLetter,
-    ExportedRevision, NewDeadLetter, Position, RevisionNumber, Timestamp,
+    Custody, DeadLetterId, DeadLetterIds, DeadLetterStatus, EXPORT_FORMAT, ExportedDeadLetter,
+    ExportedRevision, NewDeadLetter, Position, RevisionNumber, System, Timestamp,
 };
 
 /// Dead letters of one transaction of an import.
@@ -38,6 +38,10 @@ impl Store {
             .bind(id.0)
             .fetch_one(&self.reader)
             .await?;
+        let custody = match letter.summary.position.system() {
+            System::Kafka => Custody::Store,
+            System::RabbitMq => letter.summary.custody,
+        };
         let mut position = letter.summary.position;
         let origin = match imported {
             Some(origin) => {
@@ -55,6 +59,7 @@ impl Store {
             position,
             dead_at: letter.summary.dead_at,
             status: letter.summary.status,
+            custody,
             message: letter.message,
             body_omitted: letter.body_omitted,
             revisions: revisions

@@ -12,6 +12,7 @@
 mod api;
 mod assets;
 mod audit_filter;
+mod body_limit;
 mod chart;
 pub mod escape;
 mod events;

@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -10,18 +10,13 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use super::body_limit::BodyLimit;
 use super::listener::{BoundedListener, Peer};
 use super::problem::Problem;
 use super::security::{
     AllowedHosts, add_security_headers, refuse_cross_site_changes, refuse_foreign_hosts,
 };
 use super::{AppState, api, assets, events, health, scrape, views, visit};
-
-/// No request body is larger, except an edited message.
-const BODY_LIMIT: usize = 2 * 1024 * 1024;
-
-/// An edited message: a whole body in a form's encoding.
-pub(crate) const REVISION_BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// The slowest page asks the store for a whole list; a replay's pre-flight asks a broker.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -51,7 +46,7 @@ pub fn router(state: AppState) -> Router {
         .route("/metrics", get(scrape::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .layer(BodyLimit::Usual.layer())
         .layer(middleware::from_fn(give_up_in_time))
         .layer(middleware::from_fn(refuse_cross_site_changes))
         .layer(middleware::from_fn_with_state(state.clone(), count))
@@ -66,7 +61,7 @@ pub fn router(state: AppState) -> Router {
 }
 
 fn pages() -> Router<AppState> {
-    let revision = DefaultBodyLimit::max(REVISION_BODY_LIMIT);
+    let edit = BodyLimit::Edit.layer();
     Router::new()
         .route("/", get(views::overview))
         .route("/consumers", get(views::consumers))
@@ -88,14 +83,14 @@ fn pages() -> Router<AppState> {
         .route("/dead-letters/{id}/payload", get(views::download_payload))
         .route(
             "/dead-letters/{id}/edit",
-            get(views::edit).post(views::review_edit).layer(revision),
+            get(views::edit).post(views::review_edit).layer(edit),
         )
         .route("/dead-letters/{id}/take", post(views::take_dead_letter))
         .route("/dead-letters/{id}/fetch-body", post(views::fetch_body))
         .route("/dead-letters/{id}/return", post(views::return_dead_letter))
         .route(
             "/dead-letters/{id}/revisions",
-            post(views::save_edit).layer(revision),
+            post(views::save_edit).layer(edit),
         )
         .route("/failure-groups/{id}", get(views::failure_group))
         .route(

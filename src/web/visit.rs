@@ -12,6 +12,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::AppState;
+use super::body_limit::BodyLimit;
 use super::listener::Peer;
 use super::parameters::Parameters;
 use super::problem::Problem;
@@ -147,16 +148,13 @@ impl<S: Send + Sync> FromRequest<S> for CheckedForm {
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let visit = Visit::from_request_parts(&mut parts, state).await?;
+        let limit = BodyLimit::of(&parts.extensions);
         let request = Request::from_parts(parts, body);
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| {
-                Problem::new(
-                    rejection.status(),
-                    "The form is too large",
-                    rejection.body_text(),
-                )
-            })?;
+        let body = Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => limit.exceeded("The form is too large"),
+            status => Problem::new(status, "The form did not arrive", rejection.body_text()),
+        })?;
         let fields = Parameters::parse(&body);
         let sent = fields.get("csrf").unwrap_or("");
         if visit.csrf_is_new || !proofs_match(sent, &visit.csrf) {

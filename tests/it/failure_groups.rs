@@ -200,7 +200,15 @@ async fn a_redrive_policy_is_made_changed_and_removed_with_plain_forms() {
         let (status, _, page) = visitor.post(&url, fields).await;
         (status, page)
     };
-    assert!(page().await.contains("Create the policy"));
+    let none = page().await;
+    for part in [
+        "Create the policy",
+        "id=\"policy_enabled\" name=\"enabled\" value=\"1\">",
+        "Saved with On, it replays up to 6 that are open now",
+        "Saved without On, it replays nothing",
+    ] {
+        assert!(none.contains(part), "{part}: {none}");
+    }
     for (fields, complaint) in [
         ([("attempts", "21")], "give 1 to 20"),
         ([("attempts", "many")], "no whole number"),

@@ -25,6 +25,7 @@ mod kafka_cluster;
 mod kafka_edges;
 mod kafka_hostile;
 mod kafka_wire;
+mod large_edits;
 mod metrics;
 mod notifications;
 mod open_replays;

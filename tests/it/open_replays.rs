@@ -1,9 +1,12 @@
 //! Replays of all jobs without an outcome: the pages, and the decision about all that match.
 
+use std::ops::Range;
+use std::time::Duration;
+
 use redrive::domain::{
     Destination, Partition, ReplayEvent, ReplayId, ReplayJobId, RevisionNumber, Timestamp,
 };
-use redrive::store::{NewReplay, NewReplayJob};
+use redrive::store::{NewReplay, NewReplayJob, Store, UnknownReplays};
 use reqwest::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
@@ -14,7 +17,14 @@ use crate::support::stored_letters::{Letter, kafka_letter};
 use crate::support::visitor::{Visitor, api, client, get};
 
 /// So many dead letters of that type, each with a job of its own that is unknown.
-async fn unknown_jobs(dashboard: &Dashboard, event_type: &str, offsets: std::ops::Range<i64>) {
+async fn unknown_jobs(dashboard: &Dashboard, event_type: &str, offsets: Range<i64>) {
+    for offset in offsets {
+        unknown_job(dashboard, event_type, offset..offset + 1).await;
+    }
+}
+
+/// So many dead letters of that type with one job, all of which is unknown.
+async fn unknown_job(dashboard: &Dashboard, event_type: &str, offsets: Range<i64>) -> ReplayJobId {
     let store = &dashboard.state.store;
     let letter = |offset| {
         kafka_letter(&Letter {
@@ -27,43 +37,45 @@ async fn unknown_jobs(dashboard: &Dashboard, event_type: &str, offsets: std::ops
         })
     };
     let letters: Vec<_> = offsets.map(letter).collect();
-    for dead_letter in index(store, &letters).await {
-        let now = Timestamp::now();
-        let replay = NewReplay {
-            id: ReplayId(Uuid::now_v7()),
-            dead_letter,
-            revision: RevisionNumber(0),
-            destination: Destination::Kafka {
-                cluster: "kafka".into(),
-                topic: "orders".into(),
-                partition: Some(Partition(1)),
-            },
-        };
-        let job = NewReplayJob {
-            id: ReplayJobId(Uuid::now_v7()),
-            created_at: now,
-            created_by: "alice".to_owned(),
-            selection: "test".to_owned(),
-            replays: vec![replay],
-        };
-        let planned = store
-            .create_job(&job, &audit_entry())
-            .await
-            .unwrap()
-            .planned;
-        let events = [
-            ReplayEvent::Sending {
-                at: now,
-                high_watermark: None,
-            },
-            ReplayEvent::Unprovable {
-                at: now,
-                reason: "it broke off".to_owned(),
-            },
-        ];
-        for event in events {
-            store.advance_replay(planned[0], event, now).await.unwrap();
-        }
+    let replay = |dead_letter| NewReplay {
+        id: ReplayId(Uuid::now_v7()),
+        dead_letter,
+        revision: RevisionNumber(0),
+        destination: Destination::Kafka {
+            cluster: "kafka".into(),
+            topic: "orders".into(),
+            partition: Some(Partition(1)),
+        },
+    };
+    let letters = index(store, &letters).await;
+    let job = NewReplayJob {
+        id: ReplayJobId(Uuid::now_v7()),
+        created_at: Timestamp::now(),
+        created_by: "alice".to_owned(),
+        selection: "test".to_owned(),
+        replays: letters.into_iter().map(replay).collect(),
+    };
+    let created = store.create_job(&job, &audit_entry()).await.unwrap();
+    for id in created.planned {
+        becomes_unknown(store, id).await;
+    }
+    job.id
+}
+
+async fn becomes_unknown(store: &Store, id: ReplayId) {
+    let now = Timestamp::now();
+    let events = [
+        ReplayEvent::Sending {
+            at: now,
+            high_watermark: None,
+        },
+        ReplayEvent::Unprovable {
+            at: now,
+            reason: "it broke off".to_owned(),
+        },
+    ];
+    for event in events {
+        store.advance_replay(id, event, now).await.unwrap();
     }
 }
 
@@ -173,7 +185,7 @@ async fn all_that_match_are_decided_as_they_were_seen() {
     );
     let (_, _, page) = post("101", "101").await;
     assert!(
-        page.contains("that match changed from 101 to 102; look again"),
+        page.contains("unknown replays changed from 101 to 102; look again"),
         "{page}"
     );
     let (status, _, _) = post("many", "").await;
@@ -201,6 +213,66 @@ async fn all_that_match_are_decided_as_they_were_seen() {
     )
     .await;
     assert_eq!(failed["items"].as_array().unwrap().len(), 102);
+}
+
+#[tokio::test]
+async fn all_of_a_job_are_decided_with_their_number_and_as_they_were_seen() {
+    let dashboard = Dashboard::busy().await;
+    let job = unknown_job(&dashboard, "Doubt", 2_000..2_102).await;
+    let visitor = Visitor::of(&dashboard).await;
+    let (address, api_address) = (format!("/replays/{job}"), format!("/api/v1/replays/{job}"));
+    let url = dashboard.url(&format!("{address}/resolve"));
+    let (_, _, page) = get(&dashboard, &address).await;
+    assert!(page.contains("Type 102 to confirm"), "{page}");
+    let post = async |as_of: &str, typed: &str| {
+        let fields = [
+            ("as_of", as_of),
+            ("count", "102"),
+            ("typed", typed),
+            ("decision", "accept_as_failed"),
+        ];
+        visitor.post(&url, &fields).await
+    };
+    let as_of = hidden(&page, "as_of").to_owned();
+    let (status, _, page) = post(&as_of, "").await;
+    assert_eq!(status, StatusCode::OK);
+    assert!(
+        page.contains("type 102 into the field beside the buttons"),
+        "{page}"
+    );
+    // One is sent again and unknown again: not the one that was seen.
+    let store = &dashboard.state.store;
+    let (seen, through) = (UnknownReplays::OfJob(job), Timestamp::now());
+    let set = store.unknown_replays(seen, through).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let (again, entry) = (ReplayEvent::SendAgain, audit_entry());
+    store.resolve_unknown(set[0], again, &entry).await.unwrap();
+    becomes_unknown(store, set[0]).await;
+    let (_, _, page) = post(&as_of, "102").await;
+    assert!(page.contains("changed from 102 to 101"), "{page}");
+    let url = dashboard.url(&format!("{api_address}/resolve"));
+    let decision = json!({ "decision": "accept_as_failed", "count": 101 });
+    let refused = client().post(url).json(&decision).send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    let at = Timestamp::now();
+    let part = (&set[..3], through);
+    let event = ReplayEvent::AcceptAsFailed { at };
+    let decided = store.resolve_some(part, &event, &entry).await.unwrap();
+    assert_eq!(decided.len(), 2, "those that were seen");
+    let (_, _, page) = get(&dashboard, &address).await;
+    let (as_of, count) = (hidden(&page, "as_of"), hidden(&page, "count"));
+    assert_eq!(count, "100");
+    let fields = [
+        ("as_of", as_of),
+        ("count", count),
+        ("decision", "accept_as_sent"),
+    ];
+    let url = dashboard.url(&format!("{address}/resolve"));
+    let (status, headers, _) = visitor.post(&url, &fields).await;
+    assert_eq!(status, StatusCode::SEE_OTHER);
+    assert_eq!(headers["location"], address);
+    let left = api(&dashboard, "/replays/unknown?filter=type:Doubt").await;
+    assert_eq!(left["count"], 0, "{left}");
 }
 
 #[tokio::test]

@@ -1,13 +1,14 @@
 //! Dead letters from one installation to another, by the API and from a shell.
 
 use redrive::config::Config;
-use redrive::domain::{Snapshot, Timestamp};
+use redrive::domain::{Custody, Snapshot, Timestamp};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::dashboard::Dashboard;
 use crate::support::shell::{fails, succeeds};
 use crate::support::snapshots::busy_snapshot;
+use crate::support::stored_letters::{Letter, queue_letter};
 use crate::support::visitor::{api, client};
 
 async fn empty() -> Dashboard {
@@ -30,6 +31,8 @@ async fn import(dashboard: &Dashboard, lines: &str, dry_run: bool) -> Value {
     assert_eq!(response.status(), StatusCode::OK);
     response.json().await.unwrap()
 }
+
+const IN_QUEUE: &str = "a replay would be a second";
 
 /// What an import changes of a line.
 fn as_imported(line: &str) -> Value {
@@ -67,6 +70,53 @@ async fn what_is_exported_imported_and_exported_again_is_the_same() {
         .lines()
         .filter(|line| as_imported(line) != serde_json::from_str::<Value>(line).unwrap());
     assert_eq!(imported["reopened"], json!(reopened.count()));
+}
+
+#[tokio::test]
+async fn what_still_lies_in_its_queue_is_not_replayed_where_it_is_imported() {
+    let (here, there, elsewhere) = (empty().await, empty().await, empty().await);
+    let mut letter = queue_letter(&Letter {
+        offset: 1,
+        event_type: "OrderCreated",
+        class: "Late",
+        message: "x",
+        body: b"{}",
+        age: 1,
+    });
+    letter.custody = Custody::Broker;
+    let (cluster, vhost, queue) = (letter.cluster.clone(), "/".into(), "orders.dlq".into());
+    let store = &here.state.store;
+    store
+        .replace_window(&cluster, (&vhost, &queue), &[letter], Timestamp::now())
+        .await
+        .unwrap();
+    let line = export(&here, "").await;
+    assert!(line.contains("\"custody\":\"broker\""), "{line}");
+    let refusal = async |dashboard: &Dashboard| {
+        let url = dashboard.url("/api/v1/replays/preflight");
+        let request = json!({ "dead_letter_ids": [1] });
+        let request = client().post(url).json(&request);
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let judged = import(&there, &line, true).await;
+    assert_eq!(judged["still_in_queue"], 1, "{judged}");
+    import(&there, &line, false).await;
+    let refused = refusal(&there).await;
+    assert!(refused.contains(IN_QUEUE), "{refused}");
+    assert_eq!(export(&there, "").await, line);
+    // A line of an earlier version does not tell.
+    let line = line.replace("\"custody\":\"broker\",", "");
+    let imported = import(&elsewhere, &line, false).await;
+    assert_eq!(
+        (&imported["imported"], &imported["still_in_queue"]),
+        (&json!(1), &json!(0)),
+        "{imported}"
+    );
+    let judged = refusal(&elsewhere).await;
+    assert!(
+        judged.contains("dead_letter_id") && !judged.contains(IN_QUEUE),
+        "{judged}"
+    );
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ struct Totals {
     imported: u64,
     already_here: u64,
     reopened: u64,
+    still_in_queue: u64,
     faulty: u64,
     /// `line 3: …`, the first of them.
     faults: Vec<String>,
@@ -122,6 +123,7 @@ impl Totals {
         self.imported += count("imported");
         self.already_here += count("already_here");
         self.reopened += count("reopened");
+        self.still_in_queue += count("still_in_queue");
         self.faulty += count("faulty");
         self.ids
             .extend(answer["dead_letter_ids"].as_str().map(str::to_owned));
@@ -144,6 +146,7 @@ fn report(api: &ApiArgs, totals: &Totals, done: &str) {
             json!({
                 "lines": totals.lines, "imported": totals.imported,
                 "already_here": totals.already_here, "reopened": totals.reopened,
+                "still_in_queue": totals.still_in_queue,
                 "dead_letter_ids": ids,
             })
         );
@@ -157,6 +160,12 @@ fn report(api: &ApiArgs, totals: &Totals, done: &str) {
         println!(
             "{} of them as open: a replay or a discard does not travel",
             totals.reopened
+        );
+    }
+    if totals.still_in_queue > 0 {
+        println!(
+            "{} of them as still lying in their queue: take them into custody before a replay",
+            totals.still_in_queue
         );
     }
     if !totals.ids.is_empty() {

@@ -106,6 +106,7 @@ fn for_people(trial: &Value) -> String {
         lines.extend(difference(sample));
     }
     lines.extend(failures(trial));
+    lines.extend(warnings(trial));
     lines.push(String::new());
     lines.join("\n")
 }
@@ -149,6 +150,16 @@ fn failures(answer: &Value) -> Vec<String> {
         format!("  {} failed: {reason}", failure["dead_letter_id"])
     };
     failures.map(line).collect()
+}
+
+/// What of the changed ones may not arrive as it is written.
+fn warnings(trial: &Value) -> Vec<String> {
+    let warnings = trial["warnings"].as_array().into_iter().flatten();
+    let line = |warning: &Value| {
+        let reason = visible(warning["reason"].as_str().unwrap_or(""));
+        format!("  {} is changed, but {reason}", warning["dead_letter_id"])
+    };
+    warnings.map(line).collect()
 }
 
 #[expect(clippy::print_stdout, reason = "the result is what the command is for")]

@@ -3,7 +3,8 @@
 use bytes::Bytes;
 
 use super::RepairError;
-use crate::domain::{DeadLetterId, Message, RepairOutcome, RevisionNumber};
+use crate::domain::{DeadLetter, DeadLetterId, Message, RepairOutcome, RevisionNumber};
+use crate::replay::{Finding, ReplayHandle};
 use crate::sandbox::{Answer, Sandbox, SandboxError, Task, Worker};
 use crate::store::{Store, StoreError};
 
@@ -12,6 +13,8 @@ const MOST_KILLS: u32 = 3;
 
 pub(super) struct Runner {
     sandbox: Sandbox,
+    /// Says what a broker would make of a repaired message.
+    replay: ReplayHandle,
     program: String,
     worker: Option<Worker>,
     kills: u32,
@@ -22,6 +25,8 @@ pub(super) struct Look {
     /// The payload as it is now.
     pub(super) before: Bytes,
     pub(super) outcome: RepairOutcome,
+    /// What of a changed message may not arrive as it is written, or may be refused.
+    pub(super) warnings: Vec<String>,
 }
 
 impl Look {
@@ -29,6 +34,7 @@ impl Look {
         Self {
             before: Bytes::new(),
             outcome: RepairOutcome::Failed(why.into()),
+            warnings: Vec::new(),
         }
     }
 
@@ -42,7 +48,10 @@ impl Look {
 
 impl Runner {
     /// Compiles the program in a child of its own.
-    pub(super) async fn start(sandbox: &Sandbox, program: &str) -> Result<Self, RepairError> {
+    pub(super) async fn start(
+        (sandbox, replay): (&Sandbox, &ReplayHandle),
+        program: &str,
+    ) -> Result<Self, RepairError> {
         let program = program.to_owned();
         let task = Task::Repair {
             program: program.clone(),
@@ -50,6 +59,7 @@ impl Runner {
         Ok(Self {
             worker: Some(sandbox.start(task).await?),
             sandbox: sandbox.clone(),
+            replay: replay.clone(),
             program,
             kills: 0,
         })
@@ -66,26 +76,39 @@ impl Runner {
             letter => letter?,
         };
         let builds_on = letter.summary.latest_revision;
-        let message = match (builds_on, letter.body_omitted) {
+        let message = match (builds_on, &letter.body_omitted) {
             (RevisionNumber(0), Some(omitted)) => return Ok(Look::failed(omitted)),
-            (RevisionNumber(0), None) => letter.message,
+            (RevisionNumber(0), None) => letter.message.clone(),
             _ => store.message(id, builds_on).await?,
         };
         let Some(before) = message.body.clone() else {
             return Ok(Look::failed("its payload is null"));
         };
-        let outcome = match self.run(&before).await? {
-            Answer::Changed(text) => RepairOutcome::Changed {
-                builds_on,
-                message: Message {
-                    body: Some(Bytes::from(text)),
-                    ..message
-                },
-            },
-            Answer::Failed(why) => RepairOutcome::Failed(why),
-            Answer::Same | Answer::Checked(_) => RepairOutcome::Unchanged,
+        let (outcome, warnings) = match self.run(&before).await? {
+            Answer::Changed(text) => {
+                let body = Some(Bytes::from(text));
+                let message = Message { body, ..message };
+                self.judge(&letter, message).await
+            }
+            Answer::Failed(why) => (RepairOutcome::Failed(why), Vec::new()),
+            Answer::Same | Answer::Checked(_) => (RepairOutcome::Unchanged, Vec::new()),
         };
-        Ok(Look { before, outcome })
+        Ok(Look {
+            before,
+            outcome,
+            warnings,
+        })
+    }
+
+    /// What cannot be replayed is not saved, as in the editor.
+    async fn judge(&self, letter: &DeadLetter, message: Message) -> (RepairOutcome, Vec<String>) {
+        let findings = self.replay.deliverability(letter, &message).await;
+        if let Some(refusal) = Finding::refusal(&findings) {
+            return (RepairOutcome::Failed(refusal), Vec::new());
+        }
+        let builds_on = letter.summary.latest_revision;
+        let warnings = findings.iter().map(Finding::text).collect();
+        (RepairOutcome::Changed { builds_on, message }, warnings)
     }
 
     async fn run(&mut self, payload: &[u8]) -> Result<Answer, RepairError> {

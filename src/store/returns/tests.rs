@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::{Custody, DeadLetterStatus, NewDeadLetter};
 use crate::store::tests::{Fixture, NOW, entry, fixture, queue_letter};
+use crate::store::{AuditFilter, PageRequest};
 
 const ID: DeadLetterId = DeadLetterId(1);
 
@@ -99,4 +100,27 @@ async fn a_managed_queue_that_brings_it_again_marks_it_too() {
     let taken = store.take_custody(&session, &[again], NOW).await.unwrap();
     let row = store.dead_letter_summary(taken[0].id).await.unwrap();
     assert_eq!(row.possible_duplicate_of, Some(ID));
+}
+
+#[tokio::test]
+async fn the_audit_names_what_began_and_nothing_else() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let session = store.begin_custody().await.unwrap();
+    let letters = ["one", "two"].map(|name| queue_letter(name, Custody::Store));
+    store.take_custody(&session, &letters, NOW).await.unwrap();
+    let returning = [1, 2, 3].map(|id| Returning {
+        dead_letter: DeadLetterId(id),
+        fingerprint: format!("returned {id}"),
+    });
+    let begin = async |returning: &[Returning]| {
+        store.begin_returns(returning, &entry()).await.unwrap();
+        let page = PageRequest::first(10);
+        let audit = store.audit(&AuditFilter::default(), &page).await.unwrap();
+        let sets = audit.items.iter().map(|e| e.detail["dead_letters"].clone());
+        sets.collect::<Vec<_>>()
+    };
+    assert_eq!(begin(&returning[1..2]).await, ["2"]);
+    assert_eq!(begin(&returning).await, ["1", "2"], "the newest first");
+    assert_eq!(begin(&returning).await, ["1", "2"], "nothing began");
 }

@@ -33,7 +33,7 @@ mod traces;
 mod transfer;
 
 use axum::extract::{DefaultBodyLimit, FromRequest, Request};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
@@ -41,8 +41,8 @@ use serde::de::DeserializeOwned;
 
 use self::transfer::IMPORT_BODY_LIMIT;
 use super::AppState;
+use super::body_limit::BodyLimit;
 use super::problem::Problem;
-use super::server::REVISION_BODY_LIMIT;
 
 /// A route as the document names it.
 type Route = (&'static str, &'static str, MethodRouter<AppState>);
@@ -78,7 +78,7 @@ fn sampling_routes() -> Vec<Route> {
 }
 
 fn dead_letter_routes() -> Vec<Route> {
-    let revision = post(revisions::create).layer(DefaultBodyLimit::max(REVISION_BODY_LIMIT));
+    let revision = post(revisions::create).layer(BodyLimit::Edit.layer());
     let import = post(transfer::import).layer(DefaultBodyLimit::max(IMPORT_BODY_LIMIT));
     vec![
         (
@@ -210,8 +210,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let limit = BodyLimit::of(request.extensions());
         match Json::<T>::from_request(request, state).await {
             Ok(Json(body)) => Ok(Self(body)),
+            Err(rejection) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(limit.exceeded("The body is too large"))
+            }
             Err(rejection) => Err(Problem::new(
                 rejection.status(),
                 "The body is not understood",

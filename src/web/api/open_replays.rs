@@ -8,10 +8,11 @@ use super::Body;
 use super::list::{List, filter, page_request, time};
 use super::replays::Event;
 use crate::domain::Filter;
+use crate::replay::SeenUnknown;
 use crate::store::{OpenOutcome, OpenReplays};
 use crate::web::AppState;
 use crate::web::problem::Problem;
-use crate::web::views::{actor, parse_decision, resolve_matching, start_time};
+use crate::web::views::{actor, parse_decision, start_time};
 use crate::web::visit::Visit;
 
 /// A page of them, with what a decision about all of them names.
@@ -85,13 +86,16 @@ pub(super) async fn resolve(
     visit: Visit,
     Body(body): Body<DecisionAboutAll>,
 ) -> Result<Json<Decided>, Problem> {
-    let asked = OpenReplays {
-        outcome: OpenOutcome::Unknown,
-        filter: Filter::parse(&body.filter)
-            .map_err(|error| Problem::bad_request(error.to_string()))?,
+    let filter =
+        Filter::parse(&body.filter).map_err(|error| Problem::bad_request(error.to_string()))?;
+    let seen = SeenUnknown {
         through: start_time(&body.as_of)?,
+        count: Some(body.count),
     };
     let decision = parse_decision(&body.decision)?;
-    let decided = resolve_matching(&state, &asked, (decision, body.count), actor(&visit)).await?;
+    let decided = state
+        .replay
+        .resolve_matching_unknown(&filter, seen, decision, actor(&visit))
+        .await?;
     Ok(Json(Decided { decided }))
 }

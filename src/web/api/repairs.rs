@@ -62,6 +62,8 @@ struct TrialView {
     failed: u64,
     samples: Vec<SampleView>,
     failures: Vec<Failure>,
+    /// Changed ones that a broker may refuse or change.
+    warnings: Vec<Failure>,
 }
 
 #[derive(Debug, Serialize)]
@@ -151,6 +153,7 @@ impl TrialView {
             failed: trial.failed,
             samples: samples.collect(),
             failures: trial.failures.into_iter().map(failure).collect(),
+            warnings: trial.warnings.into_iter().map(failure).collect(),
         }
     }
 }

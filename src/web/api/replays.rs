@@ -9,6 +9,7 @@ use super::Body;
 use super::list::{List, page_request, time};
 use super::replay_request::{BrakeBody, NewReplays};
 use crate::domain::{Destination, Replay, ReplayJob, ReplayJobId, ReplayState, Timestamp};
+use crate::replay::SeenUnknown;
 use crate::store::{PageRequest, RefusedReplay};
 use crate::web::AppState;
 use crate::web::problem::Problem;
@@ -73,6 +74,15 @@ struct Refused {
 #[serde(deny_unknown_fields)]
 pub(super) struct DecisionBody {
     pub(super) decision: String,
+}
+
+/// A decision about every replay of a job that is unknown.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecisionAboutJob {
+    decision: String,
+    /// How many the person saw; with another number nothing is decided.
+    count: Option<u64>,
 }
 
 /// Freezes a job and has it sent.
@@ -184,13 +194,17 @@ pub(super) async fn resolve_all(
     State(state): State<AppState>,
     Path(id): Path<String>,
     visit: Visit,
-    Body(body): Body<DecisionBody>,
+    Body(body): Body<DecisionAboutJob>,
 ) -> Result<Json<JobDetail>, Problem> {
     let id = parse_job(&id)?;
     let decision = parse_decision(&body.decision)?;
+    let seen = SeenUnknown {
+        through: visit.now,
+        count: body.count,
+    };
     let all = state
         .replay
-        .resolve_all_unknown(id, decision, actor(&visit));
+        .resolve_all_unknown(id, seen, decision, actor(&visit));
     all.await?;
     JobDetail::load(&state, id, visit.now).await.map(Json)
 }

@@ -43,6 +43,9 @@ pub(super) struct Imported {
     already_here: usize,
     /// Imported as open, because what they waited for, a replay or a restore, does not travel.
     reopened: usize,
+    /// Imported as still lying in a RabbitMQ queue that was only observed: not replayed before they are taken
+    /// into custody.
+    still_in_queue: usize,
     /// The imported ones as ranges, such as `17-20,25`.
     dead_letter_ids: Option<String>,
     /// Lines that cannot be imported. If there is one, nothing is.
@@ -183,6 +186,7 @@ async fn read_lines(
         }
         let status = exported.status_after_import();
         result.reopened += usize::from(status != exported.status);
+        result.still_in_queue += usize::from(exported.lies_in_observed_queue());
         batch.push(ImportedDeadLetter {
             letter: from_export(&exported, &state.config, now),
             origin: exported.origin,

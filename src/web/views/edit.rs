@@ -53,7 +53,7 @@ struct FindingRow {
     text: String,
 }
 
-/// The step before saving: what differs from the original.
+/// The step before saving: what differs from the original, if that is here.
 #[derive(Template)]
 #[template(path = "review_edit.html")]
 struct Review {
@@ -61,6 +61,7 @@ struct Review {
     action: String,
     save: String,
     hidden: Vec<(String, Markup)>,
+    compared: String,
     body: Vec<DiffLine>,
     properties: Vec<DiffLine>,
     headers: Vec<DiffLine>,
@@ -117,16 +118,21 @@ pub(crate) async fn review_edit(
         let problem = "nothing was changed; change something, or replay the message as it is";
         return editor(&state, &visit, &base, form, problem.to_owned()).await;
     }
-    let (verdict_status, verdict) = verdict(base.original(), &edited);
+    let before = base.compared();
+    let (verdict_status, verdict) = verdict(before, &edited);
     let findings = state.replay.deliverability(&base.letter, &edited).await;
     let content = Review {
         id,
         action: format!("/dead-letters/{id}/edit"),
         save: format!("/dead-letters/{id}/revisions"),
         hidden: hidden_fields(&visit, &form),
-        body: body_diff(base.original().body.as_deref(), edited.body.as_deref()),
-        properties: property_diff(base.original(), &edited),
-        headers: header_diff(base.original(), &edited),
+        compared: match base.letter.body_omitted {
+            None => "original against edit".to_owned(),
+            Some(_) => format!("revision {} against edit", base.revision),
+        },
+        body: body_diff(before.body.as_deref(), edited.body.as_deref()),
+        properties: property_diff(before, &edited),
+        headers: header_diff(before, &edited),
         verdict,
         verdict_status,
         refused: findings.iter().any(|f| f.severity == Severity::Refused),
@@ -223,12 +229,12 @@ struct Base {
 impl Base {
     async fn load(state: &AppState, id: DeadLetterId) -> Result<Self, Problem> {
         let letter = state.store.dead_letter(id).await?;
-        if let Some(omitted) = letter.body_omitted {
+        let revision = letter.summary.latest_revision;
+        if let (Some(omitted), RevisionNumber(0)) = (&letter.body_omitted, revision) {
             return Err(Problem::conflict(format!(
                 "dead letter {id} cannot be edited: {omitted}"
             )));
         }
-        let revision = letter.summary.latest_revision;
         let latest = state.store.message(id, revision).await?;
         Ok(Self {
             letter,
@@ -243,6 +249,15 @@ impl Base {
 
     const fn original(&self) -> &Message {
         &self.letter.message
+    }
+
+    /// What an edit is compared with: the original, or the newest revision where the body of the original is not
+    /// here.
+    const fn compared(&self) -> &Message {
+        match self.letter.body_omitted {
+            None => self.original(),
+            Some(_) => &self.latest,
+        }
     }
 
     fn event_type(&self) -> Option<&str> {
@@ -268,13 +283,13 @@ impl Base {
 }
 
 /// Whether the new body can be read, compared with the old one.
-fn verdict(original: &Message, edited: &Message) -> (&'static str, String) {
-    let old = payload::read(original.body.as_deref().unwrap_or_default());
+fn verdict(before: &Message, edited: &Message) -> (&'static str, String) {
+    let old = payload::read(before.body.as_deref().unwrap_or_default());
     match payload::read(edited.body.as_deref().unwrap_or_default()) {
         Reading::Json => ("ok", "The new payload is well-formed JSON.".to_owned()),
         Reading::Text(why) if matches!(old, Reading::Json) => (
             "critical",
-            format!("The original is JSON and the new payload is not: {why}."),
+            format!("The payload was JSON and the new one is not: {why}."),
         ),
         Reading::Text(why) => (
             "warning",
@@ -333,11 +348,5 @@ pub(crate) async fn must_be_deliverable(
     edited: &Message,
 ) -> Result<(), String> {
     let findings = state.replay.deliverability(letter, edited).await;
-    match findings.iter().find(|f| f.severity == Severity::Refused) {
-        None => Ok(()),
-        Some(finding) => Err(format!(
-            "the broker would refuse a replay of it: {}: {}; {}",
-            finding.field, finding.reason, finding.remedy
-        )),
-    }
+    Finding::refusal(&findings).map_or(Ok(()), Err)
 }

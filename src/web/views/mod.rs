@@ -11,6 +11,7 @@ mod consumers;
 mod custody;
 mod dead_letter;
 mod dead_letter_list;
+mod decision_form;
 mod diff_view;
 mod discard;
 mod discarded;
@@ -84,9 +85,7 @@ pub(crate) use failure_groups::failure_groups;
 pub(crate) use flow::{flow, flow_of_the_last_hour};
 pub(crate) use frame::{Frame, NavigationEntry};
 pub(crate) use notifications::{kind_name, queue_test, send_test_notification};
-pub(crate) use open_replays::{
-    awaited_replays, resolve_matching, resolve_unknown_replays, unknown_replays,
-};
+pub(crate) use open_replays::{awaited_replays, resolve_unknown_replays, unknown_replays};
 pub(crate) use overview::overview;
 pub(crate) use payload::json_text as laid_out;
 pub(crate) use pivot::{known_field, pivot};

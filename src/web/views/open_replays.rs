@@ -5,14 +5,14 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::decision_form::{DecisionForm, seen_unknown};
 use super::frame::NavigationEntry;
 use super::preflight::actor;
 use super::replay_actions::{parse_decision, parse_replay};
-use super::replay_form::start_time;
 use super::replay_job::{EventRow, event_rows};
 use super::replays::{Section, sections};
 use crate::domain::{Filter, Replay};
-use crate::replay::{Actor, Decision};
+use crate::replay::Decision;
 use crate::store::{COUNTED, OpenOutcome, OpenReplays, Page, PageRequest};
 use crate::web::AppState;
 use crate::web::markup;
@@ -22,9 +22,6 @@ use crate::web::visit::{CheckedForm, Visit};
 
 /// Replays of one page.
 const ROWS: u32 = 50;
-
-/// From here on the number must be typed.
-const TYPED_FROM: u64 = 100;
 
 const UNKNOWN: &str = "/replays/unknown";
 const AWAITING: &str = "/replays/awaiting";
@@ -43,11 +40,8 @@ struct OpenReplaysPage {
     filter_error: String,
     known: Vec<String>,
     rows: Vec<EventRow>,
-    count: u64,
+    decide: DecisionForm,
     count_words: String,
-    must_type: bool,
-    /// The moment that a decision about all names.
-    as_of: String,
     csrf: String,
     older: String,
     first: String,
@@ -96,22 +90,9 @@ pub(crate) async fn resolve_unknown_replays(
             .await?;
         return Ok(Redirect::to(&back).into_response());
     }
-    let asked = OpenReplays {
-        outcome: OpenOutcome::Unknown,
-        filter: Filter::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?,
-        through: start_time(fields.get("as_of").unwrap_or(""))?,
-    };
-    let seen = fields.get("count").unwrap_or("");
-    let seen: u64 = seen
-        .parse()
-        .map_err(|_| Problem::bad_request(format!("{seen:?} is no number of unknown replays")))?;
-    let typed = fields.get("typed").unwrap_or("").replace([',', ' '], "");
-    if seen > TYPED_FROM && typed != seen.to_string() {
-        let notice = format!("type {seen} into the field beside the buttons to decide about all");
-        return show(&state, &visit, OpenOutcome::Unknown, (&fields, notice)).await;
-    }
-    match resolve_matching(&state, &asked, (decision, seen), actor(&visit)).await {
-        Ok(_) => Ok(Redirect::to(&back).into_response()),
+    let filter = Filter::parse(text).map_err(|error| Problem::bad_request(error.to_string()))?;
+    match decide_about_all(&state, &visit, &filter, decision, &fields).await {
+        Ok(()) => Ok(Redirect::to(&back).into_response()),
         Err(problem) if problem.is_conflict() => {
             show(
                 &state,
@@ -125,25 +106,19 @@ pub(crate) async fn resolve_unknown_replays(
     }
 }
 
-/// Decides about every unknown replay that matches, unless they are not as many as the person saw.
-pub(crate) async fn resolve_matching(
+async fn decide_about_all(
     state: &AppState,
-    asked: &OpenReplays,
-    (decision, seen): (Decision, u64),
-    actor: Actor,
-) -> Result<u64, Problem> {
-    let count = state.store.count_open_replays(asked).await?;
-    if count != seen {
-        return Err(Problem::conflict(format!(
-            "meanwhile the number of unknown replays that match changed from {seen} to {count}; \
-             look again and decide"
-        )));
-    }
-    let decided =
-        state
-            .replay
-            .resolve_matching_unknown(&asked.filter, asked.through, decision, actor);
-    Ok(decided.await?)
+    visit: &Visit,
+    filter: &Filter,
+    decision: Decision,
+    fields: &Parameters,
+) -> Result<(), Problem> {
+    let seen = seen_unknown(fields)?;
+    let decided = state
+        .replay
+        .resolve_matching_unknown(filter, seen, decision, actor(visit));
+    decided.await?;
+    Ok(())
 }
 
 async fn show(
@@ -198,10 +173,8 @@ impl OpenReplaysPage {
             filter_error: filter_error.unwrap_or_default(),
             known: state.store.suggested_terms().await?,
             rows: event_rows(state, &page.items, visit.now).await?,
-            count,
+            decide: DecisionForm::new(format!("{path}/resolve"), text, count, visit.now),
             count_words: count_words(count, outcome),
-            must_type: count > TYPED_FROM,
-            as_of: visit.now.to_rfc3339(),
             csrf: visit.csrf.clone(),
             older: older.unwrap_or_default(),
             first: first.unwrap_or_default(),

@@ -84,7 +84,7 @@ impl PolicySection {
             next_due: None,
             skipped: Vec::new(),
             changed: String::new(),
-            fields: PolicyFields::of(true, &RedrivePolicy::default()),
+            fields: PolicyFields::of(false, &RedrivePolicy::default()),
         }
     }
 }

@@ -45,6 +45,7 @@ struct TrialView {
     limit: String,
     samples: Vec<SampleView>,
     failures: Vec<FailureRow>,
+    warnings: Vec<FailureRow>,
 }
 
 /// The program, and what it would do to the selection.
@@ -246,6 +247,7 @@ impl TrialView {
             limit,
             samples: trial.samples.iter().map(sample).collect(),
             failures: trial.failures.into_iter().map(failure).collect(),
+            warnings: trial.warnings.into_iter().map(failure).collect(),
         }
     }
 }

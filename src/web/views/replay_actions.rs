@@ -3,11 +3,14 @@
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::decision_form::seen_unknown;
 use super::preflight::actor;
 use super::replay_form::brake_of;
+use super::replay_job::show_job;
 use crate::domain::{ReplayId, ReplayJobId};
 use crate::replay::Decision;
 use crate::web::AppState;
+use crate::web::parameters::Parameters;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 
@@ -67,15 +70,33 @@ pub(crate) async fn resolve_replay(
 ) -> Result<Response, Problem> {
     let job = parse_job(&job)?;
     let decision = parse_decision(fields.get("decision").unwrap_or(""))?;
-    let actor = actor(&visit);
     if let Some(id) = fields.get("replay") {
-        let id = parse_replay(id)?;
+        let (id, actor) = (parse_replay(id)?, actor(&visit));
         state.replay.resolve_unknown(id, decision, actor).await?;
-    } else {
-        let all = state.replay.resolve_all_unknown(job, decision, actor);
-        all.await?;
+        return Ok(back_to(job));
     }
-    Ok(back_to(job))
+    match decide_about_all(&state, &visit, job, decision, &fields).await {
+        Ok(()) => Ok(back_to(job)),
+        Err(problem) if problem.is_conflict() => {
+            show_job(&state, &visit, job, problem.detail).await
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+async fn decide_about_all(
+    state: &AppState,
+    visit: &Visit,
+    job: ReplayJobId,
+    decision: Decision,
+    fields: &Parameters,
+) -> Result<(), Problem> {
+    let seen = seen_unknown(fields)?;
+    let all = state
+        .replay
+        .resolve_all_unknown(job, seen, decision, actor(visit));
+    all.await?;
+    Ok(())
 }
 
 fn back_to(job: ReplayJobId) -> Response {

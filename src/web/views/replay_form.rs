@@ -168,9 +168,9 @@ impl From<ReplayError> for Problem {
             ReplayError::NothingEligible { refused } => {
                 Self::conflict(format!("nothing can be replayed: {}", reasons(&refused)))
             }
-            ReplayError::PausedAlready(_) | ReplayError::NotPaused(_) => {
-                Self::conflict(error.to_string())
-            }
+            ReplayError::PausedAlready(_)
+            | ReplayError::NotPaused(_)
+            | ReplayError::OtherUnknown { .. } => Self::conflict(error.to_string()),
             ReplayError::NothingSelected | ReplayError::NoRate | ReplayError::NoPercentage(_) => {
                 Self::bad_request(error.to_string())
             }

@@ -4,6 +4,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::decision_form::DecisionForm;
 use super::evidence::evidence;
 use super::frame::NavigationEntry;
 use super::replay_form::BrakeFields;
@@ -59,7 +60,9 @@ pub(crate) struct ReplayJobPage {
     /// The page with the next events; empty at the end.
     next: String,
     planned: u64,
-    unknown: u64,
+    decide: DecisionForm,
+    /// Why a decision was not taken.
+    notice: String,
     csrf: String,
     /// The address of the job, under which its actions are.
     address: String,
@@ -96,12 +99,27 @@ pub(crate) async fn replay_job(
     let Ok(id) = id.parse::<ReplayJobId>() else {
         return Ok(Redirect::to("/replays").into_response());
     };
-    let content = ReplayJobPage::load(&state, &visit, id).await?;
-    visit.page(&state, NavigationEntry::Replays, "Replay", &content)
+    show_job(&state, &visit, id, String::new()).await
+}
+
+/// The page of a job, with what somebody has to be told first.
+pub(super) async fn show_job(
+    state: &AppState,
+    visit: &Visit,
+    id: ReplayJobId,
+    notice: String,
+) -> Result<Response, Problem> {
+    let content = ReplayJobPage::load(state, visit, id, notice).await?;
+    visit.page(state, NavigationEntry::Replays, "Replay", &content)
 }
 
 impl ReplayJobPage {
-    async fn load(state: &AppState, visit: &Visit, id: ReplayJobId) -> Result<Self, Problem> {
+    async fn load(
+        state: &AppState,
+        visit: &Visit,
+        id: ReplayJobId,
+        notice: String,
+    ) -> Result<Self, Problem> {
         let job = state.store.replay_job(id).await?;
         let job = job.ok_or_else(|| Problem::not_found(format!("there is no replay job {id}")))?;
         let chosen = chosen_state(visit)?;
@@ -112,7 +130,8 @@ impl ReplayJobPage {
         let page = state.store.events_of_job(id, chosen, &request).await?;
         let replays = page.items;
         let next = page.next_cursor;
-        let next = next.map(|cursor| visit.url_with("cursor", &cursor));
+        let address = format!("/replays/{id}");
+        let next = next.map(|cursor| visit.query.with("cursor", &cursor).url(&address));
         let count = |wanted: &[ReplayStateName]| -> u64 {
             let counts = job
                 .counts
@@ -132,9 +151,15 @@ impl ReplayJobPage {
             states: state_choices(&job, chosen),
             next: next.unwrap_or_default(),
             planned: count(&[ReplayStateName::Planned]),
-            unknown: count(&[ReplayStateName::Unknown]),
+            decide: DecisionForm::new(
+                format!("/replays/{id}/resolve"),
+                "",
+                count(&[ReplayStateName::Unknown]),
+                visit.now,
+            ),
+            notice,
             csrf: visit.csrf.clone(),
-            address: format!("/replays/{id}"),
+            address,
             is_running: job.state != ReplayJobState::Paused,
             is_paused: job.state == ReplayJobState::Paused,
             held: held(&job, visit.now),

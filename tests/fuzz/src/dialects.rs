@@ -10,8 +10,8 @@ use redrive::dialects::{
     previous_error, properties_on_replay, readable, title_of_dialect, unwrapped,
 };
 use redrive::domain::{
-    DeadLetterStatus, Decoded, EXPORT_FORMAT, ExportedDeadLetter, Header, HeaderValue, Message,
-    NewDeadLetter, Position, System, Timestamp,
+    Custody, DeadLetterStatus, Decoded, EXPORT_FORMAT, ExportedDeadLetter, Header, HeaderValue,
+    Message, NewDeadLetter, Position, System, Timestamp,
 };
 
 use crate::letters;
@@ -119,6 +119,7 @@ pub(crate) fn exported(position: &Position, message: &Message) -> ExportedDeadLe
         position: position.clone(),
         dead_at: NOW,
         status: DeadLetterStatus::Open,
+        custody: Custody::Store,
         message: message.clone(),
         body_omitted: None,
         revisions: Vec::new(),

@@ -49,7 +49,14 @@ fn with_site(site: &Site, lines: &[u8]) -> DeadLetterId {
     assert_eq!(newest(), before, "a dry run stored something");
     let count = |answer: &Value, field: &str| answer[field].as_u64().expect("it is counted");
     let done = import(site, lines, false);
-    for field in ["lines", "imported", "already_here", "reopened", "faulty"] {
+    for field in [
+        "lines",
+        "imported",
+        "already_here",
+        "reopened",
+        "still_in_queue",
+        "faulty",
+    ] {
         assert_eq!(count(&done, field), count(&first, field), "{field}");
     }
     assert_eq!(done["faults"], first["faults"]);

@@ -97,6 +97,7 @@ async fn serve(folder: &Path) -> (Store, Router) {
     let snapshots = sampling.subscribe();
     // The tasks that would send are left out.
     let replay = replay::start(&config, &store, &metrics, snapshots, &stop, None, drop);
+    let replay = replay.expect("the defaults can be sent with");
     let intake = IntakeContext {
         config: Arc::clone(&config),
         store: store.clone(),
@@ -111,12 +112,12 @@ async fn serve(folder: &Path) -> (Store, Router) {
         store: store.clone(),
         sampling,
         metrics,
-        replay: replay.expect("the defaults can be sent with"),
+        replay: replay.clone(),
         intake: intake.board.clone(),
         observer: Observer::new(intake),
         bulk_actions: BulkActions::new(store.clone()),
         schemas,
-        repairs: Repairs::new(store.clone(), sandbox),
+        repairs: Repairs::new(store.clone(), sandbox, replay),
         alerts: AlertBoard::default(),
         trace_export: ExportBoard::default(),
         taps: TapBoard::default(),

@@ -98,7 +98,7 @@ impl Dashboard {
         };
         let bulk_actions = BulkActions::new(store.clone());
         tokio::spawn(bulk_actions.clone().run(stop.clone()));
-        let repairs = Repairs::new(store.clone(), sandbox());
+        let repairs = Repairs::new(store.clone(), sandbox(), replay.clone());
         tokio::spawn(repairs.clone().run(stop.clone()));
         let alerts = AlertBoard::default();
         let follow = alerts::follow(config.prometheus.clone(), alerts.clone(), stop.clone());

@@ -89,7 +89,8 @@ async fn about_job(api: &ApiArgs, args: &DecideArgs, job: &str) -> anyhow::Resul
     let unknown = count(&known, "unknown");
     agree(args, unknown)?;
     let path = ["replays", job, "resolve"];
-    report(api, &api.post(&path, &decision(args)).await?);
+    let body = json!({ "decision": args.decision.as_str(), "count": unknown });
+    report(api, &api.post(&path, &body).await?);
     Ok(ExitCode::SUCCESS)
 }
 
