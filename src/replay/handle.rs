@@ -4,13 +4,15 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::domain::{
-    Brake, Filter, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName, Snapshot, Timestamp,
+    Brake, ClusterName, Filter, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName,
+    Snapshot, Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::schemas::Schemas;
 use crate::store::{DECIDED_AT_ONCE, NewAuditEntry, Store, UnknownReplays};
 
 use super::changes::Changes;
+use super::obstacles::{Obstacle, Obstacles};
 use super::outcome::count_outcomes;
 use super::topic_limits::TopicLimits;
 use super::{Actor, Decision, ReplayError, SeenUnknown};
@@ -23,6 +25,7 @@ pub struct ReplayHandle {
     pub(super) metrics: Arc<Metrics>,
     pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: Changes,
+    pub(super) obstacles: Obstacles,
     /// By which replays are gated.
     pub(super) schemas: Option<Schemas>,
     pub(super) topic_limits: TopicLimits,
@@ -173,6 +176,16 @@ impl ReplayHandle {
     async fn must_exist(&self, job: ReplayJobId) -> Result<(), ReplayError> {
         let found = self.store.replay_job(job).await?;
         found.map(drop).ok_or(ReplayError::NoSuchJob(job))
+    }
+
+    /// Why replays of a job that are planned had to wait lately, by the clusters to which they go.
+    pub async fn obstacles(
+        &self,
+        job: ReplayJobId,
+    ) -> Result<Vec<(ClusterName, Obstacle)>, ReplayError> {
+        let clusters = self.store.clusters_of_planned(job).await?;
+        let met = |cluster: ClusterName| Some((cluster.clone(), self.obstacles.of(&cluster)?));
+        Ok(clusters.into_iter().filter_map(met).collect())
     }
 
     /// Changes its value whenever a replay changed its state here.

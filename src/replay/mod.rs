@@ -20,6 +20,7 @@ mod freezing;
 mod gate;
 mod handle;
 mod judging;
+mod obstacles;
 mod outcome;
 mod plan;
 mod policies;
@@ -48,6 +49,7 @@ use crate::store::Store;
 
 pub use deliverability::{Finding, Severity};
 pub use handle::ReplayHandle;
+pub use obstacles::Obstacle;
 pub use request::{
     Actor, Audience, Decision, DestinationChoice, JobStarted, Preflight, PreflightEvent, Recipient,
     Refusal, RefusalKind, ReplayError, ReplayRequest, RevisionChoice, SeenUnknown, Selection,
@@ -57,6 +59,7 @@ use brake::BrakeKeeper;
 use changes::Changes;
 use engine::{ClosedEngine, EngineContext, KafkaEngine, RabbitMqEngine};
 use freezing::Freezer;
+use obstacles::Obstacles;
 use outcome::OutcomeWatcher;
 use policies::PolicyKeeper;
 use topic_limits::TopicLimits;
@@ -97,12 +100,14 @@ pub fn start(
         stop: stop.clone(),
     };
     spawn(Box::pin(keeper.run()));
+    let obstacles = Obstacles::default();
     let context = EngineContext {
         cluster: ClusterName::default(),
         settings: config.replay.clone(),
         store: store.clone(),
         metrics: Arc::clone(metrics),
         changes: changes.clone(),
+        obstacles: obstacles.clone(),
         stop: stop.clone(),
     };
     let handle = ReplayHandle {
@@ -111,6 +116,7 @@ pub fn start(
         metrics: Arc::clone(metrics),
         snapshots,
         changes,
+        obstacles,
         schemas: schemas.filter(Schemas::gates_replays),
         topic_limits: TopicLimits::default(),
     };

@@ -163,6 +163,30 @@ impl Store {
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
 
+    /// Clusters to which a job has still something planned.
+    pub async fn clusters_of_planned(
+        &self,
+        job: ReplayJobId,
+    ) -> Result<Vec<ClusterName>, StoreError> {
+        // One seek a cluster instead of a walk through everything that is planned.
+        let mut clusters: Vec<ClusterName> = Vec::new();
+        loop {
+            let last = clusters.last().map_or("", ClusterName::as_str);
+            let next: Option<String> = sqlx::query_scalar(
+                "SELECT cluster FROM replays WHERE job = ? AND stage = 'to_send' AND cluster > ? \
+                 ORDER BY cluster LIMIT 1",
+            )
+            .bind(job.to_string())
+            .bind(last)
+            .fetch_optional(&self.reader)
+            .await?;
+            match next {
+                Some(cluster) => clusters.push(cluster.into()),
+                None => return Ok(clusters),
+            }
+        }
+    }
+
     /// Clusters to which replays are planned or being sent.
     pub async fn clusters_of_open_replays(&self) -> Result<Vec<ClusterName>, StoreError> {
         let names: Vec<String> =

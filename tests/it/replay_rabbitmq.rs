@@ -7,6 +7,7 @@ use redrive::domain::conventions as names;
 use redrive::domain::{
     AmqpValue, Brake, DeadLetterId, Destination, ExchangeName, Filter, Header, QueueName,
     ReplayEvent, ReplayId, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
+    VhostName,
 };
 use redrive::replay::{Decision, DestinationChoice, ReplayError};
 use redrive::store::{NewReplay, NewReplayJob};
@@ -255,7 +256,8 @@ async fn what_a_dead_process_was_sending_waits_for_a_person() {
 #[tokio::test]
 async fn a_virtual_host_that_cannot_be_entered_keeps_no_other_waiting() {
     let vhost = Vhost::create().await;
-    let (orders, gone) = (QueueName::new("orders"), "there-is-no-such-vhost".into());
+    let orders = QueueName::new("orders");
+    let gone = VhostName::new("there-is-no-such-vhost");
     vhost
         .channel()
         .await
@@ -274,6 +276,12 @@ async fn a_virtual_host_that_cannot_be_entered_keeps_no_other_waiting() {
     running.reaches(replays[1], ReplayStateName::Sent).await;
     let waiting = fixture.store.replay(replays[0]).await.unwrap();
     assert_eq!(waiting.state.name(), ReplayStateName::Planned);
+    let met = running.handle.obstacles(waiting.job).await.unwrap();
+    let [(named, obstacle)] = met.as_slice() else {
+        panic!("{met:?}");
+    };
+    assert_eq!(*named, cluster);
+    assert!(obstacle.reason.contains(gone.as_str()), "{obstacle:?}");
     running.stop().await;
 }
 

@@ -14,6 +14,9 @@ const BATCH_RECORDS: usize = 1_000;
 /// A scan that reads nothing for so long gives up, and says how far it came.
 const IDLE_LIMIT: Duration = Duration::from_secs(10);
 
+/// At the end of a log records that come are fetched within half a second (`fetch.wait.max.ms`).
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
 /// What a scan found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScanResult {
@@ -59,18 +62,28 @@ pub async fn scan_for_headers(
         partition,
         offset: start,
     }])?;
+    let mut is_at_the_end = false;
     while !result.complete {
-        let batch = match consumer.next_batch(BATCH_RECORDS, IDLE_LIMIT).await {
-            Ok(batch) if batch.is_empty() => break,
+        let limit = if is_at_the_end { LAST_LOOK } else { IDLE_LIMIT };
+        let batch = match consumer.next_batch(BATCH_RECORDS, limit).await {
+            Ok(batch) if batch.is_empty() => {
+                result.complete = is_at_the_end;
+                break;
+            }
             Ok(batch) => batch,
-            // The last offsets before `to` may be transaction markers, which no consumer sees.
+            // The last offsets before `to` may be transaction markers, which no consumer sees. A new leader may
+            // have let consumers less far for a moment: then there are records to come.
             Err(KafkaError::Consume(ClientError::PartitionEOF(_))) => {
                 let end = admin.watermarks(topic, partition).await?.high;
-                result.complete = end >= to;
-                break;
+                is_at_the_end = end >= to;
+                if !is_at_the_end {
+                    break;
+                }
+                continue;
             }
             Err(error) => return Err(error),
         };
+        is_at_the_end = false;
         records += batch.iter().filter(|record| record.offset < to).count();
         for record in &batch {
             note(&mut result.found, record, header, wanted);

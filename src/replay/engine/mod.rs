@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
 use super::changes::Changes;
+use super::obstacles::Obstacles;
 use super::outcome::count_outcomes;
 use super::recovery::HANDOVER_LIMIT;
 
@@ -76,6 +77,7 @@ pub(super) struct EngineContext {
     pub(super) store: Store,
     pub(super) metrics: Arc<Metrics>,
     pub(super) changes: Changes,
+    pub(super) obstacles: Obstacles,
     pub(super) stop: CancellationToken,
 }
 
@@ -177,6 +179,8 @@ pub(super) async fn run_engine<E>(
             Err(error) => {
                 let cluster = context.cluster.as_str();
                 tracing::warn!(cluster, %error, pause = ?pause_after_error, "replays have to wait");
+                let reason = crate::error_chain(&error);
+                context.obstacles.note(&context.cluster, reason);
                 tokio::select! {
                     () = tokio::time::sleep(pause_after_error) => {}
                     () = context.stop.cancelled() => {}

@@ -83,6 +83,7 @@ impl RabbitMqEngine {
         if let Err(error) = self.open_publisher(&vhost).await {
             let (cluster, error) = (&self.context.cluster, crate::error_chain(&error));
             tracing::warn!(%cluster, %vhost, error, "replays to this virtual host have to wait");
+            self.context.obstacles.note(cluster, error);
             self.aside.put(vhost, now);
             return Ok(Next::AtOnce);
         }

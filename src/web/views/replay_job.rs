@@ -10,9 +10,10 @@ use super::frame::NavigationEntry;
 use super::replay_form::BrakeFields;
 use super::replays::state_status;
 use crate::domain::{
-    Replay, ReplayJob, ReplayJobId, ReplayJobState, ReplayState, ReplayStateName, Timestamp,
-    UnknownWord,
+    ClusterName, Replay, ReplayJob, ReplayJobId, ReplayJobState, ReplayState, ReplayStateName,
+    Timestamp, UnknownWord,
 };
+use crate::replay::Obstacle;
 use crate::store::PageRequest;
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -70,6 +71,8 @@ pub(crate) struct ReplayJobPage {
     is_paused: bool,
     /// Why nothing, or not everything, is being sent now.
     held: String,
+    /// What keeps planned events from being sent, though nobody holds them.
+    obstacles: Vec<String>,
     brake: BrakeFields,
     cancel: String,
     resolve: String,
@@ -163,6 +166,7 @@ impl ReplayJobPage {
             is_running: job.state != ReplayJobState::Paused,
             is_paused: job.state == ReplayJobState::Paused,
             held: held(&job, visit.now),
+            obstacles: obstacles(state, &job).await?,
             brake: BrakeFields::of(&job.brake),
             cancel: format!("/replays/{id}/cancel"),
             resolve: format!("/replays/{id}/resolve"),
@@ -172,6 +176,21 @@ impl ReplayJobPage {
             created_by: job.created_by,
         })
     }
+}
+
+async fn obstacles(state: &AppState, job: &ReplayJob) -> Result<Vec<String>, Problem> {
+    if job.count(ReplayStateName::Planned) == 0 || job.state != ReplayJobState::Ready {
+        return Ok(Vec::new());
+    }
+    let met = state.replay.obstacles(job.id).await?.into_iter();
+    let sentence = |(cluster, obstacle): (ClusterName, Obstacle)| {
+        format!(
+            "Something on {cluster} could not be sent at {}, and is tried again by itself: {}",
+            obstacle.at.to_rfc3339(),
+            obstacle.reason
+        )
+    };
+    Ok(met.map(sentence).collect())
 }
 
 /// What holds the rest of a job back, for people.

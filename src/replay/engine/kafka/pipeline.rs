@@ -146,6 +146,8 @@ impl KafkaEngine {
         for (topic, problem) in rendered.unreachable.drain() {
             let cluster = &self.context.cluster;
             tracing::warn!(%cluster, %topic, problem, "replays to this topic have to wait");
+            let reason = format!("topic {topic}: {problem}");
+            self.context.obstacles.note(cluster, reason);
             self.aside.put(topic, Instant::now());
         }
         Ok(if !rendered.without_topic.is_empty() {
