@@ -65,6 +65,10 @@ async fn an_edit_is_reviewed_saved_and_replayed_with_plain_forms() {
     assert_eq!(status, StatusCode::OK);
     assert!(preflight.contains("Replay 1 event now"), "{preflight}");
     assert!(preflight.contains("group payment-consumers"), "{preflight}");
+    let difference = ["against revision 1", "class=\"del\"", "cust-17"];
+    for part in difference {
+        assert!(preflight.contains(part), "{part}: {preflight}");
+    }
     let start = [("id", "13"), ("revision", "1"), ("eligible", "1")];
     let (status, headers, _) = visitor.post(&dashboard.url("/replays"), &start).await;
     assert_eq!(status, StatusCode::SEE_OTHER);

@@ -17,6 +17,7 @@ mod discard;
 mod discarded;
 mod duplicates;
 mod edit;
+mod edited_events;
 mod error_page;
 mod error_view;
 mod evidence;

@@ -2,6 +2,7 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
+use super::edited_events::{EditedEvent, edited_events};
 use super::frame::NavigationEntry;
 use super::replay_form::{
     BrakeFields, DESTINATION, SELECTION, brake_of, destination_of, request_of,
@@ -78,6 +79,8 @@ struct PreflightPage {
     notice: String,
     sums: Vec<Sum>,
     audiences: Vec<AudienceRow>,
+    /// What the edits of some events change.
+    edited: Vec<EditedEvent>,
     events: Vec<EventRow>,
     hidden_events: u64,
     choices: Vec<Choice>,
@@ -110,6 +113,7 @@ pub(crate) async fn preflight(
         (&request, judged),
         String::new(),
     )
+    .await
 }
 
 /// Starts the job, unless what would be sent, or where to, is not what the person saw. The same form asks to look
@@ -138,18 +142,19 @@ pub(crate) async fn start_replay(
             &fields,
             (&request, judged),
             notice.to_owned(),
-        );
+        )
+        .await;
     }
     let eligible = judged.eligible;
     let seen = fields.get("eligible").unwrap_or("");
     if seen != eligible.to_string() {
         let notice = changed_meanwhile(seen, eligible);
-        return show(&state, &visit, &fields, (&request, judged), notice);
+        return show(&state, &visit, &fields, (&request, judged), notice).await;
     }
     let typed = fields.get("typed").unwrap_or("").replace([',', ' '], "");
     if eligible > TYPED_FROM && typed != seen {
         let notice = format!("type {eligible} into the field beside the button to confirm");
-        return show(&state, &visit, &fields, (&request, judged), notice);
+        return show(&state, &visit, &fields, (&request, judged), notice).await;
     }
     let started = state
         .replay
@@ -181,14 +186,16 @@ pub(crate) fn actor(visit: &Visit) -> Actor {
     }
 }
 
-fn show(
+async fn show(
     state: &AppState,
     visit: &Visit,
     parameters: &Parameters,
     (request, judged): (&ReplayRequest, Preflight),
     notice: String,
 ) -> Result<Response, Problem> {
-    let content = PreflightPage::of(state, visit, parameters, (request, judged), notice);
+    let edited = edited_events(&state.store, &judged.events).await?;
+    let page = PreflightPage::of(state, visit, parameters, (request, judged), notice);
+    let content = PreflightPage { edited, ..page };
     visit.page(state, NavigationEntry::Replays, "Replay", &content)
 }
 
@@ -210,6 +217,7 @@ impl PreflightPage {
             notice,
             sums: sums(&judged),
             audiences: judged.audiences.iter().map(audience_row).collect(),
+            edited: Vec::new(),
             events: events.map(event_row).collect(),
             hidden_events: judged.matching.saturating_sub(EVENTS as u64),
             choices: choices(&request.destination),
