@@ -3,11 +3,12 @@
 import { startLiveUpdates } from "./live.js";
 import { startShortcuts } from "./shortcuts.js";
 import { startEditor } from "./editor.js";
-import { addCopyButtons, refreshAges, startSelection, startTheme } from "./comforts.js";
+import { addCopyButtons, refreshAges, startSelection, startSuggestions, startTheme } from "./comforts.js";
 
 startTheme();
 addCopyButtons(document);
 startSelection();
+startSuggestions();
 startEditor();
 startShortcuts();
 startLiveUpdates((changed) => {

@@ -57,6 +57,27 @@ export function startSelection() {
   count();
 }
 
+// The browser completes a whole field; so each suggestion begins with the terms before the last one.
+export function startSuggestions() {
+  const input = document.querySelector("[data-filter]");
+  if (!input?.list) return;
+  const options = [...input.list.options];
+  const terms = options.map((option) => option.value);
+  input.addEventListener("input", () => {
+    const before = beforeLastTerm(input.value);
+    options.forEach((option, index) => { option.value = before + terms[index]; });
+  });
+}
+
+function beforeLastTerm(text) {
+  let [end, quoted] = [0, false];
+  for (let at = 0; at < text.length; at += 1) {
+    if (text[at] === '"') quoted = !quoted;
+    if (text[at] === " " && !quoted) end = at + 1;
+  }
+  return text.slice(0, text[end] === "-" ? end + 1 : end);
+}
+
 export function startTheme() {
   const form = document.querySelector("form.theme");
   if (!form) return;

@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use uuid::Uuid;
 
 use super::{ConsumerGroup, DeadLetterId, Landing, Timestamp, UnknownWord};
 
@@ -23,6 +24,9 @@ pub enum ReplayState {
         started_at: Timestamp,
         /// Kafka: the high watermark of the destination partition before sending.
         high_watermark: Option<Landing>,
+        /// Kafka: which topic of that name it was, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topic_id: Option<Uuid>,
     },
     /// The broker confirmed it.
     Sent {
@@ -77,6 +81,7 @@ pub enum ReplayEvent {
     Sending {
         at: Timestamp,
         high_watermark: Option<Landing>,
+        topic_id: Option<Uuid>,
     },
     Confirmed {
         at: Timestamp,
@@ -137,9 +142,17 @@ impl ReplayState {
         use ReplayEvent as E;
         use ReplayState as S;
         Ok(match (self, event) {
-            (S::Planned, E::Sending { at, high_watermark }) => S::Sending {
+            (
+                S::Planned,
+                E::Sending {
+                    at,
+                    high_watermark,
+                    topic_id,
+                },
+            ) => S::Sending {
                 started_at: at,
                 high_watermark,
+                topic_id,
             },
             (S::Planned, E::Cancel { at }) => S::Cancelled { at },
             (S::Planned | S::Sending { .. }, E::Refused { at, reason }) => S::Failed { at, reason },

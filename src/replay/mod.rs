@@ -108,6 +108,7 @@ pub fn start(
         metrics: Arc::clone(metrics),
         changes: changes.clone(),
         obstacles: obstacles.clone(),
+        snapshots: snapshots.clone(),
         stop: stop.clone(),
     };
     let handle = ReplayHandle {

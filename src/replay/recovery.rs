@@ -10,6 +10,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use crate::brokers::kafka::{
     KafkaAdmin, KafkaError, PartitionReplicas, ScanResult, Watermarks, scan_for_headers,
 };
@@ -82,6 +84,8 @@ struct Evidence {
     watermarks: Watermarks,
     watermarks_read_at: Timestamp,
     scan: ScanResult,
+    /// Which topic of that name it is, if that is known.
+    topic_id: Option<Uuid>,
     /// Why the partition, which is there, could not be read.
     problem: Option<String>,
 }
@@ -125,10 +129,9 @@ pub(super) struct Looked {
 
 /// Looks for every replay that was being sent, but for those to topics that were put aside.
 pub(super) async fn look_for(
-    config: &KafkaConfig,
-    admin: &KafkaAdmin,
+    (config, admin): (&KafkaConfig, &KafkaAdmin),
     sending: Vec<Replay>,
-    aside: &SetAside<TopicName>,
+    (aside, topic_ids): (&SetAside<TopicName>, &HashMap<TopicName, Uuid>),
     (delivery_timeout, now): (Duration, Timestamp),
 ) -> Result<Looked, KafkaError> {
     let mut held = Held::default();
@@ -150,7 +153,10 @@ pub(super) async fn look_for(
             held.hold(&topic, LOOK_AGAIN);
             continue;
         }
-        let evidence = gather(config, admin, (&topic, partition), &search).await?;
+        let evidence = Evidence {
+            topic_id: topic_ids.get(&topic).copied(),
+            ..gather(config, admin, (&topic, partition), &search).await?
+        };
         if let Some(problem) = &evidence.problem {
             tracing::warn!(%topic, %partition, problem, "replays cannot be looked for");
             unreachable.insert(topic.clone());
@@ -193,6 +199,7 @@ fn group_by_partition(
             ReplayState::Sending {
                 started_at,
                 high_watermark: Some(recorded),
+                ..
             },
         ) = (&replay.destination, &replay.state)
         else {
@@ -283,6 +290,15 @@ async fn replica_lag_limit(admin: &KafkaAdmin, replicas: PartitionReplicas) -> D
 }
 
 impl Evidence {
+    /// Whether the log is not that to which the replay was sent, though it has its name.
+    fn is_of_another_topic(&self, replay: &Replay) -> bool {
+        let ReplayState::Sending { topic_id, .. } = &replay.state else {
+            return false;
+        };
+        let ids = topic_id.zip(self.topic_id);
+        ids.is_some_and(|(then, now)| then != now)
+    }
+
     /// Why this log will never prove that a record is absent.
     fn what_was_lost(&self, recorded: Landing) -> Option<&'static str> {
         // Of a partition that is not there, or cannot be read, nothing was read.
@@ -342,6 +358,7 @@ impl Evidence {
                 complete: false,
                 contiguous: false,
             },
+            topic_id: None,
             problem: None,
         }
     }
@@ -359,6 +376,10 @@ fn verdict(
             partition: recorded.partition,
             offset: *offset,
         });
+    }
+    if evidence.is_of_another_topic(replay) {
+        let reason = "the destination topic was deleted and made anew after it was sent";
+        return Verdict::Unprovable(reason.to_owned());
     }
     if let Some(reason) = evidence.what_was_lost(recorded) {
         return Verdict::Unprovable(reason.to_owned());

@@ -248,6 +248,7 @@ async fn a_group_regresses_when_it_comes_back_after_everything_was_resolved() {
         let sending = ReplayEvent::Sending {
             at: NOW,
             high_watermark: None,
+            topic_id: None,
         };
         store.advance_replay(replay, sending, NOW).await.unwrap();
         store

@@ -68,6 +68,7 @@ async fn becomes_unknown(store: &Store, id: ReplayId) {
         ReplayEvent::Sending {
             at: now,
             high_watermark: None,
+            topic_id: None,
         },
         ReplayEvent::Unprovable {
             at: now,

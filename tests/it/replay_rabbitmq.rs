@@ -221,6 +221,7 @@ async fn what_a_dead_process_was_sending_waits_for_a_person() {
         let sending = ReplayEvent::Sending {
             at,
             high_watermark: None,
+            topic_id: None,
         };
         store.advance_replay(*id, sending, at).await.unwrap();
     }

@@ -52,7 +52,11 @@ pub(crate) async fn left_sending(
     for id in created.planned {
         let at = Timestamp::now();
         let high_watermark = Some(Landing { partition, offset });
-        let sending = ReplayEvent::Sending { at, high_watermark };
+        let sending = ReplayEvent::Sending {
+            at,
+            high_watermark,
+            topic_id: None,
+        };
         replays.push(store.advance_replay(id, sending, at).await.unwrap());
     }
     replays

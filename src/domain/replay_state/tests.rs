@@ -12,6 +12,7 @@ fn sent() -> ReplayState {
         .advance(ReplayEvent::Sending {
             at: AT,
             high_watermark: None,
+            topic_id: None,
         })
         .and_then(|s| {
             s.advance(ReplayEvent::Confirmed {

@@ -109,7 +109,14 @@ impl KafkaEngine {
         let admin = self.admin()?;
         let timeout = *self.context.settings.kafka_delivery_timeout;
         let times = (timeout, Timestamp::now());
-        let looked = recovery::look_for(&self.config, &admin, sending, &self.aside, times);
+        let topics = sending.iter().filter_map(topic_of);
+        let topic_ids = self.context.topic_ids(topics);
+        let looked = recovery::look_for(
+            (&self.config, &admin),
+            sending,
+            (&self.aside, &topic_ids),
+            times,
+        );
         let looked = looked.await?;
         crash::point("kafka.recovery.scanned");
         let (unprovable, decided): (Vec<_>, Vec<_>) = looked

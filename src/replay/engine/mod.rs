@@ -15,17 +15,20 @@ mod rabbitmq;
 mod round;
 mod set_aside;
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::brokers::kafka::KafkaError;
 use crate::brokers::rabbitmq::amqp::AmqpError;
 use crate::config::ReplayConfig;
-use crate::domain::{ClusterName, Replay, ReplayEvent, ReplayId, Timestamp};
+use crate::domain::{ClusterName, Replay, ReplayEvent, ReplayId, Snapshot, Timestamp, TopicName};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
@@ -78,6 +81,7 @@ pub(super) struct EngineContext {
     pub(super) metrics: Arc<Metrics>,
     pub(super) changes: Changes,
     pub(super) obstacles: Obstacles,
+    pub(super) snapshots: watch::Receiver<Arc<Snapshot>>,
     pub(super) stop: CancellationToken,
 }
 
@@ -107,6 +111,22 @@ impl EngineContext {
             cluster: cluster.clone(),
             ..self.clone()
         }
+    }
+
+    /// The IDs that topics of this cluster had in the last sample.
+    fn topic_ids<'a>(
+        &self,
+        topics: impl Iterator<Item = &'a TopicName>,
+    ) -> HashMap<TopicName, Uuid> {
+        let wanted: HashSet<&TopicName> = topics.collect();
+        let snapshot = self.snapshots.borrow();
+        let cluster = snapshot.cluster(&self.cluster);
+        let known = cluster.and_then(|cluster| cluster.kafka()).into_iter();
+        let known = known.flat_map(|kafka| &kafka.topics);
+        known
+            .filter(|topic| wanted.contains(&topic.topic))
+            .filter_map(|topic| Some((topic.topic.clone(), topic.topic_id?)))
+            .collect()
     }
 
     /// Writes events down in their order and announces them; answers the replays that changed.

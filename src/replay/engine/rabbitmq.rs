@@ -245,10 +245,16 @@ async fn write_down(
     outgoing: Outgoing,
 ) -> Result<Outgoing, EngineError> {
     let at = Timestamp::now();
-    let high_watermark = None;
     let was_sent = !events.is_empty();
     let sending = outgoing.replays.into_iter();
-    let sending = sending.map(|replay| (replay, ReplayEvent::Sending { at, high_watermark }));
+    let sending = sending.map(|replay| {
+        let event = ReplayEvent::Sending {
+            at,
+            high_watermark: None,
+            topic_id: None,
+        };
+        (replay, event)
+    });
     events.extend(sending);
     let changed = context.advance_known(events).await?;
     if was_sent {

@@ -27,6 +27,7 @@ fn replay(number: u128, started_at: i64, offset: i64) -> Replay {
         state: ReplayState::Sending {
             started_at: Timestamp(started_at),
             high_watermark: Some(landing),
+            topic_id: None,
         },
         updated_at: Timestamp(0),
     }
@@ -56,6 +57,7 @@ fn nothing_found() -> Evidence {
             complete: true,
             contiguous: true,
         },
+        topic_id: None,
         problem: None,
     }
 }
@@ -89,6 +91,35 @@ fn what_is_found_was_sent_whatever_else_is_wrong() {
 #[test]
 fn what_a_whole_log_does_not_hold_was_never_sent() {
     assert_eq!(judge(&nothing_found(), OVER_AT), Verdict::Absent);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_proves_nothing() {
+    let mut evidence = nothing_found();
+    let mut sent = replay(1, 0, 50);
+    let ReplayState::Sending { topic_id, .. } = &mut sent.state else {
+        panic!("{sent:?}");
+    };
+    *topic_id = Some(Uuid::from_u128(1));
+    let judge = |evidence: &Evidence| verdict(&sent, RECORDED, evidence, (OVER_AT, OVER_AT));
+    assert_eq!(
+        judge(&evidence),
+        Verdict::Absent,
+        "it is not known to be another"
+    );
+    evidence.topic_id = Some(Uuid::from_u128(1));
+    assert_eq!(judge(&evidence), Verdict::Absent);
+    evidence.topic_id = Some(Uuid::from_u128(2));
+    unknown_because(&judge(&evidence), "made anew");
+}
+
+#[test]
+fn what_cannot_be_read_becomes_unknown_after_a_while() {
+    let mut evidence = nothing_found();
+    evidence.problem = Some("it has no leader".to_owned());
+    assert_eq!(judge(&evidence, OVER_AT), Verdict::NotYet(LOOK_AGAIN));
+    let late = OVER_AT.plus(GIVE_UP_AFTER);
+    unknown_because(&judge(&evidence, late), "it has no leader");
 }
 
 #[test]
@@ -194,6 +225,7 @@ fn a_partition_is_read_once_for_all_its_replays_and_not_before_the_last_is_over(
     unplaced.state = ReplayState::Sending {
         started_at: Timestamp(0),
         high_watermark: None,
+        topic_id: None,
     };
     let sending = vec![replay(1, 10, 50), replay(2, 20, 40), unplaced];
     let (searches, unplaced) = group_by_partition(sending);

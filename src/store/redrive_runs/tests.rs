@@ -67,6 +67,7 @@ async fn die_again(store: &Store, replay: ReplayId, offsets: &[i64]) -> Vec<Inde
     let sending = ReplayEvent::Sending {
         at: NOW,
         high_watermark: None,
+        topic_id: None,
     };
     store.advance_replay(replay, sending, NOW).await.unwrap();
     let back = |offset: &i64| NewDeadLetter {
@@ -190,6 +191,7 @@ async fn what_is_not_open_any_more_is_left_out_of_a_run() {
         ReplayEvent::Sending {
             at: NOW,
             high_watermark: None,
+            topic_id: None,
         },
         ReplayEvent::Confirmed {
             at: NOW,

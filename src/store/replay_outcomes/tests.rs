@@ -21,6 +21,7 @@ fn sending(high_watermark: i64) -> ReplayEvent {
     ReplayEvent::Sending {
         at: NOW,
         high_watermark: Some(landing(high_watermark)),
+        topic_id: None,
     }
 }
 
@@ -198,6 +199,7 @@ async fn what_waits_for_its_outcome_tells_of_its_dead_letter() {
     let sending = ReplayEvent::Sending {
         at: NOW,
         high_watermark: None,
+        topic_id: None,
     };
     store
         .advance_replay(replays[1], sending, NOW)

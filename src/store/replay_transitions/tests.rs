@@ -9,6 +9,7 @@ fn sending() -> ReplayEvent {
     ReplayEvent::Sending {
         at: NOW,
         high_watermark: None,
+        topic_id: None,
     }
 }
 

@@ -293,6 +293,7 @@ async fn replay_in_every_state(store: &Store) {
     let sending = ReplayEvent::Sending {
         at: ago(80),
         high_watermark: Some(landing),
+        topic_id: None,
     };
     let sent = ReplayEvent::Confirmed {
         at: ago(79),

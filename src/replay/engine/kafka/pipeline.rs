@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use super::{KafkaEngine, PassEnd};
 use crate::brokers::kafka::{Batching, KafkaAdmin, ReplayProducer, SendError};
 use crate::domain::{Landing, Message, Replay, ReplayEvent, ReplayId, Timestamp, TopicName};
@@ -25,6 +27,8 @@ struct Prepared {
     replay: Replay,
     topic: TopicName,
     message: Message,
+    /// As of the last sample.
+    topic_id: Option<Uuid>,
     high_watermark: Landing,
 }
 
@@ -260,6 +264,8 @@ async fn render_round(
         .map(|placed| &placed.planned.replay)
         .collect();
     let mut messages = load_messages(&context.store, &replays, "").await?;
+    let topics = placement.placed.iter().map(|placed| &placed.topic);
+    let topic_ids = context.topic_ids(topics);
     let mut rendered = Rendered {
         without_topic: placement.without_topic,
         unreachable: placement.unreachable,
@@ -274,6 +280,7 @@ async fn render_round(
         match messages.remove(&replay.id) {
             Some(Ok(message)) => rendered.records.push(Prepared {
                 replay,
+                topic_id: topic_ids.get(&topic).copied(),
                 topic,
                 message,
                 high_watermark,
@@ -298,7 +305,11 @@ async fn write_down(
     let mut events = landed;
     events.extend(records.iter().map(|record| {
         let high_watermark = Some(record.high_watermark);
-        let event = ReplayEvent::Sending { at, high_watermark };
+        let event = ReplayEvent::Sending {
+            at,
+            high_watermark,
+            topic_id: record.topic_id,
+        };
         (record.replay.clone(), event)
     }));
     let changed = context.advance_known(events).await?;
