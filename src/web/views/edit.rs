@@ -7,7 +7,7 @@ mod hex;
 mod properties;
 mod rows;
 mod steps;
-mod typed;
+pub(crate) mod typed;
 
 use askama::Template;
 use axum::extract::{Path, State};

@@ -73,7 +73,7 @@ pub(crate) use discard::{confirm_discard, discard};
 pub(crate) use discarded::{discarded, restore};
 pub(crate) use duplicates::{duplicates, who_consumes};
 pub use edit::edited_without_change;
-pub(crate) use edit::{edit, must_be_deliverable, review_edit, save_edit, save_revision};
+pub(crate) use edit::{edit, must_be_deliverable, review_edit, save_edit, save_revision, typed};
 pub(crate) use error_page::ErrorPage;
 pub(crate) use evidence::evidence;
 pub(crate) use failure_group::{
