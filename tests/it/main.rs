@@ -63,6 +63,7 @@ mod saved_filters;
 mod schemas;
 mod share_groups;
 mod shell;
+mod shell_edits;
 mod shell_groups;
 mod shell_live;
 mod support;

@@ -1,6 +1,7 @@
 //! `redrive dead-letters edit`: a new revision of one dead letter.
 
 mod headers;
+mod key_and_properties;
 mod message;
 
 use std::io::{Read as _, Write as _};
@@ -12,9 +13,11 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use self::headers::HeaderArgs;
+use self::key_and_properties::{KeyArgs, PropertyArgs};
 use crate::cli::api_client::ApiArgs;
-use crate::cli::terminal::confirmed;
+use crate::cli::terminal::{confirmed, visible};
 use crate::domain::Message;
+use crate::web::views::back_to;
 
 /// Without an option, the payload is opened in `$EDITOR`.
 #[derive(Debug, clap::Args)]
@@ -22,13 +25,27 @@ pub(super) struct EditArgs {
     /// Its number, as `list` gives it.
     id: i64,
     /// The new payload: a file, or `-` for standard input.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_payload")]
     payload: Option<PathBuf>,
+    /// A null payload: Kafka's tombstone, which is not the same as an empty one.
+    #[arg(long)]
+    no_payload: bool,
+    #[command(flatten)]
+    key: KeyArgs,
     #[command(flatten)]
     headers: HeaderArgs,
+    #[command(flatten)]
+    properties: PropertyArgs,
+    /// Make the newest revision what that one was; 0 is the original.
+    #[arg(
+        long,
+        value_name = "REVISION",
+        conflicts_with_all = ["payload", "no_payload", "KeyArgs", "HeaderArgs", "PropertyArgs"]
+    )]
+    revert_to: Option<u32>,
     /// Why, for the history.
-    #[arg(long, default_value = "")]
-    note: String,
+    #[arg(long)]
+    note: Option<String>,
     /// Do not show the difference and do not ask.
     #[arg(long)]
     yes: bool,
@@ -37,18 +54,20 @@ pub(super) struct EditArgs {
 pub(super) async fn run(api: &ApiArgs, args: &EditArgs) -> anyhow::Result<ExitCode> {
     let id = args.id.to_string();
     let letter = api.get(&["dead-letters", &id], &[]).await?;
-    let revision = letter["latest_revision"].to_string();
-    let path = ["dead-letters", &id, "revisions", &revision];
-    let latest = message::parse(&api.get(&path, &[]).await?)?;
-    let edited = edited(&latest, args)?;
-    let mut change = message::changes(&latest, &edited)?;
-    change["builds_on"] = letter["latest_revision"].clone();
-    change["note"] = json!(args.note);
-    if !args.yes {
-        show(&message::difference(&latest, &edited));
-        if !confirmed("Save this as a new revision?")? {
-            bail!("nothing was saved");
+    let builds_on = &letter["latest_revision"];
+    let latest = message_of(api, &id, &builds_on.to_string()).await?;
+    let (edited, note) = match args.revert_to {
+        None => (edited(&latest, args)?, None),
+        Some(number) => {
+            let message = earlier(api, &letter, number).await?;
+            (message, Some(back_to(number)))
         }
+    };
+    let mut change = message::changes(&latest, &edited)?;
+    change["builds_on"] = builds_on.clone();
+    change["note"] = json!(args.note.clone().or(note));
+    if !args.yes && !agrees_to(&message::difference(&latest, &edited))? {
+        bail!("nothing was saved");
     }
     let saved = api
         .post(&["dead-letters", &id, "revisions"], &change)
@@ -57,20 +76,47 @@ pub(super) async fn run(api: &ApiArgs, args: &EditArgs) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// A null payload is opened in the editor like an empty one, and stays null if it is left empty.
+async fn message_of(api: &ApiArgs, id: &str, revision: &str) -> anyhow::Result<Message> {
+    let path = ["dead-letters", id, "revisions", revision];
+    message::parse(&api.get(&path, &[]).await?)
+}
+
+/// The message of a revision, if it is here.
+async fn earlier(api: &ApiArgs, letter: &Value, number: u32) -> anyhow::Result<Message> {
+    let id = letter["id"].to_string();
+    if let (0, Some(omitted)) = (number, letter["payload_omitted"].as_str()) {
+        let omitted = visible(omitted);
+        bail!("dead letter {id} cannot go back to its original: {omitted}");
+    }
+    message_of(api, &id, &number.to_string()).await
+}
+
+/// The latest revision with what the options change; without any, with what a person makes of its payload.
 fn edited(latest: &Message, args: &EditArgs) -> anyhow::Result<Message> {
     let mut edited = latest.clone();
     if let Some(path) = &args.payload {
         edited.body = Some(Bytes::from(read(path)?));
-    } else if !args.headers.is_given() {
+    } else if args.no_payload {
+        edited.body = None;
+    } else if !args.names_a_change() {
+        // A null payload is opened like an empty one, and stays null if it is left empty.
         let old = latest.body.as_deref().unwrap_or_default();
         let new = in_editor(old, &args.id.to_string())?;
         if new != old {
             edited.body = Some(Bytes::from(new));
         }
     }
+    args.key.apply(&mut edited)?;
     args.headers.apply(&mut edited)?;
+    args.properties.apply(&mut edited)?;
     Ok(edited)
+}
+
+impl EditArgs {
+    /// Whether a part other than the payload is named.
+    fn names_a_change(&self) -> bool {
+        self.key.is_given() || self.headers.is_given() || self.properties.is_given()
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -113,12 +159,10 @@ fn in_editor(payload: &[u8], id: &str) -> anyhow::Result<Vec<u8>> {
     read(file.path())
 }
 
-#[expect(
-    clippy::print_stdout,
-    reason = "the difference is shown before it is saved"
-)]
-fn show(difference: &str) {
-    print!("{difference}");
+#[expect(clippy::print_stderr, reason = "the question is no part of the result")]
+fn agrees_to(difference: &str) -> anyhow::Result<bool> {
+    eprint!("{difference}");
+    confirmed("Save this as a new revision?")
 }
 
 #[expect(clippy::print_stdout, reason = "the result is what the command is for")]

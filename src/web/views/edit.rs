@@ -33,6 +33,7 @@ use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
 
 pub(super) use self::drafts::DraftNote;
+pub(crate) use self::properties::PROPERTIES;
 
 /// The message as it comes back from the editor if nothing was touched. Fuzz targets come in here.
 pub fn edited_without_change(message: &Message) -> Result<Message, String> {

@@ -73,7 +73,9 @@ pub(crate) use discard::{confirm_discard, discard};
 pub(crate) use discarded::{discarded, restore};
 pub(crate) use duplicates::{duplicates, who_consumes};
 pub use edit::edited_without_change;
-pub(crate) use edit::{edit, must_be_deliverable, review_edit, save_edit, save_revision, typed};
+pub(crate) use edit::{
+    PROPERTIES, edit, must_be_deliverable, review_edit, save_edit, save_revision, typed,
+};
 pub(crate) use error_page::ErrorPage;
 pub(crate) use evidence::evidence;
 pub(crate) use failure_group::{
@@ -107,7 +109,7 @@ pub(crate) use replay_actions::{
 pub(crate) use replay_form::start_time;
 pub(crate) use replay_job::{chosen_state, replay_job};
 pub(crate) use replays::replays;
-pub(crate) use revert::revert_edit;
+pub(crate) use revert::{back_to, revert_edit};
 pub(crate) use saved_filters::{
     remove as remove_filter, remove_saved_filter, save as save_filter_as, save_filter,
 };

@@ -10,7 +10,7 @@ use crate::web::views::typed;
 pub(super) struct HeaderArgs {
     /// Set a header, as NAME=VALUE; it keeps its type, and a new one is text. May be repeated.
     #[arg(long = "header", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    set: Vec<(String, String)>,
+    headers: Vec<(String, String)>,
     /// The type of a --header, as NAME=TYPE: int32, boolean, "long string", null, …
     #[arg(long = "header-type", value_name = "NAME=TYPE", value_parser = name_and_value)]
     types: Vec<(String, String)>,
@@ -28,7 +28,7 @@ pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
 
 impl HeaderArgs {
     pub(super) fn is_given(&self) -> bool {
-        !(self.set.is_empty() && self.types.is_empty() && self.removed.is_empty())
+        !(self.headers.is_empty() && self.types.is_empty() && self.removed.is_empty())
     }
 
     /// The headers stay in their order, the last of a name with its new value; a header that was not there comes
@@ -49,7 +49,7 @@ impl HeaderArgs {
                 .iter()
                 .any(|name| header.name == name.as_bytes())
         });
-        for (name, text) in &self.set {
+        for (name, text) in &self.headers {
             let mut present = headers.iter_mut().rev();
             let present = present.find(|header| header.name == name.as_bytes());
             let value = match (self.type_of(name), &present) {
@@ -70,7 +70,7 @@ impl HeaderArgs {
     }
 
     fn sets(&self, name: &str) -> bool {
-        self.set.iter().any(|(set, _)| set == name)
+        self.headers.iter().any(|(set, _)| set == name)
     }
 
     fn type_of(&self, name: &str) -> Option<&str> {
@@ -127,7 +127,7 @@ mod tests {
     fn args(set: &[&str], types: &[&str], removed: &[&str]) -> HeaderArgs {
         let pairs = |texts: &[&str]| texts.iter().map(|t| name_and_value(t).unwrap()).collect();
         HeaderArgs {
-            set: pairs(set),
+            headers: pairs(set),
             types: pairs(types),
             removed: removed.iter().map(|&name| name.to_owned()).collect(),
         }

@@ -1,5 +1,7 @@
 //! A message as the API gives it, what differs between two of them, and the difference as the API takes it.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,8 +10,8 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use crate::cli::terminal::visible;
-use crate::domain::{Header, Message};
-use crate::web::views::typed;
+use crate::domain::{Header, HeaderValue, Message};
+use crate::web::views::{PROPERTIES, typed};
 
 /// The message of a revision.
 pub(super) fn parse(revision: &Value) -> anyhow::Result<Message> {
@@ -34,8 +36,14 @@ pub(super) fn changes(old: &Message, new: &Message) -> anyhow::Result<Value> {
     if old.body != new.body {
         changes["payload"] = as_base64(new.body.as_ref());
     }
+    if old.key != new.key {
+        changes["key"] = as_base64(new.key.as_ref());
+    }
     if old.headers != new.headers {
         changes["headers"] = serde_json::to_value(&new.headers)?;
+    }
+    if old.properties != new.properties {
+        changes["properties"] = serde_json::to_value(&new.properties)?;
     }
     if changes == json!({}) {
         bail!("nothing was changed");
@@ -82,7 +90,24 @@ fn unified(old: &str, new: &str, (before, after): (&str, &str)) -> Vec<String> {
 
 /// All but the payload, a line each.
 fn head(message: &Message) -> String {
-    message.headers.iter().map(header_line).collect()
+    let mut lines = String::new();
+    if message.properties.is_none() {
+        let key = message
+            .key
+            .clone()
+            .map_or(HeaderValue::Null, HeaderValue::Bytes);
+        let (kind, text) = typed::text_of(&key);
+        lines = format!("key: {} ({kind})\n", visible(&text));
+    }
+    lines.extend(message.headers.iter().map(header_line));
+    for property in &PROPERTIES {
+        let text = message.properties.as_deref().map(|p| property.text(p));
+        if let Some(text) = text.filter(|text| !text.is_empty()) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(lines, "property {}: {}", property.name, visible(&text));
+        }
+    }
+    lines
 }
 
 /// `retry-count: 3 (int32)`
