@@ -76,3 +76,4 @@ mod verdicts;
 mod web;
 mod web_edits;
 mod web_protection;
+mod web_revisions;
