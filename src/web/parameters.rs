@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use url::form_urlencoded;
 
-use crate::domain::Timestamp;
+use crate::domain::{RevisionNumber, Timestamp};
 
 /// Names and values as they were sent; names may repeat.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +41,15 @@ impl Parameters {
                  2026-11-24T15:30:00Z, in UTC"
             )
         })
+    }
+
+    /// `revision`, or what is wrong with it.
+    pub(crate) fn revision(&self) -> Result<Option<RevisionNumber>, String> {
+        let Some(text) = self.get("revision") else {
+            return Ok(None);
+        };
+        let number = text.parse().map(|number| Some(RevisionNumber(number)));
+        number.map_err(|_| format!("{text:?} is no number of a revision"))
     }
 
     pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {

@@ -3,7 +3,9 @@
 use reqwest::StatusCode;
 use serde_json::json;
 
+use crate::shell::many;
 use crate::support::dashboard::Dashboard;
+use crate::support::shell::{agreed, refused};
 use crate::support::visitor::{Visitor, api, client, get};
 
 fn location(headers: &reqwest::header::HeaderMap) -> String {
@@ -109,10 +111,46 @@ async fn the_api_discards_and_restores_what_a_filter_describes() {
     let id = action["id"].as_i64().unwrap();
     let again = api(&dashboard, &format!("/bulk-actions/{id}")).await;
     assert_eq!(again["kind"], "discard");
+    let seen = json!({ "filter": "system:rabbitmq", "eligible": 5 });
+    let (status, problem) = send("/restores", seen).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("went from 5 to 6"), "{detail}");
     let (status, action) = send("/restores", json!({ "filter": "system:rabbitmq" })).await;
     assert_eq!(
         (status, &action["changed"]),
         (StatusCode::CREATED, &json!(6)),
         "{action}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shell_says_how_many_before_it_asks() {
+    let dashboard = Dashboard::busy().await;
+    let discard = ["discard", "--reason", "x", "--filter", "system:rabbitmq"];
+    let said = refused(&dashboard, &discard, "n\n");
+    assert_eq!(
+        said,
+        "6 selected, 6 of them open\nDiscard 6 dead letters for 30 days? [y/N] error: nothing was discarded\n"
+    );
+    let (done, _) = agreed(&dashboard, &discard, "y\n");
+    assert_eq!(done, "6 discarded\n");
+    let again = refused(&dashboard, &discard, "y\n");
+    assert_eq!(
+        again,
+        "6 selected, 0 of them open\nerror: nothing of the selection is open\n"
+    );
+    let restore = ["restore", "--filter", "system:rabbitmq"];
+    let (done, asked) = agreed(&dashboard, &restore, "y\n");
+    assert!(asked.ends_with("Restore 6 dead letters? [y/N] "), "{asked}");
+    assert_eq!(done, "6 restored\n");
+    many(&dashboard).await;
+    let discard = ["discard", "--reason", "x", "--filter", "type:Many"];
+    let said = refused(&dashboard, &discard, "y\n");
+    assert!(
+        said.contains("for 30 days? Type 101 to confirm: "),
+        "{said}"
+    );
+    let (done, _) = agreed(&dashboard, &discard, "101\n");
+    assert_eq!(done, "101 discarded\n");
 }

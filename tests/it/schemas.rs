@@ -79,6 +79,12 @@ async fn the_payload_tab_marks_what_the_schema_misses() {
         api(&dashboard, "/dead-letters/12/schema?revision=0").await["verdict"],
         "valid"
     );
+    // The original of it lacks the customer, its revision has one.
+    let (_, _, page) = get(&dashboard, "/dead-letters/3?revision=1").await;
+    assert!(
+        page.contains("Valid by its schema.") && !page.contains("<mark>"),
+        "{page}"
+    );
 }
 
 #[tokio::test]

@@ -302,6 +302,37 @@ async fn a_shell_decides_what_is_unknown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn show_tells_the_history_that_the_page_tells() {
+    let dashboard = Dashboard::busy().await;
+    let check = |id: &str, expected: &[&str]| {
+        let text = succeeds(&dashboard, &["show", id]);
+        let (_, history) = text.split_once("\nhistory\n").unwrap();
+        for words in expected {
+            assert!(history.contains(words), "{words}: {history}");
+        }
+    };
+    let death = "died in orders, 3 times: MissingField: data.customerId is required\n";
+    let replay = "replay 1 (revision 1) to topic orders, partition 1, passed: payment-consumers (";
+    let edit = "edited by anonymous, revision 1: add the customer\n";
+    let arrival = "arrived in orders.dlq: the broker keeps the message\n";
+    check("3", &[death, arrival, edit, replay]);
+    let letter = api(&dashboard, "/dead-letters/20").await;
+    let group = letter["failure_group"].as_str().unwrap();
+    succeeds(&dashboard, &["groups", "note", group, "look"]);
+    succeeds(&dashboard, &["discard", "20", "--reason", "stale", "--yes"]);
+    let note = "note of anonymous on its failure group: look\n";
+    check(
+        "20",
+        &["discarded by anonymous, expires ", "Z: stale\n", note],
+    );
+    let told = succeeds(&dashboard, &["show", "20", "--json"]);
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let history = &told["history"];
+    assert_eq!(history["discard"]["reason"], "stale", "{told}");
+    assert_eq!(history["notes"][0]["text"], "look", "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_in_a_topic_only_is_not_fetched_and_says_why() {
     let dashboard = Dashboard::busy().await;
     let output = typed(&dashboard, &["fetch-bodies", "13", "4711"], "");

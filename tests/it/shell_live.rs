@@ -1,5 +1,6 @@
 //! `redrive dead-letters` where replays are sent to real brokers.
 
+use redrive::config::HumanDuration;
 use redrive::domain::{ConsumerGroup, conventions as names};
 use redrive::domain::{Offset, Partition, QueueName};
 use serde_json::Value;
@@ -11,7 +12,7 @@ use crate::support::replay_letters::{index, kafka_letters, queue_letter, take, t
 use crate::support::replays::{
     impatient, impatient_kafka, messages_in, new_store, new_topic, records_in,
 };
-use crate::support::shell::{agreed, succeeds};
+use crate::support::shell::{agreed, succeeds, typed};
 use crate::support::visitor::get;
 use crate::support::{eventually, rabbitmq::Vhost, unique};
 
@@ -106,6 +107,27 @@ async fn a_shell_replays_to_a_queue_alone() {
     all_are(&dashboard, job["id"].as_str().unwrap(), "sent").await;
     assert_eq!(messages_in(&vhost, &to).await.len(), 1);
     assert_eq!(messages_in(&vhost, &from).await.len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_for_what_is_not_seen_again_ends_with_a_code_of_its_own() {
+    let vhost = Vhost::create().await;
+    let queue = QueueName::new("work");
+    let channel = vhost.channel().await;
+    channel.declare_queue(&queue, &[]).await.unwrap();
+    channel.close().await;
+    let fixture = new_store().await;
+    let letter = queue_letter(&vhost.config().name, (&vhost.name, &queue), 1);
+    let ids = take(&fixture.store, &[letter]).await;
+    let mut config = impatient();
+    config.replay.not_seen_after = HumanDuration::from_secs(2);
+    config.rabbitmq = vec![vhost.config()];
+    let dashboard = Dashboard::live(config, fixture).await;
+    let id = ids[0].to_string();
+    let output = typed(&dashboard, &["replay", &id, "--yes", "--wait"], "");
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.ends_with(": 1 not seen again\n"), "{told}");
+    assert_eq!(output.status.code(), Some(3));
 }
 
 #[tokio::test(flavor = "multi_thread")]

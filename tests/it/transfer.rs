@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::dashboard::Dashboard;
-use crate::support::shell::{fails, succeeds};
+use crate::support::shell::{fails, succeeds, typed};
 use crate::support::snapshots::busy_snapshot;
 use crate::support::stored_letters::{Letter, queue_letter};
 use crate::support::visitor::{api, client};
@@ -251,6 +251,12 @@ async fn a_shell_exports_and_imports() {
         refused.contains(&format!("line {}: ", count + 1)),
         "{refused}"
     );
+    let told = typed(&there, &["import", file, "--yes", "--json"], "");
+    assert_eq!(told.status.code(), Some(2));
+    let told: Value = serde_json::from_slice(&told.stdout).unwrap();
+    let numbers = [&told["lines"], &told["imported"], &told["faulty"]];
+    assert_eq!(numbers, [&json!(count + 1), &json!(0), &json!(1)], "{told}");
+    assert_eq!(told["faults"][0]["line"], json!(count + 1), "{told}");
 }
 
 #[tokio::test]

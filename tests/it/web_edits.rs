@@ -245,6 +245,78 @@ async fn a_revision_by_the_api_keeps_what_it_does_not_name() {
 }
 
 #[tokio::test]
+async fn key_and_properties_are_edited_by_the_api() {
+    let dashboard = Dashboard::busy().await;
+    let send = async |id: u32, change: Value| {
+        let url = dashboard.url(&format!("/api/v1/dead-letters/{id}/revisions"));
+        let answer = client().post(url).json(&change).send().await.unwrap();
+        let status = answer.status();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    for (number, key) in [json!("k"), json!({ "base64": "/wA=" }), Value::Null]
+        .into_iter()
+        .enumerate()
+    {
+        let (status, answer) = send(14, json!({ "key": key })).await;
+        assert_eq!(status, StatusCode::CREATED, "{answer}");
+        let path = format!("/dead-letters/14/revisions/{}", number + 1);
+        let saved = api(&dashboard, &path).await;
+        let expected = ["aw==", "/wA="]
+            .get(number)
+            .map_or(Value::Null, |k| json!(k));
+        assert_eq!(saved["key"]["base64"], expected, "{saved}");
+    }
+    let before = api(&dashboard, "/dead-letters/41").await["properties"].clone();
+    let mut all = before.clone();
+    all["priority"] = json!(3);
+    all["message_id"] = Value::Null;
+    let (status, answer) = send(41, json!({ "properties": all })).await;
+    assert_eq!(status, StatusCode::CREATED, "{answer}");
+    let (_, _) = send(41, json!({ "properties": { "kind": "OrderCreated" } })).await;
+    all["kind"] = json!("OrderCreated");
+    let saved = api(&dashboard, "/dead-letters/41/revisions/2").await;
+    assert_eq!(saved["properties"], all);
+    for (id, change, expected) in [
+        (
+            41,
+            json!({ "key": null }),
+            "key: a message of RabbitMQ has no key",
+        ),
+        (
+            14,
+            json!({ "properties": {} }),
+            "properties: a record of Kafka has none",
+        ),
+        (
+            41,
+            json!({ "properties": { "colour": 1 } }),
+            "properties.colour: there is no such property",
+        ),
+        (
+            41,
+            json!({ "properties": { "exchange": "e" } }),
+            "properties.exchange: it is that of",
+        ),
+        (
+            41,
+            json!({ "properties": { "priority": "high" } }),
+            "properties.priority: invalid type",
+        ),
+        (
+            41,
+            json!({ "properties": { "delivery_mode": 3 } }),
+            "neither 1 (transient) nor 2",
+        ),
+        (14, json!({ "key": { "base64": "?" } }), "key.base64: "),
+    ] {
+        let (status, problem) = send(id, change).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{problem}");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(expected), "{detail}");
+    }
+}
+
+#[tokio::test]
 async fn an_unknown_replay_is_decided_by_a_person() {
     let dashboard = Dashboard::busy().await;
     let job = api(&dashboard, "/replays").await["items"][0]["id"]

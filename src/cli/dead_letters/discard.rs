@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::selection::Selection;
 use crate::cli::api_client::ApiArgs;
-use crate::cli::terminal::{confirmed, visible};
+use crate::cli::terminal::{confirmed_count, visible};
+use crate::web::markup::{counted, thousands};
 
 /// Between two looks at an action that goes on.
 const POLL: Duration = Duration::from_millis(500);
@@ -36,22 +37,45 @@ pub(super) struct RestoreArgs {
 }
 
 pub(super) async fn discard(api: &ApiArgs, args: &DiscardArgs) -> anyhow::Result<ExitCode> {
-    let what = args.selection.describe();
-    if !args.yes && !confirmed(&format!("Discard {what} for {} days?", args.days))? {
-        bail!("nothing was discarded");
-    }
     let mut body = args.selection.body();
+    if !args.yes {
+        let for_days = format!(" for {}", counted(args.days.into(), "day", "days"));
+        body["eligible"] = json!(ask(api, "discards", &body, &for_days).await?);
+    }
     body["reason"] = json!(args.reason);
     body["expires_in_days"] = json!(args.days);
     follow(api, "discards", &body).await
 }
 
 pub(super) async fn restore(api: &ApiArgs, args: &RestoreArgs) -> anyhow::Result<ExitCode> {
-    let what = args.selection.describe();
-    if !args.yes && !confirmed(&format!("Restore {what}?"))? {
-        bail!("nothing was restored");
+    let mut body = args.selection.body();
+    if !args.yes {
+        body["eligible"] = json!(ask(api, "restores", &body, "").await?);
     }
-    follow(api, "restores", &args.selection.body()).await
+    follow(api, "restores", &body).await
+}
+
+/// Says how many and asks; answers the number that the person agreed to.
+#[expect(clippy::print_stderr, reason = "the question is no part of the result")]
+async fn ask(api: &ApiArgs, path: &str, selected: &Value, how: &str) -> anyhow::Result<u64> {
+    let judged = api.post(&[path, "preflight"], selected).await?;
+    let number = |field: &str| judged[field].as_u64().unwrap_or(0);
+    let (matching, eligible) = (number("matching"), number("eligible"));
+    let (verb, status, done) = if path == "discards" {
+        ("Discard", "open", "discarded")
+    } else {
+        ("Restore", "discarded", "restored")
+    };
+    let of_status = format!("{} of them {status}", thousands(eligible));
+    eprintln!("{} selected, {of_status}", thousands(matching));
+    if eligible == 0 {
+        bail!("nothing of the selection is {status}");
+    }
+    let what = counted(eligible, "dead letter", "dead letters");
+    if !confirmed_count(&format!("{verb} {what}{how}?"), eligible)? {
+        bail!("nothing was {done}");
+    }
+    Ok(eligible)
 }
 
 /// Asks for the action and waits for its end.

@@ -1,15 +1,23 @@
+//! `redrive dead-letters edit`: a new revision of one dead letter.
+
+mod headers;
+mod key_and_properties;
+mod message;
+
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, bail};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use serde_json::{Value, json};
-use similar::TextDiff;
 
+use self::headers::HeaderArgs;
+use self::key_and_properties::{KeyArgs, PropertyArgs};
 use crate::cli::api_client::ApiArgs;
 use crate::cli::terminal::{confirmed, visible};
+use crate::domain::Message;
+use crate::web::views::back_to;
 
 /// Without an option, the payload is opened in `$EDITOR`.
 #[derive(Debug, clap::Args)]
@@ -17,57 +25,49 @@ pub(super) struct EditArgs {
     /// Its number, as `list` gives it.
     id: i64,
     /// The new payload: a file, or `-` for standard input.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_payload")]
     payload: Option<PathBuf>,
-    /// Set a header to a text, as NAME=VALUE; may be repeated.
-    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    headers: Vec<(String, String)>,
-    /// Remove every header of that name; may be repeated.
-    #[arg(long = "remove-header", value_name = "NAME")]
-    removed: Vec<String>,
+    /// A null payload: Kafka's tombstone, which is not the same as an empty one.
+    #[arg(long)]
+    no_payload: bool,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    headers: HeaderArgs,
+    #[command(flatten)]
+    properties: PropertyArgs,
+    /// Make the newest revision what that one was; 0 is the original.
+    #[arg(
+        long,
+        value_name = "REVISION",
+        conflicts_with_all = ["payload", "no_payload", "KeyArgs", "HeaderArgs", "PropertyArgs"]
+    )]
+    revert_to: Option<u32>,
     /// Why, for the history.
-    #[arg(long, default_value = "")]
-    note: String,
+    #[arg(long)]
+    note: Option<String>,
     /// Do not show the difference and do not ask.
     #[arg(long)]
     yes: bool,
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text
-        .split_once('=')
-        .ok_or("it needs a `=` between name and value")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
 pub(super) async fn run(api: &ApiArgs, args: &EditArgs) -> anyhow::Result<ExitCode> {
     let id = args.id.to_string();
     let letter = api.get(&["dead-letters", &id], &[]).await?;
-    let revision = letter["latest_revision"].to_string();
-    let path = ["dead-letters", &id, "revisions", &revision];
-    let latest = api.get(&path, &[]).await?;
-    let mut change = json!({ "builds_on": letter["latest_revision"], "note": args.note });
-    let old = payload_of(&latest)?;
-    let changes_headers = !args.headers.is_empty() || !args.removed.is_empty();
-    let new = match &args.payload {
-        Some(path) => Some(read(path)?),
-        None if changes_headers => None,
-        None => Some(in_editor(&old, &id)?),
-    };
-    if let Some(new) = new.as_ref().filter(|new| **new != old) {
-        change["payload"] = json!({ "base64": STANDARD.encode(new) });
-    }
-    if changes_headers {
-        change["headers"] = changed_headers(&latest, args);
-    }
-    if change.get("payload").is_none() && change.get("headers").is_none() {
-        bail!("nothing was changed");
-    }
-    if !args.yes {
-        show_difference(&old, new.as_deref().unwrap_or(&old), args);
-        if !confirmed("Save this as a new revision?")? {
-            bail!("nothing was saved");
+    let builds_on = &letter["latest_revision"];
+    let latest = message_of(api, &id, &builds_on.to_string()).await?;
+    let (edited, note) = match args.revert_to {
+        None => (edited(&latest, args)?, None),
+        Some(number) => {
+            let message = earlier(api, &letter, number).await?;
+            (message, Some(back_to(number)))
         }
+    };
+    let mut change = message::changes(&latest, &edited)?;
+    change["builds_on"] = builds_on.clone();
+    change["note"] = json!(args.note.clone().or(note));
+    if !args.yes && !agrees_to(&message::difference(&latest, &edited))? {
+        bail!("nothing was saved");
     }
     let saved = api
         .post(&["dead-letters", &id, "revisions"], &change)
@@ -76,11 +76,46 @@ pub(super) async fn run(api: &ApiArgs, args: &EditArgs) -> anyhow::Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-/// A null payload is edited like an empty one.
-fn payload_of(message: &Value) -> anyhow::Result<Vec<u8>> {
-    match message["payload"]["base64"].as_str() {
-        Some(text) => STANDARD.decode(text).context("the payload is no base64"),
-        None => Ok(Vec::new()),
+async fn message_of(api: &ApiArgs, id: &str, revision: &str) -> anyhow::Result<Message> {
+    let path = ["dead-letters", id, "revisions", revision];
+    message::parse(&api.get(&path, &[]).await?)
+}
+
+/// The message of a revision, if it is here.
+async fn earlier(api: &ApiArgs, letter: &Value, number: u32) -> anyhow::Result<Message> {
+    let id = letter["id"].to_string();
+    if let (0, Some(omitted)) = (number, letter["payload_omitted"].as_str()) {
+        let omitted = visible(omitted);
+        bail!("dead letter {id} cannot go back to its original: {omitted}");
+    }
+    message_of(api, &id, &number.to_string()).await
+}
+
+/// The latest revision with what the options change; without any, with what a person makes of its payload.
+fn edited(latest: &Message, args: &EditArgs) -> anyhow::Result<Message> {
+    let mut edited = latest.clone();
+    if let Some(path) = &args.payload {
+        edited.body = Some(Bytes::from(read(path)?));
+    } else if args.no_payload {
+        edited.body = None;
+    } else if !args.names_a_change() {
+        // A null payload is opened like an empty one, and stays null if it is left empty.
+        let old = latest.body.as_deref().unwrap_or_default();
+        let new = in_editor(old, &args.id.to_string())?;
+        if new != old {
+            edited.body = Some(Bytes::from(new));
+        }
+    }
+    args.key.apply(&mut edited)?;
+    args.headers.apply(&mut edited)?;
+    args.properties.apply(&mut edited)?;
+    Ok(edited)
+}
+
+impl EditArgs {
+    /// Whether a part other than the payload is named.
+    fn names_a_change(&self) -> bool {
+        self.key.is_given() || self.headers.is_given() || self.properties.is_given()
     }
 }
 
@@ -124,56 +159,10 @@ fn in_editor(payload: &[u8], id: &str) -> anyhow::Result<Vec<u8>> {
     read(file.path())
 }
 
-/// The headers in their order, the last of a name with its new value; a header that was not there comes
-/// last.
-fn changed_headers(message: &Value, args: &EditArgs) -> Value {
-    let mut headers: Vec<Value> = message["headers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|header| !args.removed.iter().any(|name| header["name"] == **name))
-        .cloned()
-        .collect();
-    let is_amqp = !message["properties"].is_null();
-    for (name, text) in &args.headers {
-        let value = if is_amqp {
-            json!({ "amqp": { "type": "long_string", "value": text } })
-        } else {
-            json!({ "bytes": text })
-        };
-        match headers
-            .iter_mut()
-            .rev()
-            .find(|header| header["name"] == **name)
-        {
-            Some(header) => header["value"] = value,
-            None => headers.push(json!({ "name": name, "value": value })),
-        }
-    }
-    Value::Array(headers)
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "the difference is shown before it is saved"
-)]
-fn show_difference(old: &[u8], new: &[u8], args: &EditArgs) {
-    match (std::str::from_utf8(old), std::str::from_utf8(new)) {
-        (Ok(old), Ok(new)) if old != new => {
-            let diff = TextDiff::from_lines(old, new);
-            for line in diff.unified_diff().header("now", "new").to_string().lines() {
-                println!("{}", visible(line));
-            }
-        }
-        _ if old != new => println!("payload: {} bytes become {}", old.len(), new.len()),
-        _ => {}
-    }
-    for name in &args.removed {
-        println!("-{}", visible(name));
-    }
-    for (name, value) in &args.headers {
-        println!("+{}: {}", visible(name), visible(value));
-    }
+#[expect(clippy::print_stderr, reason = "the question is no part of the result")]
+fn agrees_to(difference: &str) -> anyhow::Result<bool> {
+    eprint!("{difference}");
+    confirmed("Save this as a new revision?")
 }
 
 #[expect(clippy::print_stdout, reason = "the result is what the command is for")]
@@ -183,40 +172,5 @@ fn report(api: &ApiArgs, saved: &Value) {
     } else {
         let (id, revision) = (&saved["dead_letter_id"], &saved["revision"]);
         println!("saved as revision {revision}; replay it: redrive dead-letters replay {id}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn args(headers: &[&str], removed: &[&str]) -> EditArgs {
-        EditArgs {
-            id: 1,
-            payload: None,
-            headers: headers.iter().map(|h| name_and_value(h).unwrap()).collect(),
-            removed: removed.iter().map(|&name| name.to_owned()).collect(),
-            note: String::new(),
-            yes: true,
-        }
-    }
-
-    #[test]
-    fn headers_keep_their_order_and_the_last_of_a_name_is_set() {
-        let message = json!({"properties": null, "headers": [
-            {"name": "a", "value": {"bytes": "1"}},
-            {"name": "b", "value": {"bytes": "2"}},
-            {"name": "a", "value": {"bytes": "3"}},
-        ]});
-        let changed = changed_headers(&message, &args(&["a=x=y", "c=new"], &["b"]));
-        assert_eq!(
-            changed,
-            json!([
-                {"name": "a", "value": {"bytes": "1"}},
-                {"name": "a", "value": {"bytes": "x=y"}},
-                {"name": "c", "value": {"bytes": "new"}},
-            ])
-        );
-        assert!(name_and_value("no value").is_err());
     }
 }

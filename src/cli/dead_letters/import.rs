@@ -2,11 +2,13 @@ use std::io::{BufRead, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::api_client::ApiArgs;
 use crate::cli::terminal::{confirmed, visible};
+use crate::web::markup::counted;
 
 /// One request has at most so many bytes, and more only if one line is longer.
 const REQUEST_BYTES: usize = 4 * 1024 * 1024;
@@ -38,20 +40,23 @@ struct Totals {
     reopened: u64,
     still_in_queue: u64,
     faulty: u64,
-    /// `line 3: …`, the first of them.
-    faults: Vec<String>,
+    /// The first of them.
+    faults: Vec<Fault>,
     ids: Vec<String>,
+}
+
+/// A line that cannot be imported.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Fault {
+    line: u64,
+    error: String,
 }
 
 /// Judges the whole file before anything of it is imported.
 pub(super) async fn run(api: &ApiArgs, args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let judged = send(api, &args.file, true).await?;
     if judged.faulty > 0 {
-        let faults = judged.faults.join("\n  ");
-        bail!(
-            "nothing was imported: {} faulty lines\n  {faults}",
-            judged.faulty
-        );
+        return Err(refused(api, judged));
     }
     if args.dry_run {
         report(api, &judged, "would be imported");
@@ -67,6 +72,22 @@ pub(super) async fn run(api: &ApiArgs, args: &ImportArgs) -> anyhow::Result<Exit
     let imported = send(api, &args.file, false).await?;
     report(api, &imported, "imported");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Faulty lines as the answer, and as the error that the command ends with.
+fn refused(api: &ApiArgs, judged: Totals) -> anyhow::Error {
+    let named = |fault: &Fault| format!("\n  line {}: {}", fault.line, visible(&fault.error));
+    let faults: String = judged.faults.iter().map(named).collect();
+    let what = counted(judged.faulty, "faulty line", "faulty lines");
+    if api.json {
+        let nothing = Totals {
+            imported: 0,
+            reopened: 0,
+            ..judged
+        };
+        report(api, &nothing, "imported");
+    }
+    anyhow!("nothing was imported: {what}{faults}")
 }
 
 async fn send(api: &ApiArgs, file: &Path, dry_run: bool) -> anyhow::Result<Totals> {
@@ -130,8 +151,8 @@ impl Totals {
         for fault in answer["faults"].as_array().into_iter().flatten() {
             if self.faults.len() < NAMED_FAULTS {
                 let line = fault["line"].as_u64().unwrap_or(0) + first_line as u64 - 1;
-                let error = visible(fault["error"].as_str().unwrap_or(""));
-                self.faults.push(format!("line {line}: {error}"));
+                let error = fault["error"].as_str().unwrap_or("").to_owned();
+                self.faults.push(Fault { line, error });
             }
         }
     }
@@ -148,6 +169,7 @@ fn report(api: &ApiArgs, totals: &Totals, done: &str) {
                 "already_here": totals.already_here, "reopened": totals.reopened,
                 "still_in_queue": totals.still_in_queue,
                 "dead_letter_ids": ids,
+                "faulty": totals.faulty, "faults": totals.faults,
             })
         );
         return;
@@ -199,6 +221,7 @@ mod tests {
         let mut totals = Totals::default();
         let answer = json!({"faulty": 1, "faults": [{"line": 3, "error": "no JSON"}]});
         totals.add(&answer, 2001);
-        assert_eq!(totals.faults, ["line 2003: no JSON"]);
+        let error = "no JSON".to_owned();
+        assert_eq!(totals.faults, [Fault { line: 2003, error }]);
     }
 }

@@ -19,8 +19,12 @@ use std::process::ExitCode;
 
 use super::api_client::ApiArgs;
 
-/// Exit codes: 0 done, 1 a replay did not come to a good end, 2 the request was refused or failed.
+/// Below the help of `redrive dead-letters`.
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 a replay did not come to a good end; 2 the request was refused or \
+    failed; 3 a replay was sent and not seen again, which is no proof that it was consumed. 1 and 3 only with --wait.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct DeadLettersArgs {
     #[command(flatten)]
     api: ApiArgs,
@@ -34,7 +38,7 @@ enum DeadLettersCommand {
     List(list::ListArgs),
     /// Show one dead letter: error, headers, payload, history.
     Show(show::ShowArgs),
-    /// Change payload or headers of one dead letter; the original stays.
+    /// Change payload, key, headers or properties of one dead letter; the original stays.
     Edit(edit::EditArgs),
     /// Change the payloads of many by a jq program; the originals stay.
     Repair(repair::RepairArgs),

@@ -26,7 +26,10 @@ const ENDED: [&str; 6] = [
 ];
 
 /// An end that makes the exit code 1.
-const BAD: [&str; 3] = ["died_again", "failed", "unknown"];
+const BAD: [&str; 4] = ["died_again", "failed", "unknown", "cancelled"];
+
+/// The exit code where nothing went wrong, but an event was not seen again: no proof that it was consumed.
+const NOT_SEEN_AGAIN: u8 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
@@ -45,7 +48,9 @@ pub(super) struct ReplayArgs {
     /// Do not show the pre-flight and do not ask.
     #[arg(long)]
     yes: bool,
-    /// Wait until every event has come to an end; exit code 1 if one died again, failed or is unknown.
+    /// Wait until every event has come to an end. The exit code is 0 if all were consumed; 1 if one died again, failed,
+    /// is unknown or was cancelled; 3 if one was sent and not seen again, which is all that RabbitMQ can tell and no
+    /// proof that it was consumed.
     #[arg(long)]
     wait: bool,
     /// With --wait: give up after so many seconds, with exit code 1.
@@ -84,12 +89,22 @@ pub(super) async fn run(api: &ApiArgs, args: &ReplayArgs) -> anyhow::Result<Exit
         job = api.get(&["replays", id], &[]).await?;
     }
     report(api, &job, &created["refused"]);
-    let good = !args.wait || (has_ended(&job) && BAD.iter().all(|state| count(&job, state) == 0));
-    Ok(if good {
-        ExitCode::SUCCESS
+    Ok(if args.wait {
+        ExitCode::from(exit_code(&job))
     } else {
-        ExitCode::FAILURE
+        ExitCode::SUCCESS
     })
+}
+
+/// What a job has come to when the wait for it is over.
+fn exit_code(job: &Value) -> u8 {
+    if !has_ended(job) || BAD.iter().any(|state| count(job, state) > 0) {
+        1
+    } else if count(job, "not_seen_again") > 0 {
+        NOT_SEEN_AGAIN
+    } else {
+        0
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the pre-flight is what was asked for")]
@@ -180,5 +195,20 @@ mod tests {
         let freezing = json!({ "state": "freezing", "total": 0, "counts": {} });
         assert!(!has_ended(&freezing));
         assert_eq!(outcomes(&freezing), "being written down, 0 so far");
+    }
+
+    #[test]
+    fn only_what_was_consumed_is_a_success() {
+        let check = |counts: Value, expected: u8| {
+            let job = json!({ "total": 2, "counts": counts });
+            assert_eq!(exit_code(&job), expected, "{job}");
+        };
+        check(json!({ "consumed": 2 }), 0);
+        check(json!({ "consumed": 1, "not_seen_again": 1 }), 3);
+        check(json!({ "consumed": 1, "sent": 1 }), 1);
+        for bad in ["died_again", "failed", "unknown", "cancelled"] {
+            check(json!({ "consumed": 1, bad: 1 }), 1);
+            check(json!({ "not_seen_again": 1, bad: 1 }), 1);
+        }
     }
 }

@@ -19,13 +19,4 @@ impl Selection {
             None => json!({ "dead_letter_ids": self.ids }),
         }
     }
-
-    /// For a question: `3 dead letters`.
-    pub(super) fn describe(&self) -> String {
-        match &self.filter {
-            Some(filter) => format!("everything that matches {filter:?}"),
-            None if self.ids.len() == 1 => "1 dead letter".to_owned(),
-            None => format!("{} dead letters", self.ids.len()),
-        }
-    }
 }

@@ -1,3 +1,5 @@
+mod history;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
@@ -59,6 +61,8 @@ fn for_people(letter: &Value) -> String {
     }
     text.push_str("\npayload\n");
     text.push_str(&payload(letter));
+    text.push_str("\nhistory\n");
+    text.push_str(&history::for_people(letter));
     text
 }
 

@@ -5,21 +5,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Body;
 use super::dead_letters::Summary;
-use super::discards::selection;
+use super::discards::{Selected, selection};
 use crate::dead_letters::{FetchReport, ReturnReport};
 use crate::domain::DeadLetterId;
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::views::{parse_custody, place, requester, set_custody};
 use crate::web::visit::Visit;
-
-/// Whose message shall go back, or whose body shall be fetched: `dead_letter_ids` or `filter`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Selected {
-    dead_letter_ids: Option<Vec<i64>>,
-    filter: Option<String>,
-}
 
 /// What became of each.
 #[derive(Debug, Serialize)]

@@ -4,13 +4,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
+use super::group_care::Note;
 use super::list::{List, filter, page_request, time};
 use super::replays::Event;
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterSummary, Header, Hop, Message, Origin, Position, Revision,
+    DeadLetter, DeadLetterId, DeadLetterSummary, Discard, Header, Hop, Message, Origin, Position,
+    Revision, Timestamp,
 };
 use crate::web::AppState;
 use crate::web::problem::Problem;
+use crate::web::views::NOTES;
 use crate::web::visit::Visit;
 
 /// A dead letter as lists show it.
@@ -87,8 +90,22 @@ struct HeaderView {
 #[derive(Debug, Serialize)]
 struct History {
     deaths: Vec<Hop>,
+    /// Whose replay it is.
+    replay_of: Option<i64>,
     revisions: Vec<RevisionView>,
     replays: Vec<Event>,
+    /// Null if it is not discarded.
+    discard: Option<DiscardView>,
+    /// Of its failure group.
+    notes: Vec<Note>,
+}
+
+#[derive(Debug, Serialize)]
+struct DiscardView {
+    by: String,
+    at: String,
+    reason: String,
+    expires_at: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -119,16 +136,7 @@ pub(super) async fn detail(
 ) -> Result<Json<Detail>, Problem> {
     let id = DeadLetterId(id);
     let letter = state.store.dead_letter(id).await?;
-    let revisions = state.store.revisions(id).await?;
-    let replays = state.store.replays_of(id).await?;
-    let history = History {
-        deaths: letter.decoded.hops.clone(),
-        revisions: revisions.iter().map(revision_view).collect(),
-        replays: replays
-            .iter()
-            .map(|replay| Event::of(replay, visit.now))
-            .collect(),
-    };
+    let history = History::load(&state, &letter, visit.now).await?;
     Ok(Json(Detail::of(letter, history)))
 }
 
@@ -169,6 +177,37 @@ impl Summary {
             died_from_replay: letter.died_from_replay.map(|id| id.to_string()),
             possible_duplicate_of: letter.possible_duplicate_of.map(|id| id.0),
         }
+    }
+}
+
+impl History {
+    async fn load(state: &AppState, letter: &DeadLetter, now: Timestamp) -> Result<Self, Problem> {
+        let (store, id) = (&state.store, letter.summary.id);
+        let replay_of = match letter.summary.died_from_replay {
+            Some(replay) => store.replay(replay).await.ok(),
+            None => None,
+        };
+        let revisions = store.revisions(id).await?;
+        let replays = store.replays_of(id).await?;
+        let discard = store.discard_of(id).await?;
+        let notes = store.group_notes(&letter.summary.group, NOTES).await?;
+        Ok(Self {
+            deaths: letter.decoded.hops.clone(),
+            replay_of: replay_of.map(|replay| replay.dead_letter.0),
+            revisions: revisions.iter().map(revision_view).collect(),
+            replays: replays.iter().map(|r| Event::of(r, now)).collect(),
+            discard: discard.map(discard_view),
+            notes: notes.into_iter().map(Note::of).collect(),
+        })
+    }
+}
+
+fn discard_view(discard: Discard) -> DiscardView {
+    DiscardView {
+        by: discard.by,
+        at: time(discard.at),
+        reason: discard.reason,
+        expires_at: time(discard.expires_at),
     }
 }
 

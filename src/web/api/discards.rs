@@ -22,6 +22,22 @@ use crate::web::visit::Visit;
 const DEFAULT_DAYS: u32 = 30;
 const MOST_DAYS: u32 = 3_650;
 
+/// Dead letters that are meant: `dead_letter_ids` or `filter`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Selected {
+    pub(super) dead_letter_ids: Option<Vec<i64>>,
+    pub(super) filter: Option<String>,
+}
+
+/// What a discard or restore would do if it were confirmed now.
+#[derive(Debug, Serialize)]
+pub(super) struct BulkPreflight {
+    matching: u64,
+    /// Of these, those that would be changed; the others stay as they are.
+    eligible: u64,
+}
+
 /// What shall be discarded: `dead_letter_ids` or `filter`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,6 +47,8 @@ pub(super) struct NewDiscards {
     filter: Option<String>,
     reason: String,
     expires_in_days: Option<u32>,
+    /// The number that was seen; if another one would be discarded now, none is.
+    eligible: Option<u64>,
 }
 
 /// What shall be restored: `dead_letter_ids` or `filter`.
@@ -40,6 +58,8 @@ pub(super) struct NewRestores {
     dead_letter_ids: Option<Vec<i64>>,
     /// The empty filter means all that is discarded.
     filter: Option<String>,
+    /// The number that was seen; if another one would be restored now, none is.
+    eligible: Option<u64>,
 }
 
 /// A discard or restore and how far it has come.
@@ -90,7 +110,49 @@ pub(super) async fn discard(
         expires_at: visit.now.plus(Duration::from_hours(24 * u64::from(days))),
     };
     let selection = selection(body.dead_letter_ids, body.filter.as_deref())?;
-    request(&state, &visit, kind, selection).await
+    request(&state, &visit, (kind, selection), body.eligible).await
+}
+
+/// How many a discard would put aside. Changes nothing.
+pub(super) async fn preflight_discard(
+    State(state): State<AppState>,
+    visit: Visit,
+    Body(body): Body<Selected>,
+) -> Result<Json<BulkPreflight>, Problem> {
+    let kind = BulkActionKind::Discard {
+        reason: String::new(),
+        expires_at: visit.now,
+    };
+    BulkPreflight::of(&state, &visit, &kind, body).await
+}
+
+/// How many a restore would bring back. Changes nothing.
+pub(super) async fn preflight_restore(
+    State(state): State<AppState>,
+    visit: Visit,
+    Body(body): Body<Selected>,
+) -> Result<Json<BulkPreflight>, Problem> {
+    BulkPreflight::of(&state, &visit, &BulkActionKind::Restore, body).await
+}
+
+impl BulkPreflight {
+    async fn of(
+        state: &AppState,
+        visit: &Visit,
+        kind: &BulkActionKind,
+        body: Selected,
+    ) -> Result<Json<Self>, Problem> {
+        let selection = selection(body.dead_letter_ids, body.filter.as_deref())?;
+        let matching = match &selection {
+            BulkSelection::DeadLetters(ids) => ids.len() as u64,
+            BulkSelection::Filter(filter) => {
+                state.store.count_dead_letters(filter, visit.now).await?
+            }
+        };
+        let counted = state.bulk_actions.count(kind, &selection, visit.now);
+        let eligible = counted.await?;
+        Ok(Json(Self { matching, eligible }))
+    }
 }
 
 /// Restores what is discarded of a selection that is frozen now.
@@ -100,7 +162,8 @@ pub(super) async fn restore(
     Body(body): Body<NewRestores>,
 ) -> Result<(StatusCode, Json<Action>), Problem> {
     let selection = selection(body.dead_letter_ids, body.filter.as_deref())?;
-    request(&state, &visit, BulkActionKind::Restore, selection).await
+    let restore = (BulkActionKind::Restore, selection);
+    request(&state, &visit, restore, body.eligible).await
 }
 
 /// Discarded dead letters that match, those indexed last first.
@@ -128,9 +191,19 @@ pub(super) async fn action(
 async fn request(
     state: &AppState,
     visit: &Visit,
-    kind: BulkActionKind,
-    selection: BulkSelection,
+    (kind, selection): (BulkActionKind, BulkSelection),
+    seen: Option<u64>,
 ) -> Result<(StatusCode, Json<Action>), Problem> {
+    if let Some(seen) = seen {
+        let counted = state.bulk_actions.count(&kind, &selection, visit.now);
+        let eligible = counted.await?;
+        if seen != eligible {
+            return Err(Problem::conflict(format!(
+                "meanwhile the number of dead letters that would be changed went from {seen} to \
+                 {eligible}; look again and confirm"
+            )));
+        }
+    }
     let actor = actor(visit);
     let action = NewBulkAction {
         kind,

@@ -7,6 +7,7 @@ use super::Body;
 use super::failure_groups::Group;
 use super::list::time;
 use crate::domain::{FailureGroupId, Timestamp};
+use crate::store::GroupNote;
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::views::{NOTES, author, checked_assignee, checked_note, known_group};
@@ -88,13 +89,16 @@ async fn load(
     let notes = state.store.group_notes(id, NOTES).await?;
     Ok(GroupDetail {
         group: Group::of(group, now),
-        notes: notes
-            .into_iter()
-            .map(|note| Note {
-                author: note.author,
-                created_at: time(note.at),
-                text: note.text,
-            })
-            .collect(),
+        notes: notes.into_iter().map(Note::of).collect(),
     })
+}
+
+impl Note {
+    pub(super) fn of(note: GroupNote) -> Self {
+        Self {
+            author: note.author,
+            created_at: time(note.at),
+            text: note.text,
+        }
+    }
 }

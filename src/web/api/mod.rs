@@ -102,7 +102,17 @@ fn dead_letter_routes() -> Vec<Route> {
         ("get", "/dead-letters/{id}/schema", get(schemas::verdict)),
         ("get", "/discards", get(discards::list)),
         ("post", "/discards", post(discards::discard)),
+        (
+            "post",
+            "/discards/preflight",
+            post(discards::preflight_discard),
+        ),
         ("post", "/restores", post(discards::restore)),
+        (
+            "post",
+            "/restores/preflight",
+            post(discards::preflight_restore),
+        ),
         ("get", "/bulk-actions/{id}", get(discards::action)),
         ("get", "/saved-filters", get(saved_filters::list)),
         ("post", "/saved-filters", post(saved_filters::save)),

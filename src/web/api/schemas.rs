@@ -3,7 +3,7 @@ use axum::extract::{Path, State};
 use serde::Serialize;
 
 use crate::dialects::unwrapped;
-use crate::domain::{DeadLetterId, RevisionNumber};
+use crate::domain::DeadLetterId;
 use crate::schemas::{Verdict, Violation};
 use crate::web::AppState;
 use crate::web::problem::Problem;
@@ -35,13 +35,8 @@ pub(super) async fn verdict(
     visit: Visit,
 ) -> Result<Json<SchemaVerdict>, Problem> {
     let summary = state.store.dead_letter_summary(DeadLetterId(id)).await?;
-    let revision =
-        match visit.query.get("revision") {
-            None => summary.latest_revision,
-            Some(number) => RevisionNumber(number.parse().map_err(|_| {
-                Problem::bad_request(format!("{number:?} is no number of a revision"))
-            })?),
-        };
+    let asked = visit.query.revision().map_err(Problem::bad_request)?;
+    let revision = asked.unwrap_or(summary.latest_revision);
     let stored = state.store.message(summary.id, revision).await?;
     let message = unwrapped(&stored).map_or(stored, |(original, _)| original);
     let event_type = summary.event.event_type;

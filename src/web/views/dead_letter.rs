@@ -1,5 +1,4 @@
 use askama::Template;
-use askama::filters::Safe;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, Request, header};
 use axum::response::{IntoResponse as _, Response};
@@ -9,48 +8,22 @@ use super::dead_letter_list::{letter_status, parse_filter};
 use super::discarded::expires;
 use super::edit::DraftNote;
 use super::error_view::{ErrorView, error_view, headline};
-use super::facts_view::{Fact, about_envelope, facts};
+use super::facts_view::{Fact, facts};
 use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
-use super::payload::{self, Reading};
+use super::payload_tab::{Payload, Tab, payload};
 use super::schema_view::SchemaView;
+use super::shown_revision::{RevisionLine, as_shown, revision_line};
 use super::trace_rows::{trace_table, trace_url};
-use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterStatus, Message, RevisionNumber, Timestamp,
-};
+use crate::domain::{DeadLetter, DeadLetterId, DeadLetterStatus, RevisionNumber, Timestamp};
 use crate::traces;
 use crate::web::AppState;
-use crate::web::escape::{Markup, escaped};
+use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
 use crate::web::parameters::{Parameters, list_url};
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
-
-struct Tab {
-    label: &'static str,
-    href: String,
-    is_current: bool,
-}
-
-/// The body as one of its three forms.
-struct Payload {
-    /// "JSON, 412 B", or each decoder that was tried and why it failed.
-    reading: String,
-    size: String,
-    forms: Vec<Tab>,
-    text: Markup,
-    is_cut: bool,
-    is_null: bool,
-    key: Option<String>,
-    omitted: String,
-    /// What is wrapped around the original; empty if the body is the original itself.
-    envelope: String,
-    /// The DLQ has only a pointer, and what is shown is what it points to.
-    is_fetched: bool,
-    download: String,
-    schema: Option<SchemaView>,
-}
 
 enum Shown {
     Payload(Box<Payload>),
@@ -61,6 +34,13 @@ enum Shown {
     },
     History(Vec<Happening>),
     Trace(Box<TraceTab>),
+}
+
+impl Shown {
+    /// Whether another revision would look different here.
+    const fn is_of_a_revision(&self) -> bool {
+        matches!(self, Self::Payload(_) | Self::Headers { .. })
+    }
 }
 
 /// What else has its correlation ID.
@@ -83,6 +63,8 @@ pub(crate) struct DeadLetterPage {
     facts: Vec<Fact>,
     tabs: Vec<Tab>,
     shown: Shown,
+    /// Which revision is shown; absent where there is only one, or none is shown.
+    revision: Option<RevisionLine>,
     newer: String,
     older: String,
     list: String,
@@ -123,13 +105,17 @@ pub(crate) async fn dead_letter(
 pub(crate) async fn download_payload(
     State(state): State<AppState>,
     Path(id): Path<i64>,
+    visit: Visit,
 ) -> Result<Response, Problem> {
-    let message = state
-        .store
-        .message(DeadLetterId(id), RevisionNumber(0))
-        .await?;
+    let asked = visit.query.revision().map_err(Problem::bad_request)?;
+    let revision = asked.unwrap_or(RevisionNumber(0));
+    let message = state.store.message(DeadLetterId(id), revision).await?;
     let mut response = message.body.unwrap_or_default().into_response();
-    let disposition = format!("attachment; filename=\"dead-letter-{id}.bin\"");
+    let of_revision = match revision {
+        RevisionNumber(0) => String::new(),
+        edited => format!("-revision-{edited}"),
+    };
+    let disposition = format!("attachment; filename=\"dead-letter-{id}{of_revision}.bin\"");
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
@@ -144,6 +130,8 @@ pub(crate) async fn download_payload(
 impl DeadLetterPage {
     async fn load(state: &AppState, visit: &Visit, id: DeadLetterId) -> Result<Self, Problem> {
         let letter = state.store.dead_letter(id).await?;
+        let revised = as_shown(state, visit, &letter).await?;
+        let shown = shown(state, visit, (&letter, &revised)).await?;
         let filter = parse_filter(visit).0.unwrap_or_default();
         let (newer, older) = state.store.neighbours(id, &filter, visit.now).await?;
         let within = |id: Option<DeadLetterId>| {
@@ -151,6 +139,7 @@ impl DeadLetterPage {
                 visit
                     .query
                     .with("saved", "")
+                    .with("revision", "")
                     .url(&format!("/dead-letters/{id}"))
             };
             id.map(page).unwrap_or_default()
@@ -162,7 +151,7 @@ impl DeadLetterPage {
             discarded: discard_note(state, &letter, visit.now).await?,
             custody: custody_action(state, &letter),
             returned: return_notice(state, visit, id).await?,
-            ..Self::of(&letter, visit, shown(state, visit, &letter).await?)
+            ..Self::of(&letter, visit, shown)
         })
     }
 
@@ -171,6 +160,8 @@ impl DeadLetterPage {
         let summary = &letter.summary;
         let id = summary.id;
         let text = visit.query.get("filter").unwrap_or("");
+        let revision = visit.query.get("revision").unwrap_or("");
+        let line = revision_line(visit, summary.latest_revision);
         let (status, word) = letter_status(summary.status);
         let event = summary.event.event_type.clone();
         Self {
@@ -181,14 +172,19 @@ impl DeadLetterPage {
             error: headline(letter),
             facts: facts(letter, visit.now),
             tabs: tabs(visit),
+            revision: line.filter(|_| shown.is_of_a_revision()),
             shown,
             newer: String::new(),
             older: String::new(),
             list: list_url(text),
             edit: Parameters::default()
                 .with("filter", text)
+                .with("revision", revision)
                 .url(&format!("/dead-letters/{id}/edit")),
-            replay: format!("/replays/new?id={id}"),
+            replay: Parameters::default()
+                .with("id", &id.to_string())
+                .with("revision", revision)
+                .url("/replays/new"),
             blocked: blocked(letter),
             saved: visit.query.get("saved").is_some(),
             is_open: summary.status == DeadLetterStatus::Open,
@@ -219,16 +215,21 @@ async fn discard_note(
     }))
 }
 
-/// What is in the tab that the URL names.
-async fn shown(state: &AppState, visit: &Visit, letter: &DeadLetter) -> Result<Shown, Problem> {
+/// What is in the tab that the URL names. `revised` is the dead letter with the message of the revision that is shown.
+async fn shown(
+    state: &AppState,
+    visit: &Visit,
+    (letter, revised): (&DeadLetter, &DeadLetter),
+) -> Result<Shown, Problem> {
     Ok(match visit.query.get("tab") {
         Some("trace") => Shown::Trace(Box::new(trace_tab(state, letter).await?)),
         Some("history") => Shown::History(happenings(state, letter, visit.now).await?),
-        Some("error" | "headers") => message_tab(visit, letter, None),
+        Some("error") => message_tab(visit, letter, None),
+        Some("headers") => message_tab(visit, revised, None),
         _ => {
             let event_type = letter.summary.event.event_type.as_deref();
-            let schema = SchemaView::load(&state.schemas, event_type, &letter.message).await;
-            message_tab(visit, letter, schema)
+            let schema = SchemaView::load(&state.schemas, event_type, &revised.message).await;
+            message_tab(visit, revised, schema)
         }
     })
 }
@@ -319,76 +320,6 @@ fn tabs(visit: &Visit) -> Vec<Tab> {
         is_current: current == name || (name.is_empty() && !known.iter().any(|k| k.1 == current)),
     };
     known.into_iter().map(tab).collect()
-}
-
-fn payload(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -> Payload {
-    let body = letter.message.body.as_deref().unwrap_or_default();
-    let reading = payload::read(body);
-    let form = match (visit.query.get("form"), &reading) {
-        (Some("hex"), _) | (None, Reading::Binary(_)) => "hex",
-        (Some("raw"), _) | (_, Reading::Text(_) | Reading::Binary(_)) => "raw",
-        (_, Reading::Json) => "pretty",
-    };
-    let cut = &body[..body.len().min(payload::SHOWN_BYTES)];
-    let text = match form {
-        "hex" => payload::hex(cut),
-        // A cut JSON is re-indented as well as it goes: the tokens before the cut are whole.
-        "pretty" => {
-            let notes = schema.as_ref().map_or(&[][..], |schema| &schema.notes);
-            payload::json(&String::from_utf8_lossy(cut), notes)
-        }
-        _ => Safe(escaped(&String::from_utf8_lossy(cut))),
-    };
-    Payload {
-        reading: reading_words(&reading),
-        size: markup::bytes(body.len() as u64),
-        forms: forms(visit, form, &reading),
-        text,
-        is_cut: cut.len() < body.len() || (form == "hex" && body.len() > payload::HEX_BYTES),
-        is_null: letter.message.body.is_none(),
-        key: key_words(&letter.message),
-        omitted: letter.body_omitted.clone().unwrap_or_default(),
-        envelope: about_envelope(letter.decoded.envelope),
-        is_fetched: letter.decoded.payload_absent && letter.body_omitted.is_none(),
-        download: format!("/dead-letters/{}/payload", letter.summary.id),
-        schema,
-    }
-}
-
-fn key_words(message: &Message) -> Option<String> {
-    let key = message.key.as_deref()?;
-    Some(match std::str::from_utf8(key) {
-        Ok("") => "(empty)".to_owned(),
-        Ok(text) => markup::cut_end(text, 500),
-        Err(_) => format!("{} that are no text", markup::bytes(key.len() as u64)),
-    })
-}
-
-fn reading_words(reading: &Reading) -> String {
-    match reading {
-        Reading::Json => "JSON".to_owned(),
-        Reading::Text(why) => format!("text; it is no JSON: {why}"),
-        Reading::Binary(at) => {
-            format!("binary; it is no text: byte {at} is not UTF-8")
-        }
-    }
-}
-
-fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
-    let known: &[(&'static str, &str)] = match reading {
-        Reading::Json => &[("Pretty", "pretty"), ("Raw", "raw"), ("Hex", "hex")],
-        _ => &[("Raw", "raw"), ("Hex", "hex")],
-    };
-    let tab = |(label, name): &(&'static str, &str)| Tab {
-        label,
-        href: visit
-            .query
-            .with("saved", "")
-            .with("form", name)
-            .url(&visit.path),
-        is_current: *name == current,
-    };
-    known.iter().map(tab).collect()
 }
 
 /// The page in every form that depends on the message alone, without a store. Fuzz targets come in here.

@@ -1,13 +1,14 @@
 //! The editor of one dead letter: the form ([`form`]), its page ([`rows`]), its buttons ([`steps`]),
 //! and the review of the difference before anything is saved.
 
+mod bytes_field;
 mod drafts;
 mod form;
 mod hex;
 mod properties;
 mod rows;
 mod steps;
-mod typed;
+pub(crate) mod typed;
 
 use askama::Template;
 use axum::extract::{Path, State};
@@ -33,6 +34,7 @@ use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
 
 pub(super) use self::drafts::DraftNote;
+pub(crate) use self::properties::PROPERTIES;
 
 /// The message as it comes back from the editor if nothing was touched. Fuzz targets come in here.
 pub fn edited_without_change(message: &Message) -> Result<Message, String> {
@@ -80,14 +82,18 @@ pub(crate) async fn edit(
     Path(id): Path<i64>,
     visit: Visit,
 ) -> Result<Response, Problem> {
-    let base = Base::load(&state, DeadLetterId(id)).await?;
+    let id = DeadLetterId(id);
     if visit.query.get("draft").is_some()
-        && let Some(form) = drafts::resumed(&state, base.id()).await?
+        && let Some(form) = drafts::resumed(&state, id).await?
     {
+        let base = Base::load(&state, id, Some(form.opened)).await?;
         let problem = base.is_newest(&form).err().unwrap_or_default();
         return editor(&state, &visit, &base, form, problem).await;
     }
-    let form = EditForm::of(&base.latest, base.revision);
+    let asked = visit.query.revision().map_err(Problem::bad_request)?;
+    let base = Base::load(&state, id, asked).await?;
+    let mut form = EditForm::of(&base.opened, base.newest);
+    form.opened = asked.unwrap_or(base.newest);
     editor(&state, &visit, &base, form, String::new()).await
 }
 
@@ -98,14 +104,14 @@ pub(crate) async fn review_edit(
     visit: Visit,
     CheckedForm(fields): CheckedForm,
 ) -> Result<Response, Problem> {
-    let base = Base::load(&state, DeadLetterId(id)).await?;
     let mut form = EditForm::sent(&fields);
+    let base = Base::load(&state, DeadLetterId(id), Some(form.opened)).await?;
     match fields.get("step") {
         Some("draft") => return drafts::save(&state, &visit, base.id(), &form).await,
         Some("discard-draft") => return drafts::discard(&state, &visit, base.id()).await,
         _ => {}
     }
-    match steps::apply(&mut form, fields.get("step").unwrap_or(""), &base.latest) {
+    match steps::apply(&mut form, fields.get("step").unwrap_or(""), &base.opened) {
         Ok(false) => {}
         Ok(true) => return editor(&state, &visit, &base, form, String::new()).await,
         Err(problem) => return editor(&state, &visit, &base, form, problem).await,
@@ -114,7 +120,7 @@ pub(crate) async fn review_edit(
         Ok(edited) => edited,
         Err(problem) => return editor(&state, &visit, &base, form, problem).await,
     };
-    if edited == *base.original() && base.revision == RevisionNumber(0) {
+    if edited == *base.original() && base.newest == RevisionNumber(0) {
         let problem = "nothing was changed; change something, or replay the message as it is";
         return editor(&state, &visit, &base, form, problem.to_owned()).await;
     }
@@ -128,7 +134,7 @@ pub(crate) async fn review_edit(
         hidden: hidden_fields(&visit, &form),
         compared: match base.letter.body_omitted {
             None => "original against edit".to_owned(),
-            Some(_) => format!("revision {} against edit", base.revision),
+            Some(_) => format!("revision {} against edit", base.begun),
         },
         body: body_diff(before.body.as_deref(), edited.body.as_deref()),
         properties: property_diff(before, &edited),
@@ -155,8 +161,8 @@ pub(crate) async fn save_edit(
     visit: Visit,
     CheckedForm(fields): CheckedForm,
 ) -> Result<Response, Problem> {
-    let base = Base::load(&state, DeadLetterId(id)).await?;
     let form = EditForm::sent(&fields);
+    let base = Base::load(&state, DeadLetterId(id), Some(form.opened)).await?;
     let message = match base.edited(&form) {
         Ok(message) => message,
         Err(problem) => return editor(&state, &visit, &base, form, problem).await,
@@ -219,27 +225,36 @@ async fn audiences(state: &AppState, id: DeadLetterId) -> Vec<AudienceRow> {
     }
 }
 
-/// The dead letter with its original, and the revision that an edit begins with.
+/// The dead letter with its original, and the message that an edit begins with.
 struct Base {
     letter: DeadLetter,
-    latest: Message,
-    revision: RevisionNumber,
+    opened: Message,
+    /// The revision that `opened` is.
+    begun: RevisionNumber,
+    newest: RevisionNumber,
 }
 
 impl Base {
-    async fn load(state: &AppState, id: DeadLetterId) -> Result<Self, Problem> {
+    /// Begins with the revision that is asked for, or with the newest.
+    async fn load(
+        state: &AppState,
+        id: DeadLetterId,
+        asked: Option<RevisionNumber>,
+    ) -> Result<Self, Problem> {
         let letter = state.store.dead_letter(id).await?;
-        let revision = letter.summary.latest_revision;
-        if let (Some(omitted), RevisionNumber(0)) = (&letter.body_omitted, revision) {
+        let newest = letter.summary.latest_revision;
+        let begun = asked.unwrap_or(newest);
+        if let (Some(omitted), RevisionNumber(0)) = (&letter.body_omitted, begun) {
             return Err(Problem::conflict(format!(
                 "dead letter {id} cannot be edited: {omitted}"
             )));
         }
-        let latest = state.store.message(id, revision).await?;
+        let opened = state.store.message(id, begun).await?;
         Ok(Self {
             letter,
-            latest,
-            revision,
+            opened,
+            begun,
+            newest,
         })
     }
 
@@ -251,12 +266,11 @@ impl Base {
         &self.letter.message
     }
 
-    /// What an edit is compared with: the original, or the newest revision where the body of the original is not
-    /// here.
+    /// What an edit is compared with: the original, or what it began with where the body of the original is not here.
     const fn compared(&self) -> &Message {
         match self.letter.body_omitted {
             None => self.original(),
-            Some(_) => &self.latest,
+            Some(_) => &self.opened,
         }
     }
 
@@ -266,16 +280,16 @@ impl Base {
 
     fn edited(&self, form: &EditForm) -> Result<Message, String> {
         self.is_newest(form)?;
-        form.message(&self.latest)
+        form.message(&self.opened)
     }
 
     /// Whether the form began with the newest revision.
     fn is_newest(&self, form: &EditForm) -> Result<(), String> {
-        if form.builds_on != self.revision {
+        if form.builds_on != self.newest {
             return Err(format!(
                 "somebody saved revision {} meanwhile and you began with {}; copy what you need, \
                  reload the editor and edit again",
-                self.revision, form.builds_on
+                self.newest, form.builds_on
             ));
         }
         Ok(())
@@ -310,7 +324,7 @@ async fn editor(
         Ok(Some(body)) => {
             let typed = Message {
                 body: Some(body),
-                ..base.latest.clone()
+                ..base.opened.clone()
             };
             SchemaView::load(&state.schemas, base.event_type(), &typed).await
         }

@@ -20,10 +20,15 @@ pub(super) struct Happening {
     pub(super) when: Markup,
     pub(super) what: String,
     pub(super) detail: String,
-    pub(super) href: String,
-    pub(super) link: &'static str,
+    pub(super) links: Vec<Link>,
     /// The revision that this entry made, if it is not the newest.
     pub(super) revert: Option<Revert>,
+}
+
+/// Where more of it is told.
+pub(super) struct Link {
+    pub(super) href: String,
+    pub(super) label: &'static str,
 }
 
 pub(super) async fn happenings(
@@ -71,10 +76,13 @@ fn entry(at: Option<Timestamp>, now: Timestamp, status: Status, what: String) ->
         when: markup::optional_ago(at, now, "the headers give no time"),
         what,
         detail: String::new(),
-        href: String::new(),
-        link: "",
+        links: Vec::new(),
         revert: None,
     }
+}
+
+const fn link(href: String, label: &'static str) -> Link {
+    Link { href, label }
 }
 
 fn death(hop: &Hop, now: Timestamp) -> Happening {
@@ -124,8 +132,8 @@ async fn predecessor(
     let what = format!("Is the replay of dead letter {}", first.dead_letter);
     let mut happening = entry(Some(dead_at), now, Status::Warning, what);
     "it was sent again and died again".clone_into(&mut happening.detail);
-    happening.href = format!("/dead-letters/{}?tab=history", first.dead_letter);
-    happening.link = "Its predecessor";
+    let history = format!("/dead-letters/{}?tab=history", first.dead_letter);
+    happening.links = vec![link(history, "Its predecessor")];
     Some(happening)
 }
 
@@ -136,8 +144,15 @@ fn edit(revision: &Revision, latest: RevisionNumber, now: Timestamp) -> Happenin
     );
     let mut happening = entry(Some(revision.created_at), now, Status::Idle, what);
     happening.detail = revision.note.clone().unwrap_or_default();
-    happening.href = format!("/dead-letters/{}/edit", revision.dead_letter);
-    happening.link = "Open in the editor";
+    let page = format!("/dead-letters/{}", revision.dead_letter);
+    let number = revision.number;
+    happening.links = vec![
+        link(format!("{page}?revision={number}"), "Show"),
+        link(
+            format!("{page}/edit?revision={number}"),
+            "Open in the editor",
+        ),
+    ];
     happening.revert = Revert::to(revision.number, latest);
     happening
 }
@@ -146,8 +161,7 @@ fn group_note(note: GroupNote, letter: &DeadLetter, now: Timestamp) -> Happening
     let what = format!("Note of {} on its failure group", note.author);
     let mut happening = entry(Some(note.at), now, Status::Idle, what);
     happening.detail = note.text;
-    happening.href = path_of(&letter.summary.group);
-    happening.link = "The group";
+    happening.links = vec![link(path_of(&letter.summary.group), "The group")];
     happening
 }
 
@@ -163,7 +177,6 @@ fn replayed(replay: &Replay, now: Timestamp) -> Happening {
     );
     let mut happening = entry(Some(replay.updated_at), now, status, what);
     happening.detail = evidence(replay, now);
-    happening.href = format!("/replays/{}", replay.job);
-    happening.link = "The replay";
+    happening.links = vec![link(format!("/replays/{}", replay.job), "The replay")];
     happening
 }

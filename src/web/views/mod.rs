@@ -36,6 +36,7 @@ mod open_replays;
 mod overview;
 mod passes;
 mod payload;
+mod payload_tab;
 mod pivot;
 mod preflight;
 mod queue;
@@ -52,6 +53,7 @@ mod retention_view;
 mod revert;
 mod saved_filters;
 mod schema_view;
+mod shown_revision;
 mod stack_view;
 mod status;
 mod theme;
@@ -75,7 +77,9 @@ pub(crate) use discard::{confirm_discard, discard};
 pub(crate) use discarded::{discarded, restore};
 pub(crate) use duplicates::{duplicates, who_consumes};
 pub use edit::edited_without_change;
-pub(crate) use edit::{edit, must_be_deliverable, review_edit, save_edit, save_revision};
+pub(crate) use edit::{
+    PROPERTIES, edit, must_be_deliverable, review_edit, save_edit, save_revision, typed,
+};
 pub(crate) use error_page::ErrorPage;
 pub(crate) use evidence::evidence;
 pub(crate) use failure_group::{
@@ -107,7 +111,7 @@ pub(crate) use replay_actions::{
 pub(crate) use replay_form::start_time;
 pub(crate) use replay_job::{chosen_state, replay_job};
 pub(crate) use replays::replays;
-pub(crate) use revert::revert_edit;
+pub(crate) use revert::{back_to, revert_edit};
 pub(crate) use saved_filters::{
     remove as remove_filter, remove_saved_filter, save as save_filter_as, save_filter,
 };

@@ -42,21 +42,25 @@ pub(crate) async fn revert_edit(
             "dead letter {id} cannot go back to its original: {omitted}"
         )));
     }
-    let note = match wanted {
-        RevisionNumber(0) => "back to the original".to_owned(),
-        earlier => format!("back to revision {earlier}"),
-    };
     let revision = NewRevision {
         dead_letter,
         builds_on: number(&fields, "builds_on")?,
         message: state.store.message(dead_letter, wanted).await?,
         author: ANONYMOUS.to_owned(),
-        note: Some(note),
+        note: Some(back_to(wanted.0)),
         at: visit.now,
     };
     let saved = save_revision(&state, &visit, &revision).await?;
     let page = format!("/dead-letters/{id}?tab=history&saved={saved}");
     Ok(Redirect::to(&page).into_response())
+}
+
+/// What the history says of it.
+pub(crate) fn back_to(revision: u32) -> String {
+    match revision {
+        0 => "back to the original".to_owned(),
+        earlier => format!("back to revision {earlier}"),
+    }
 }
 
 fn number(fields: &Parameters, name: &str) -> Result<RevisionNumber, Problem> {

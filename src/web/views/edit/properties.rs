@@ -4,9 +4,9 @@ use super::typed;
 use crate::domain::AmqpProperties;
 
 /// A property that a person may edit; exchange and routing key are the destination's.
-pub(super) struct Property {
+pub(crate) struct Property {
     /// Its name in AMQP, and in the form behind `p-`.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     pub(super) hint: &'static str,
     get: fn(&AmqpProperties) -> Option<String>,
     set: fn(&mut AmqpProperties, Option<String>) -> Result<(), String>,
@@ -41,7 +41,7 @@ macro_rules! number_property {
 }
 
 /// In the order of the protocol.
-pub(super) const PROPERTIES: [Property; 13] = [
+pub(crate) const PROPERTIES: [Property; 13] = [
     text_property!("content-type", content_type, "application/json"),
     text_property!("content-encoding", content_encoding, "utf-8"),
     number_property!(
@@ -77,7 +77,7 @@ pub(super) const PROPERTIES: [Property; 13] = [
 
 impl Property {
     /// Its text; empty if it is not set.
-    pub(super) fn text(&self, properties: &AmqpProperties) -> String {
+    pub(crate) fn text(&self, properties: &AmqpProperties) -> String {
         (self.get)(properties).unwrap_or_default()
     }
 
@@ -87,7 +87,7 @@ impl Property {
     }
 
     /// Sets it, unless it was not touched: empty text and a property that is not set look the same.
-    pub(super) fn apply(&self, properties: &mut AmqpProperties, text: &str) -> Result<(), String> {
+    pub(crate) fn apply(&self, properties: &mut AmqpProperties, text: &str) -> Result<(), String> {
         if self.is_locked(properties) || self.text(properties) == text {
             return Ok(());
         }

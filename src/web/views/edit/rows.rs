@@ -4,12 +4,14 @@ use askama::Template;
 use askama::filters::Safe;
 
 use super::Base;
+use super::bytes_field::{BytesField, BytesForm};
 use super::drafts::DraftNote;
-use super::form::{BytesField, BytesForm, EditForm, HeaderField, Lock, opened_headers, system_of};
+use super::form::{EditForm, HeaderField, Lock, opened_headers, system_of};
 use super::properties::PROPERTIES;
 use super::typed;
 use crate::web::escape::{Markup, attribute, escaped, textarea};
 use crate::web::views::schema_view::SchemaView;
+use crate::web::views::shown_revision::name as revision_name;
 use crate::web::visit::Visit;
 
 /// Empty rows for new headers, for those who have no script to add some.
@@ -64,6 +66,9 @@ pub(super) struct Editor {
     action: String,
     csrf: String,
     builds_on: u32,
+    opened: u32,
+    /// Which revision it begins with; empty if that is the newest.
+    begins_with: String,
     problem: String,
     body: BytesInput,
     key: Option<BytesInput>,
@@ -83,7 +88,7 @@ impl Editor {
         problem: String,
         (schema, draft): (Option<SchemaView>, Option<DraftNote>),
     ) -> Self {
-        let opened = EditForm::of(&base.latest, base.revision);
+        let opened = EditForm::of(&base.opened, base.newest);
         let filled = form.headers.iter().filter(|field| is_filled(field));
         let mut fields: Vec<_> = filled.cloned().collect();
         fields.extend(std::iter::repeat_n(empty_field(), EMPTY_ROWS));
@@ -94,6 +99,8 @@ impl Editor {
             action: format!("/dead-letters/{id}/edit"),
             csrf: visit.csrf.clone(),
             builds_on: form.builds_on.0,
+            opened: form.opened.0,
+            begins_with: begins_with(&form),
             problem,
             body: bytes_input(&form.body, &opened.body),
             key: opened.key.as_ref().map(|opened| {
@@ -108,6 +115,17 @@ impl Editor {
             draft,
         }
     }
+}
+
+fn begins_with(form: &EditForm) -> String {
+    if form.opened == form.builds_on {
+        return String::new();
+    }
+    let opened = revision_name(form.opened.0);
+    format!(
+        "You begin with {opened}. The newest is revision {}; what you save comes after it.",
+        form.builds_on
+    )
 }
 
 fn is_filled(field: &HeaderField) -> bool {
@@ -137,8 +155,8 @@ fn bytes_input(field: &BytesField, opened: &BytesField) -> BytesInput {
 }
 
 fn header_inputs(base: &Base, fields: &[HeaderField]) -> Vec<HeaderInput> {
-    let opened = opened_headers(&base.latest);
-    let kinds = typed::kinds(system_of(&base.latest));
+    let opened = opened_headers(&base.opened);
+    let kinds = typed::kinds(system_of(&base.opened));
     let input = |(index, field): (usize, &HeaderField)| {
         let original = field.from.and_then(|from| opened.get(from));
         let locked = original.filter(|original| original.lock.is_some());
@@ -189,7 +207,7 @@ fn header_inputs(base: &Base, fields: &[HeaderField]) -> Vec<HeaderInput> {
 }
 
 fn property_inputs(base: &Base, form: &EditForm) -> Vec<PropertyInput> {
-    let Some(properties) = base.latest.properties.as_deref() else {
+    let Some(properties) = base.opened.properties.as_deref() else {
         return Vec::new();
     };
     let rows = PROPERTIES.iter().zip(&form.properties);

@@ -1,7 +1,8 @@
 //! What the buttons inside the editor do. They send the whole form and get it back, so that adding,
 //! removing and undoing work without a script.
 
-use super::form::{BytesField, BytesForm, EditForm};
+use super::bytes_field::{BytesField, BytesForm};
+use super::form::EditForm;
 use super::properties::PROPERTIES;
 use crate::domain::{Message, RevisionNumber};
 

@@ -36,7 +36,7 @@ const AMQP: [&str; 20] = [
 ];
 
 /// Kinds that a person may choose for a header.
-pub(super) const fn kinds(system: System) -> &'static [&'static str] {
+pub(crate) const fn kinds(system: System) -> &'static [&'static str] {
     match system {
         System::Kafka => &KAFKA,
         System::RabbitMq => &AMQP,
@@ -44,7 +44,7 @@ pub(super) const fn kinds(system: System) -> &'static [&'static str] {
 }
 
 /// The kind of a value and its text, which a browser's form gives back as it was.
-pub(super) fn text_of(value: &HeaderValue) -> (&'static str, String) {
+pub(crate) fn text_of(value: &HeaderValue) -> (&'static str, String) {
     match value {
         HeaderValue::Null => ("null", String::new()),
         HeaderValue::Bytes(bytes) => either(bytes, "text", "base64"),
@@ -94,7 +94,7 @@ fn json(value: &AmqpValue) -> String {
 }
 
 /// The value that a kind and a text mean. The error continues "header NAME: ".
-pub(super) fn value_of(kind: &str, text: &str) -> Result<HeaderValue, String> {
+pub(crate) fn value_of(kind: &str, text: &str) -> Result<HeaderValue, String> {
     let value = match kind {
         "text" => HeaderValue::Bytes(Bytes::from(text.to_owned())),
         "hex" => HeaderValue::Bytes(hex::parse(text)?),

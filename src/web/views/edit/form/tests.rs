@@ -1,5 +1,6 @@
 use super::*;
 use crate::domain::{AmqpProperties, AmqpValue, HeaderValue};
+use crate::web::views::edit::bytes_field::HEX_BYTES;
 
 fn awkward() -> Message {
     Message {
