@@ -209,13 +209,3 @@ async fn a_page_of_another_site_changes_nothing() {
         .header("origin", &dashboard.address);
     assert_eq!(own.send().await.unwrap().status(), StatusCode::CREATED);
 }
-
-#[tokio::test]
-async fn a_body_that_is_too_large_is_refused() {
-    let dashboard = Dashboard::busy().await;
-    let large = "x".repeat(5 * 1024 * 1024);
-    let url = dashboard.url("/api/v1/dead-letters/1/revisions");
-    let request = client().post(url).json(&json!({ "payload": large }));
-    let response = request.send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
-}
