@@ -37,12 +37,10 @@ pub(in crate::replay) struct KafkaEngine {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum PassEnd {
     Clean,
-    /// What is planned may have changed.
+    /// What is planned may have changed, or is put aside.
     SomeFailed,
     /// Some have to wait because their topic is missing.
     TopicMissing,
-    /// Some have to wait because a partition cannot be reached.
-    PutAside,
 }
 
 impl KafkaEngine {
@@ -95,7 +93,6 @@ impl KafkaEngine {
         Ok(match self.send_all(queue).await? {
             PassEnd::Clean | PassEnd::SomeFailed => Next::AtOnce,
             PassEnd::TopicMissing => Next::In(MISSING_TOPIC_PAUSE),
-            PassEnd::PutAside => Next::AtOnce,
         })
     }
 

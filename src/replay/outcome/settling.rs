@@ -110,7 +110,7 @@ fn reads_now(group: &GroupStatus, topic: &TopicName) -> bool {
 
 /// Whether nothing waits in the retry topics of a topic: a consumer that moves an event there and commits has
 /// passed it, and may give up on it later. Spring Kafka calls them `TOPIC-retry`, `TOPIC-retry-0` or
-/// `TOPIC-retry-1000`, SmallRye `TOPIC_retry_1000` (broker-facts A.1, K2 and K8).
+/// `TOPIC-retry-1000`, those of `SmallRye` `TOPIC_retry_1000` (broker-facts A.1, K2 and K8).
 pub(super) fn retries_are_over(cluster: &ClusterSnapshot, topic: &TopicName) -> bool {
     let topics = cluster.kafka().into_iter().flat_map(|kafka| &kafka.topics);
     let mut retries = topics.filter(|known| is_retry_of(known.topic.as_str(), topic.as_str()));

@@ -154,10 +154,10 @@ impl KafkaEngine {
             self.context.obstacles.note(cluster, reason);
             self.aside.put(topic, Instant::now());
         }
-        Ok(if !rendered.without_topic.is_empty() {
-            Some(PassEnd::TopicMissing)
+        Ok(if rendered.without_topic.is_empty() {
+            is_any_unreachable.then_some(PassEnd::SomeFailed)
         } else {
-            is_any_unreachable.then_some(PassEnd::PutAside)
+            Some(PassEnd::TopicMissing)
         })
     }
 
