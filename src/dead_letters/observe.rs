@@ -43,6 +43,8 @@ pub enum LookError {
         "more than {MOST_RETURNS} dead letters are selected; narrow the filter, and ask again for the rest"
     )]
     TooMany,
+    #[error("Redrive is stopping; ask again when it runs")]
+    Stopping,
     /// A single dead letter stays where it is.
     #[error("dead letter {id} was not taken: {reason}")]
     NotTaken { id: DeadLetterId, reason: String },
