@@ -9,10 +9,9 @@ use super::queue_custody::{CustodyOffer, offer};
 use super::queue_troubles::troubles;
 use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
-use crate::dead_letters::QueuePlace;
 use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
-    QueueRole, QueueStatus, QueueType, VhostName,
+    QueuePlace, QueueRole, QueueStatus, QueueType, VhostName,
 };
 use crate::web::AppState;
 use crate::web::escape::Markup;
