@@ -145,7 +145,12 @@ impl RabbitMqIntake {
             return Ok(());
         }
         let (vhost, name) = (&self.queue.vhost, &self.queue.name);
-        let mut consumer = ManagedConsumer::open(&self.config, vhost, name, PREFETCH).await?;
+        let opened = ManagedConsumer::open(&self.config, vhost, name, PREFETCH).await;
+        if matches!(opened, Err(AmqpError::AnotherConsumer)) {
+            self.note(IntakeState::Refused(ANOTHER_CONSUMER.to_owned()));
+            return Ok(());
+        }
+        let mut consumer = opened?;
         let mut lease = Lease::begin(self).await?;
         self.note(IntakeState::Reading);
         let mut is_noted = false;

@@ -39,6 +39,7 @@ pub struct ManagedConsumer {
 }
 
 impl ManagedConsumer {
+    /// Fails with [`AmqpError::AnotherConsumer`] if the queue itself counts one: statistics are seconds old.
     pub async fn open(
         config: &RabbitMqConfig,
         vhost: &VhostName,
@@ -46,6 +47,10 @@ impl ManagedConsumer {
         prefetch: u16,
     ) -> Result<Self, AmqpError> {
         let connection = connect(config, vhost, "intake").await?;
+        if count(&connection, queue).await?.consumers > 0 {
+            close(connection).await;
+            return Err(AmqpError::AnotherConsumer);
+        }
         let options = BasicConsumeOptions::default();
         Self::on(connection, queue, prefetch, options).await
     }
