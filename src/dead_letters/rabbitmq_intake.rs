@@ -1,6 +1,6 @@
 use std::time::{Duration, Instant};
 
-use super::intake_status::IntakeState;
+use super::intake_status::{IntakeState, queue_source};
 use super::letters::{Found, dead_letter};
 use super::{IntakeContext, intake_metrics};
 use crate::brokers::rabbitmq::amqp::{
@@ -36,7 +36,7 @@ enum IntakeError {
 /// Empties one queue into the store until it is stopped.
 pub(super) async fn run(context: IntakeContext, config: RabbitMqConfig, queue: QueueConfig) {
     let intake = RabbitMqIntake {
-        source: source_of(&queue),
+        source: queue_source(&queue.vhost, &queue.name),
         context,
         config,
         queue,
@@ -63,14 +63,6 @@ pub(super) async fn run(context: IntakeContext, config: RabbitMqConfig, queue: Q
     }
     let context = &intake.context;
     context.board.remove(&intake.config.name, &intake.source);
-}
-
-/// The name of this intake on the status page.
-fn source_of(queue: &QueueConfig) -> String {
-    if queue.vhost.as_str() == "/" {
-        return format!("queue {}", queue.name);
-    }
-    format!("queue {} in {}", queue.name, queue.vhost)
 }
 
 struct RabbitMqIntake {

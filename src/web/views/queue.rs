@@ -9,6 +9,7 @@ use super::queue_custody::{CustodyOffer, offer};
 use super::queue_troubles::troubles;
 use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
+use crate::dead_letters::IntakeState;
 use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
     QueuePlace, QueueRole, QueueStatus, QueueType, VhostName,
@@ -59,6 +60,8 @@ pub(crate) struct QueuePage {
     letters: String,
     observe: Option<Observe>,
     custody: &'static str,
+    /// Why a managed queue is not read; empty if it is.
+    not_read: String,
     offer: CustodyOffer,
 }
 
@@ -142,6 +145,7 @@ impl QueuePage {
             letters: list_url(&FilterField::Dlq.term(sample.queue.as_str())),
             observe: observe_form(state, visit, cluster, queue),
             custody: custody(state, cluster, queue),
+            not_read: not_read(state.intake.of_queue(&place(cluster, queue))),
             offer: offer(state, visit, &cluster.name, queue),
         }
     }
@@ -163,11 +167,27 @@ fn known_custody(
     cluster: &ClusterSnapshot,
     queue: &QueueStatus,
 ) -> Option<QueueCustody> {
-    state.observer.custody(&QueuePlace {
+    state.observer.custody(&place(cluster, queue))
+}
+
+fn place(cluster: &ClusterSnapshot, queue: &QueueStatus) -> QueuePlace {
+    QueuePlace {
         cluster: cluster.name.clone(),
         vhost: queue.sample.vhost.clone(),
         queue: queue.sample.queue.clone(),
-    })
+    }
+}
+
+fn not_read(intake: Option<IntakeState>) -> String {
+    match intake {
+        None | Some(IntakeState::Reading) => String::new(),
+        Some(IntakeState::Waiting(reason)) => format!("It is not read yet: waiting {reason}."),
+        Some(IntakeState::Refused(reason)) => format!("It is not read: {reason}."),
+        Some(IntakeState::ReadingInPart(reason)) => format!("It is read in part: {reason}."),
+        Some(IntakeState::Failing(reason)) => {
+            format!("Reading it fails and is tried again: {reason}.")
+        }
+    }
 }
 
 fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> &'static str {
