@@ -15,8 +15,11 @@ use tempfile::TempDir;
 use crate::intake::Redrive;
 use crate::rabbitmq_custody::{drain, unlimited_quorum};
 use crate::rabbitmq_managed::{dlq, in_custody, publish};
+use crate::support::dashboard::Dashboard;
 use crate::support::eventually;
 use crate::support::rabbitmq::{Vhost, body, fill, text};
+use crate::support::replays::new_store;
+use crate::support::visitor::{Visitor, get};
 
 fn somebody() -> Requester {
     Requester {
@@ -333,4 +336,28 @@ async fn a_store_that_fails_in_the_middle_leaves_nothing_on_its_way() {
     let doubted = (ReturnState::Unknown, DeadLetterStatus::Open);
     assert_eq!(states, [returned, returned, doubted, doubted, doubted]);
     redrive.stop().await;
+}
+
+#[tokio::test]
+async fn the_list_after_a_look_says_how_much_of_the_queue_was_seen() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    fill(&channel, &dlq(), "m", 5).await;
+    let mut config = in_custody(&vhost, QueueCustody::Observe);
+    config.dead_letters.observe_window = 3;
+    let dashboard = Dashboard::live(config, new_store().await).await;
+    let visitor = Visitor::of(&dashboard).await;
+    let segment = vhost.name.as_str().replace('/', "%2F");
+    let look = dashboard.url(&format!("/queues/rabbitmq/{segment}/{}/observe", dlq()));
+    let list = eventually("the queue is looked at", async || {
+        let (_, headers, _) = visitor.post(&look, &[]).await;
+        let location = headers.get("location")?;
+        Some(location.to_str().unwrap().to_owned())
+    })
+    .await;
+    assert!(list.contains("vhost"), "{list}");
+    let (_, _, html) = get(&dashboard, &list).await;
+    assert!(html.contains("the first 3 of about 5 messages"), "{html}");
+    assert!(html.contains("3 dead letters"), "{html}");
 }

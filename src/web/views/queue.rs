@@ -5,6 +5,7 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use super::charts::Charts;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
+use super::look_notice::look_parameters;
 use super::queue_custody::{CustodyOffer, offer};
 use super::queue_troubles::troubles;
 use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
@@ -105,10 +106,13 @@ pub(crate) async fn look_at_queue(
 ) -> Result<Response, Problem> {
     let (cluster, vhost) = (ClusterName::new(cluster), VhostName::new(vhost));
     let queue = QueueName::new(queue);
-    state.observer.look(&cluster, &vhost, &queue).await?;
+    let looked = state.observer.look(&cluster, &vhost, &queue).await?;
     let dlq = FilterField::Dlq.term(queue.as_str());
+    let vhost = FilterField::Vhost.term(vhost.as_str());
     let cluster = FilterField::Cluster.term(cluster.as_str());
-    Ok(Redirect::to(&list_url(&format!("{dlq} {cluster} -status:gone"))).into_response())
+    let filter = format!("{dlq} {vhost} {cluster} -status:gone");
+    let list = look_parameters(&looked).with("filter", &filter);
+    Ok(Redirect::to(&list.url("/dead-letters/list")).into_response())
 }
 
 impl QueuePage {
