@@ -89,7 +89,7 @@ async fn start_parts(
     managed: ManagedQueues,
     (schemas, sandbox): (Schemas, Sandbox),
 ) -> anyhow::Result<AppState> {
-    let sampling = site.start_sampling().await;
+    let sampling = site.start_sampling(&managed).await;
     let intake = site.start_intake(&sampling, managed);
     let (taps, trace_export) = site.start_traces(&sampling);
     let alerts = site.start_alerts();
@@ -114,11 +114,12 @@ async fn start_parts(
 }
 
 impl Site<'_> {
-    async fn start_sampling(&self) -> SamplingHandle {
+    async fn start_sampling(&self, managed: &ManagedQueues) -> SamplingHandle {
         let (store, stop) = (self.store, &self.stop);
+        let managed = managed.subscribe();
         let metrics = Arc::clone(self.metrics);
         let spawn = |task| self.lifecycle.spawn("sampling", task);
-        let sampling = sampling::resume(self.config, store, metrics, stop, spawn).await;
+        let sampling = sampling::resume(self.config, &managed, store, metrics, stop, spawn).await;
         let interval = *self.config.sampling.interval;
         let follow =
             sampling::follow_dlq_depths(sampling.clone(), store.clone(), interval, stop.clone());

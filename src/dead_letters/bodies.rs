@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::give_back::MOST_RETURNS;
+use super::give_back::{MOST_RETURNS, NOT_ITS_TURN};
 use super::letters::tells_length;
 use super::observe::{LookError, Observer};
 use super::take_one::Requester;
@@ -151,8 +151,7 @@ impl Observer {
         let begun = Instant::now();
         for id in ids {
             if begun.elapsed() >= REQUEST_LIMIT {
-                let reason = "it was not its turn yet; ask again".to_owned();
-                report.refused.push((id, reason));
+                report.refused.push((id, NOT_ITS_TURN.to_owned()));
                 continue;
             }
             let Some(body) = store.unkept_body(id).await? else {

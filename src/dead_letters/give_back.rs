@@ -1,8 +1,13 @@
 //! Dead letters go back into the RabbitMQ queue that they were taken from. Each return is written down
 //! before its message leaves; a message that may have arrived or not stays in the store, open, and what is
 //! found in the queue later is marked as its possible duplicate.
+//!
+//! The work is a task of its own: whoever asked may hang up, and what was begun is still finished.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 use super::observe::{LookError, Observer};
 use super::take_one::Requester;
@@ -15,8 +20,14 @@ use crate::domain::{
 };
 use crate::store::{NewAuditEntry, Returning, Store, StoreError};
 
-/// At most so many go back by one request, which waits for all of them.
+/// At most so many are selected by one request.
 pub const MOST_RETURNS: u16 = 1_000;
+
+/// After this time a request begins with no further dead letter, so that its answer is in time.
+const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why a dead letter of a long request is as before.
+pub(super) const NOT_ITS_TURN: &str = "it was not its turn yet; ask again";
 
 /// Returns that are written down together: a crash leaves at most so many unknown.
 const AT_ONCE: usize = 50;
@@ -76,11 +87,42 @@ impl Observer {
         Ok((config, vhost, queue))
     }
 
-    /// Publishes dead letters back into their queues: the originals, with their properties and headers.
+    /// Publishes dead letters back into their queues: the originals, with their properties and headers. What
+    /// does not begin in time is refused, and goes back when it is asked for again.
     pub async fn give_back(
         &self,
         selection: &BulkSelection,
         requester: &Requester,
+    ) -> Result<ReturnReport, LookError> {
+        self.give_back_within(selection, requester, REQUEST_LIMIT)
+            .await
+    }
+
+    /// The same with a time of its own, after which nothing more begins. It goes on when nobody waits for it
+    /// any more.
+    pub async fn give_back_within(
+        &self,
+        selection: &BulkSelection,
+        requester: &Requester,
+        limit: Duration,
+    ) -> Result<ReturnReport, LookError> {
+        let (observer, selection) = (self.clone(), selection.clone());
+        let (requester, deadline) = (requester.clone(), Instant::now() + limit);
+        let work = async move { observer.return_all(&selection, &requester, deadline).await };
+        match tokio::spawn(work).await {
+            Ok(report) => report,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Err(LookError::Stopping),
+            },
+        }
+    }
+
+    async fn return_all(
+        &self,
+        selection: &BulkSelection,
+        requester: &Requester,
+        deadline: Instant,
     ) -> Result<ReturnReport, LookError> {
         let mut report = ReturnReport::default();
         let mut places: BTreeMap<_, Vec<Outgoing>> = BTreeMap::new();
@@ -102,7 +144,7 @@ impl Observer {
             }
         }
         for ((cluster, vhost), outgoing) in places {
-            let work = ReturnWork::open(self, (cluster, vhost), requester).await?;
+            let work = ReturnWork::open(self, (cluster, vhost), requester, deadline).await?;
             for chunk in outgoing.chunks(AT_ONCE) {
                 work.return_chunk(chunk, &mut report).await?;
             }
@@ -143,6 +185,9 @@ struct ReturnWork<'a> {
     /// Under whose name it is published.
     user: String,
     requester: &'a Requester,
+    /// Nothing begins after it.
+    deadline: Instant,
+    stop: &'a CancellationToken,
 }
 
 impl<'a> ReturnWork<'a> {
@@ -150,6 +195,7 @@ impl<'a> ReturnWork<'a> {
         observer: &'a Observer,
         (cluster, vhost): (ClusterName, VhostName),
         requester: &'a Requester,
+        deadline: Instant,
     ) -> Result<Self, LookError> {
         let context = &observer.context;
         let mut clusters = context.config.rabbitmq.iter();
@@ -163,7 +209,13 @@ impl<'a> ReturnWork<'a> {
             cluster,
             vhost,
             requester,
+            deadline,
+            stop: &context.stop,
         })
+    }
+
+    fn is_over(&self) -> bool {
+        self.stop.is_cancelled() || Instant::now() >= self.deadline
     }
 
     async fn message(&self, outgoing: &Outgoing) -> Result<Message, StoreError> {
@@ -176,6 +228,11 @@ impl<'a> ReturnWork<'a> {
         chunk: &[Outgoing],
         report: &mut ReturnReport,
     ) -> Result<(), StoreError> {
+        if self.is_over() {
+            let left = chunk.iter().map(|one| (one.id, NOT_ITS_TURN.to_owned()));
+            report.refused.extend(left);
+            return Ok(());
+        }
         let mut returning = Vec::with_capacity(chunk.len());
         for one in chunk {
             let message = self.message(one).await?;
@@ -185,21 +242,36 @@ impl<'a> ReturnWork<'a> {
             });
         }
         let begun = self.store.begin_returns(&returning, &self.entry()).await?;
+        let sent = self.send_chunk(chunk, &begun, report).await;
+        if sent.is_err() {
+            // It is not known which of them have left.
+            self.store.doubt_returns(&begun).await?;
+        }
+        sent
+    }
+
+    async fn send_chunk(
+        &self,
+        chunk: &[Outgoing],
+        begun: &[DeadLetterId],
+        report: &mut ReturnReport,
+    ) -> Result<(), StoreError> {
         for one in chunk {
+            let not_tried = |reason: &str| ReturnOutcome::Refused {
+                reason: reason.to_owned(),
+            };
             let outcome = if !begun.contains(&one.id) {
-                report
-                    .refused
-                    .push((one.id, "it was changed in this moment".to_owned()));
+                let reason = "it was changed in this moment".to_owned();
+                report.refused.push((one.id, reason));
                 continue;
-            } else if report.unknown.is_empty() {
-                self.publisher
-                    .publish(&one.queue, &self.message(one).await?)
-                    .await
-            } else {
+            } else if !report.unknown.is_empty() {
                 // A message whose fate is unknown breaks the connection; the next is surely not sent.
-                ReturnOutcome::Refused {
-                    reason: "it was not tried after one whose return is unknown".to_owned(),
-                }
+                not_tried("it was not tried after one whose return is unknown")
+            } else if self.is_over() {
+                not_tried(NOT_ITS_TURN)
+            } else {
+                let message = self.message(one).await?;
+                self.publisher.publish(&one.queue, &message).await
             };
             crash::point("return.published");
             self.note(one.id, outcome, report).await?;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::{ClusterName, Timestamp};
+use crate::domain::{ClusterName, QueueName, QueuePlace, Timestamp, VhostName};
 
 /// What an intake does right now, for the status page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +42,14 @@ impl IntakeBoard {
         entries.values().cloned().collect()
     }
 
+    /// What the intake of a managed queue does; `None` if there is none.
+    pub fn of_queue(&self, place: &QueuePlace) -> Option<IntakeState> {
+        let source = queue_source(&place.vhost, &place.queue);
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = entries.get(&(place.cluster.clone(), source))?;
+        Some(status.state.clone())
+    }
+
     pub(super) fn set(&self, cluster: &ClusterName, source: &str, state: IntakeState) {
         self.update(cluster, source, |status| {
             if status.state != state {
@@ -78,4 +86,12 @@ impl IntakeBoard {
             });
         change(entry);
     }
+}
+
+/// The name of a queue's intake on the status page.
+pub(super) fn queue_source(vhost: &VhostName, queue: &QueueName) -> String {
+    if vhost.as_str() == "/" {
+        return format!("queue {queue}");
+    }
+    format!("queue {queue} in {vhost}")
 }

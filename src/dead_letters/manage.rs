@@ -1,12 +1,11 @@
 //! An administrator gives a queue into custody, or ends that.
 
-use super::managed_queues::QueuePlace;
 use super::observe::{LookError, Observer};
 use super::take_one::Requester;
 use crate::brokers::rabbitmq::amqp::managed_refusal;
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient};
 use crate::config::{QueueCustody, RabbitMqConfig};
-use crate::domain::{QueueRole, QueueStatus, Timestamp};
+use crate::domain::{QueuePlace, QueueRole, QueueStatus, Timestamp};
 
 impl Observer {
     /// Why a queue cannot be given into custody, by what the last sample says; `None` if it can.

@@ -4,16 +4,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::config::{QueueCustody, RabbitMqConfig};
-use crate::domain::{ClusterName, QueueName, VhostName};
+use crate::domain::{QueueName, QueuePlace, VhostName};
 use crate::store::{Store, StoreError};
-
-/// A queue of any cluster.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct QueuePlace {
-    pub cluster: ClusterName,
-    pub vhost: VhostName,
-    pub queue: QueueName,
-}
 
 /// The queues that an administrator has given into custody on their pages, beside those of the
 /// configuration. Cheap to clone; all clones know the same.
@@ -45,7 +37,7 @@ impl ManagedQueues {
     }
 
     /// What is known now, and every change.
-    pub(super) fn subscribe(&self) -> watch::Receiver<BTreeSet<QueuePlace>> {
+    pub fn subscribe(&self) -> watch::Receiver<BTreeSet<QueuePlace>> {
         self.places.subscribe()
     }
 

@@ -45,7 +45,7 @@ pub use bulk_actions::BulkActions;
 pub use give_back::{MOST_RETURNS, ReturnReport};
 pub use import::from_export;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
-pub use managed_queues::{ManagedQueues, QueuePlace};
+pub use managed_queues::ManagedQueues;
 pub use observe::{LookError, LookResult, Observer};
 pub use repairs::{LONGEST_PROGRAM, RepairError, Repairs, Sample, Trial};
 pub use retention::Retention;

@@ -28,6 +28,8 @@ pub struct LookResult {
     pub seen: usize,
     /// Those that were not indexed before.
     pub new: usize,
+    /// Messages that were ready in the queue when the look began; a stream does not tell.
+    pub ready: Option<u32>,
 }
 
 /// Why nothing was looked at, or what failed.
@@ -43,6 +45,8 @@ pub enum LookError {
         "more than {MOST_RETURNS} dead letters are selected; narrow the filter, and ask again for the rest"
     )]
     TooMany,
+    #[error("Redrive is stopping; ask again when it runs")]
+    Stopping,
     /// A single dead letter stays where it is.
     #[error("dead letter {id} was not taken: {reason}")]
     NotTaken { id: DeadLetterId, reason: String },
@@ -102,6 +106,7 @@ impl Observer {
         let timeout = *self.context.config.sampling.request_timeout;
         // It asks RabbitMQ once more, right before the queue is touched: the sample may be old.
         let window = observe_window(&config, timeout, (vhost, queue), limit).await?;
+        let ready = Some(window.ready_before);
         let now = Timestamp::now();
         let place = (cluster, vhost, queue);
         let letter = |message| self.letter(place, message, Custody::Broker, now);
@@ -118,6 +123,7 @@ impl Observer {
         Ok(LookResult {
             seen: letters.len(),
             new: indexed.len(),
+            ready,
         })
     }
 

@@ -1,11 +1,11 @@
 use std::time::{Duration, Instant};
 
-use super::intake_status::IntakeState;
+use super::intake_status::{IntakeState, queue_source};
 use super::letters::{Found, dead_letter};
 use super::{IntakeContext, intake_metrics};
 use crate::brokers::rabbitmq::amqp::{
-    ANOTHER_CONSUMER, AmqpError, ManagedConsumer, TakenMessage, fingerprint, managed_refusal,
-    settings_refusal,
+    ANOTHER_CONSUMER, AmqpError, ManagedConsumer, TakenMessage, custody_prefetch, fingerprint,
+    managed_refusal, settings_refusal,
 };
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, RabbitMqError};
 use crate::config::{QueueConfig, RabbitMqConfig};
@@ -15,7 +15,6 @@ use crate::store::{CustodySession, StoreError};
 
 /// Messages of one transaction, and of one acknowledgement.
 const BATCH_MESSAGES: usize = 200;
-const PREFETCH: u16 = 400;
 const BATCH_WAIT: Duration = Duration::from_millis(500);
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Where listing the queues takes the broker long, a sample counts a consumer for minutes that has gone: RabbitMQ is
@@ -37,7 +36,7 @@ enum IntakeError {
 /// Empties one queue into the store until it is stopped.
 pub(super) async fn run(context: IntakeContext, config: RabbitMqConfig, queue: QueueConfig) {
     let intake = RabbitMqIntake {
-        source: source_of(&queue),
+        source: queue_source(&queue.vhost, &queue.name),
         context,
         config,
         queue,
@@ -64,14 +63,6 @@ pub(super) async fn run(context: IntakeContext, config: RabbitMqConfig, queue: Q
     }
     let context = &intake.context;
     context.board.remove(&intake.config.name, &intake.source);
-}
-
-/// The name of this intake on the status page.
-fn source_of(queue: &QueueConfig) -> String {
-    if queue.vhost.as_str() == "/" {
-        return format!("queue {}", queue.name);
-    }
-    format!("queue {} in {}", queue.name, queue.vhost)
 }
 
 struct RabbitMqIntake {
@@ -125,27 +116,45 @@ impl RabbitMqIntake {
         }
     }
 
-    /// Asks RabbitMQ once more, right before the queue is touched: the sample may be old.
-    async fn refusal_now(&self) -> Result<Option<String>, IntakeError> {
+    /// Asks RabbitMQ once more, right before the queue is touched: the sample may be old. Answers how many
+    /// messages may be held at once, or why none.
+    async fn prefetch_now(&self) -> Result<Result<u16, String>, IntakeError> {
         let timeout = *self.context.config.sampling.request_timeout;
         let management = ManagementClient::new(&self.config.management_url, timeout)?;
         let version = management.overview().await?.version;
         let details = management
             .queue(&self.queue.vhost, &self.queue.name)
             .await?;
-        Ok(match details {
-            Some(details) => managed_refusal(&details.sample, &version, 0),
-            None => Some("it does not exist any more".to_owned()),
-        })
+        let Some(details) = details else {
+            return Ok(Err("it does not exist any more".to_owned()));
+        };
+        let refusal = managed_refusal(&details.sample, &version, 0);
+        Ok(refusal.map_or_else(|| Ok(custody_prefetch(&details.sample)), Err))
+    }
+
+    /// Consumes the queue, or notes why it must not.
+    async fn open(&self) -> Result<Option<ManagedConsumer>, IntakeError> {
+        let prefetch = match self.prefetch_now().await? {
+            Ok(prefetch) => prefetch,
+            Err(reason) => {
+                self.note(IntakeState::Refused(reason));
+                return Ok(None);
+            }
+        };
+        let (vhost, name) = (&self.queue.vhost, &self.queue.name);
+        match ManagedConsumer::open(&self.config, vhost, name, prefetch).await {
+            Err(AmqpError::AnotherConsumer) => {
+                self.note(IntakeState::Refused(ANOTHER_CONSUMER.to_owned()));
+                Ok(None)
+            }
+            opened => Ok(Some(opened?)),
+        }
     }
 
     async fn read_until_stopped(&self) -> Result<(), IntakeError> {
-        if let Some(reason) = self.refusal_now().await? {
-            self.note(IntakeState::Refused(reason));
+        let Some(mut consumer) = self.open().await? else {
             return Ok(());
-        }
-        let (vhost, name) = (&self.queue.vhost, &self.queue.name);
-        let mut consumer = ManagedConsumer::open(&self.config, vhost, name, PREFETCH).await?;
+        };
         let mut lease = Lease::begin(self).await?;
         self.note(IntakeState::Reading);
         let mut is_noted = false;
@@ -155,7 +164,7 @@ impl RabbitMqIntake {
                 () = self.context.stop.cancelled() => break,
                 batch = consumer.next_batch(BATCH_MESSAGES, BATCH_WAIT) => batch?,
             };
-            let backlog_is_read = batch.len() < BATCH_MESSAGES;
+            let may_be_all = batch.len() < BATCH_MESSAGES && !consumer.has_more_ahead();
             match batch.last().map(|taken| taken.delivery_tag) {
                 Some(last) => {
                     lease.move_to_store(&mut consumer, batch, last).await?;
@@ -174,9 +183,9 @@ impl RabbitMqIntake {
                     break;
                 }
             }
-            if backlog_is_read && !is_noted {
+            if !is_noted && may_be_all && consumer.ready().await? == 0 {
                 // What was found at the start is no news to any alert.
-                let dlq = (vhost.as_str(), name.as_str());
+                let dlq = (self.queue.vhost.as_str(), self.queue.name.as_str());
                 self.context
                     .backlog_read(&self.config.name, System::RabbitMq, dlq)
                     .await?;

@@ -5,9 +5,9 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use tokio_util::sync::CancellationToken;
 
-use super::managed_queues::QueuePlace;
 use super::{IntakeContext, rabbitmq_intake};
 use crate::config::{QueueConfig, QueueCustody, RabbitMqConfig};
+use crate::domain::QueuePlace;
 
 /// Empties every managed queue of a cluster into the store: those of the configuration, and those that an
 /// administrator gives into custody, for as long as they are.

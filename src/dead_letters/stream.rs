@@ -36,7 +36,11 @@ impl Observer {
         let cursor = store.stream_cursor(&config.name, place).await?;
         let messages = self.next_messages(config, place, cursor).await?;
         let Some(last) = messages.last().map(|one| one.offset) else {
-            return Ok(LookResult { seen: 0, new: 0 });
+            return Ok(LookResult {
+                seen: 0,
+                new: 0,
+                ready: None,
+            });
         };
         let now = Timestamp::now();
         let place_of_letter = (&config.name, vhost, queue);
@@ -54,6 +58,7 @@ impl Observer {
         Ok(LookResult {
             seen: letters.len(),
             new: indexed.len(),
+            ready: None,
         })
     }
 

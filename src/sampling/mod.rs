@@ -25,6 +25,7 @@ mod rabbitmq_cluster;
 mod task;
 mod time_proofs;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::domain::{ClusterName, Snapshot, System, Timestamp};
+use crate::domain::{ClusterName, QueuePlace, Snapshot, System, Timestamp};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 use board::Board;
@@ -47,18 +48,33 @@ use memory::Memory;
 use rabbitmq_cluster::RabbitMqCluster;
 use task::ClusterTask;
 
+/// The queues that are managed from their pages, whose consumer is Redrive's own.
+pub type ManagedPlaces = watch::Receiver<BTreeSet<QueuePlace>>;
+
 /// Hands one task for each configured cluster to `spawn`; they end when `stop` is cancelled. All
 /// clusters are in the snapshot from the beginning, without numbers until they were sampled once.
-/// Nothing is remembered beyond the process.
+/// Nothing is remembered beyond the process, and no queue is managed but by the configuration.
 pub fn start(
     config: &Config,
     metrics: Arc<Metrics>,
     stop: &CancellationToken,
     spawn: impl FnMut(BoxFuture<'static, ()>),
 ) -> SamplingHandle {
+    let (_, managed) = watch::channel(BTreeSet::new());
+    start_beside(config, &managed, metrics, stop, spawn)
+}
+
+/// The same where queues are managed from their pages.
+pub fn start_beside(
+    config: &Config,
+    managed: &ManagedPlaces,
+    metrics: Arc<Metrics>,
+    stop: &CancellationToken,
+    spawn: impl FnMut(BoxFuture<'static, ()>),
+) -> SamplingHandle {
     let states = kafka_states(config);
     let board = Arc::new(Board::new(clusters(config), history(config), metrics));
-    start_tasks(config, &states, &board, stop, spawn);
+    start_tasks((config, managed), &states, &board, stop, spawn);
     SamplingHandle { board, store: None }
 }
 
@@ -66,6 +82,7 @@ pub fn start(
 /// what the next one shall know, every few minutes and when `stop` is cancelled.
 pub async fn resume(
     config: &Config,
+    managed: &ManagedPlaces,
     store: &Store,
     metrics: Arc<Metrics>,
     stop: &CancellationToken,
@@ -75,7 +92,7 @@ pub async fn resume(
     let board = Arc::new(Board::new(clusters(config), history(config), metrics));
     let memory = Memory::new(config, store, &states, &board);
     memory.read_back(Timestamp::now()).await;
-    start_tasks(config, &states, &board, stop, &mut spawn);
+    start_tasks((config, managed), &states, &board, stop, &mut spawn);
     spawn(memory.keep(stop.clone()).boxed());
     SamplingHandle {
         board,
@@ -110,7 +127,7 @@ fn kafka_states(config: &Config) -> KafkaStates {
 }
 
 fn start_tasks(
-    config: &Config,
+    (config, managed): (&Config, &ManagedPlaces),
     states: &KafkaStates,
     board: &Arc<Board>,
     stop: &CancellationToken,
@@ -123,7 +140,8 @@ fn start_tasks(
         spawn(task.run(sampler, Arc::clone(board), stop.clone()).boxed());
     }
     for rabbitmq in &config.rabbitmq {
-        let sampler = RabbitMqCluster::new(rabbitmq, *settings.request_timeout);
+        let timeout = *settings.request_timeout;
+        let sampler = RabbitMqCluster::new(rabbitmq, timeout, managed.clone());
         let task = ClusterTask::new(&rabbitmq.name, System::RabbitMq, settings);
         spawn(task.run(sampler, Arc::clone(board), stop.clone()).boxed());
     }

@@ -1,13 +1,15 @@
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::{Duration, Instant};
 
+use super::ManagedPlaces;
 use super::board::Observation;
 use super::derive_rabbitmq::RabbitMqState;
 use super::task::ClusterSampler;
 use crate::brokers::rabbitmq::RabbitMqSampler;
 use crate::config::{QueueCustody, RabbitMqConfig};
 use crate::domain::{
-    BindingDestination, ClusterDetail, QueueKey, QueueRole, RabbitMqSample, TopologyOverrides,
+    BindingDestination, ClusterDetail, QueueKey, QueuePlace, QueueRole, RabbitMqSample,
+    TopologyOverrides,
 };
 use crate::error_chain;
 
@@ -16,17 +18,21 @@ pub(super) struct RabbitMqCluster {
     config: RabbitMqConfig,
     request_timeout: Duration,
     sampler: RabbitMqSampler,
-    overrides: TopologyOverrides,
+    managed: ManagedPlaces,
     state: RabbitMqState,
 }
 
 impl RabbitMqCluster {
-    pub(super) fn new(config: &RabbitMqConfig, request_timeout: Duration) -> Self {
+    pub(super) fn new(
+        config: &RabbitMqConfig,
+        request_timeout: Duration,
+        managed: ManagedPlaces,
+    ) -> Self {
         Self {
             config: config.clone(),
             request_timeout,
             sampler: RabbitMqSampler::new(config, request_timeout),
-            overrides: overrides(config),
+            managed,
             state: RabbitMqState::default(),
         }
     }
@@ -38,7 +44,8 @@ impl RabbitMqCluster {
         let problems = std::mem::take(&mut sample.problems);
         leave_out_taps(&mut sample);
         let facts = facts(&sample);
-        let detail = self.state.derive(sample, &self.overrides);
+        let overrides = overrides(&self.config, &self.managed.borrow());
+        let detail = self.state.derive(sample, &overrides);
         Observation {
             detail: ClusterDetail::RabbitMq(detail),
             taken_at,
@@ -64,15 +71,23 @@ impl ClusterSampler for RabbitMqCluster {
     }
 }
 
-/// What the configuration knows and the topology cannot show: roles, and the consumer that Redrive
-/// itself has on a managed queue. Who configures the custody of a queue says that it is a DLQ.
-fn overrides(config: &RabbitMqConfig) -> TopologyOverrides {
+/// What the configuration and the pages of the queues say and the topology cannot show: roles, and the
+/// consumer that Redrive itself has on a managed queue. Who gives a queue into custody says that it is a DLQ.
+fn overrides(config: &RabbitMqConfig, managed: &BTreeSet<QueuePlace>) -> TopologyOverrides {
     let mut overrides = TopologyOverrides::default();
     for queue in &config.queues {
         let key = (queue.vhost.clone(), queue.name.clone());
         let role = queue.role.or(queue.custody.map(|_| QueueRole::Dlq));
         overrides.roles.extend(role.map(|role| (key.clone(), role)));
         if queue.custody == Some(QueueCustody::Managed) && !config.read_only {
+            overrides.own_consumers.insert(key, 1);
+        }
+    }
+    for place in managed.iter().filter(|place| place.cluster == config.name) {
+        let key = (place.vhost.clone(), place.queue.clone());
+        let role = overrides.roles.entry(key.clone());
+        role.or_insert(QueueRole::Dlq);
+        if !config.read_only {
             overrides.own_consumers.insert(key, 1);
         }
     }
@@ -114,7 +129,7 @@ mod tests {
     use crate::config::QueueConfig;
 
     #[test]
-    fn the_configuration_says_what_the_topology_cannot_show() {
+    fn configuration_and_pages_say_what_the_topology_cannot_show() {
         let queue = |name: &str, role, custody| QueueConfig {
             vhost: "/".into(),
             name: name.into(),
@@ -130,12 +145,26 @@ mod tests {
             ],
             ..RabbitMqConfig::default()
         };
-        let overrides = overrides(&config);
+        let on_page = |cluster: &str, queue: &str| QueuePlace {
+            cluster: cluster.into(),
+            vhost: "/".into(),
+            queue: queue.into(),
+        };
+        let own = config.name.as_str();
+        let managed = BTreeSet::from([
+            on_page(own, "on its page"),
+            on_page(own, "parked"),
+            on_page("another cluster", "mentioned"),
+        ]);
+        let overrides = overrides(&config, &managed);
         let role = |name: &str| overrides.roles.get(&("/".into(), name.into())).copied();
         assert_eq!(role("managed"), Some(QueueRole::Dlq));
         assert_eq!(role("observed"), Some(QueueRole::Dlq));
         assert_eq!(role("parked"), Some(QueueRole::Parking));
         assert_eq!(role("mentioned"), None);
-        assert_eq!(overrides.own_consumers.len(), 1);
+        assert_eq!(role("on its page"), Some(QueueRole::Dlq));
+        let is_own = |name: &str| overrides.own_consumers[&("/".into(), name.into())] == 1;
+        assert!(["managed", "on its page", "parked"].into_iter().all(is_own));
+        assert_eq!(overrides.own_consumers.len(), 3);
     }
 }

@@ -133,6 +133,22 @@ impl Store {
         Ok(unfinished.len())
     }
 
+    /// Doubts those of these returns that have not ended.
+    pub async fn doubt_returns(&self, ids: &[DeadLetterId]) -> Result<(), StoreError> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        for id in ids {
+            let state: Option<String> =
+                sqlx::query_scalar("SELECT state FROM returns WHERE dead_letter = ?")
+                    .bind(id.0)
+                    .fetch_optional(&mut *transaction)
+                    .await?;
+            if state.as_deref() == Some(ReturnState::Sending.as_str()) {
+                doubt(&mut transaction, *id).await?;
+            }
+        }
+        Ok(transaction.commit().await?)
+    }
+
     /// The last return of a dead letter, if there was one.
     pub async fn return_of(&self, id: DeadLetterId) -> Result<Option<Return>, StoreError> {
         let row: Option<(String, String, i64)> =

@@ -92,6 +92,11 @@ impl From<LookError> for Problem {
                 Self::not_found(error.to_string())
             }
             LookError::TooMany => Self::bad_request(error.to_string()),
+            LookError::Stopping => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Redrive is stopping",
+                error.to_string(),
+            ),
             LookError::Refused { .. } | LookError::NotTaken { .. } => {
                 Self::conflict(error.to_string())
             }

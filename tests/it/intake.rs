@@ -42,9 +42,10 @@ impl Redrive {
         let metrics = Arc::new(Metrics::new(*config.sampling.interval));
         let lifecycle = Lifecycle::new();
         let stop = lifecycle.stop_token();
-        let sampling = sampling::start(&config, Arc::clone(&metrics), &stop, |task| {
-            lifecycle.spawn("sampling", task);
-        });
+        let managed = ManagedQueues::load(&store).await.unwrap();
+        let places = managed.subscribe();
+        let spawn = |task| lifecycle.spawn("sampling", task);
+        let sampling = sampling::start_beside(&config, &places, Arc::clone(&metrics), &stop, spawn);
         let board = IntakeBoard::default();
         let taps = TapContext {
             config: Arc::clone(&config),
@@ -63,7 +64,7 @@ impl Redrive {
             metrics: Arc::clone(&metrics),
             snapshots: sampling.subscribe(),
             board: board.clone(),
-            managed: ManagedQueues::load(&store).await.unwrap(),
+            managed,
             stop,
         };
         for (name, task) in dead_letters::tasks(&context) {

@@ -1,5 +1,7 @@
 //! One dead letter out of its observed queue, and back into it, on a real RabbitMQ.
 
+use std::time::Duration;
+
 use redrive::config::QueueCustody;
 use redrive::dead_letters::{LookError, Requester};
 use redrive::domain::{
@@ -7,13 +9,17 @@ use redrive::domain::{
     DeadLetterSummary, Filter, Header, Message, QueueName,
 };
 use redrive::store::ReturnState;
+use sqlx::Connection as _;
 use tempfile::TempDir;
 
 use crate::intake::Redrive;
 use crate::rabbitmq_custody::{drain, unlimited_quorum};
 use crate::rabbitmq_managed::{dlq, in_custody, publish};
+use crate::support::dashboard::Dashboard;
 use crate::support::eventually;
 use crate::support::rabbitmq::{Vhost, body, fill, text};
+use crate::support::replays::new_store;
+use crate::support::visitor::{Visitor, get};
 
 fn somebody() -> Requester {
     Requester {
@@ -227,26 +233,131 @@ async fn nothing_goes_back_into_a_queue_that_is_gone_or_managed() {
     redrive.stop().await;
 }
 
-#[tokio::test]
-async fn many_go_back_at_once() {
-    let vhost = Vhost::create().await;
+/// Redrive that observes the queue and holds its messages, `m0` and so on, in the store.
+async fn with_taken(vhost: &Vhost, folder: &TempDir, count: usize) -> Redrive {
     let channel = vhost.channel().await;
     channel.declare_queue(&dlq(), &[]).await.unwrap();
-    fill(&channel, &dlq(), "m", 120).await;
-    let folder = TempDir::new().unwrap();
-    let managed = in_custody(&vhost, QueueCustody::Managed);
-    let redrive = Redrive::start(managed, &folder).await;
-    redrive.await_dead_letters(120).await;
+    fill(&channel, &dlq(), "m", count).await;
+    let managed = in_custody(vhost, QueueCustody::Managed);
+    let redrive = Redrive::start(managed, folder).await;
+    redrive.await_dead_letters(count).await;
     redrive.stop().await;
-    let redrive = observed(&vhost, &folder).await;
-    let all = BulkSelection::Filter(Filter::parse("status:open").unwrap());
-    let report = redrive.observer.give_back(&all, &somebody()).await.unwrap();
-    assert_eq!(report.returned.len(), 120, "{:?}", report.refused);
-    redrive.stop().await;
-    let back = drain(&vhost, &dlq(), 120).await;
-    let expected: Vec<String> = (0..120).map(|n| format!("m{n}")).collect();
+    observed(vhost, folder).await
+}
+
+fn all_open() -> BulkSelection {
+    BulkSelection::Filter(Filter::parse("status:open").unwrap())
+}
+
+async fn assert_queue_has(vhost: &Vhost, count: usize) {
+    let back = drain(vhost, &dlq(), count).await;
+    let expected: Vec<String> = (0..count).map(|n| format!("m{n}")).collect();
     assert_eq!(
         back.into_iter().map(|(body, _)| body).collect::<Vec<_>>(),
         expected
     );
+}
+
+#[tokio::test]
+async fn many_go_back_at_once() {
+    let vhost = Vhost::create().await;
+    let folder = TempDir::new().unwrap();
+    let redrive = with_taken(&vhost, &folder, 120).await;
+    let (all, requester) = (all_open(), somebody());
+    let report = redrive.observer.give_back(&all, &requester).await.unwrap();
+    assert_eq!(report.returned.len(), 120, "{:?}", report.refused);
+    redrive.stop().await;
+    assert_queue_has(&vhost, 120).await;
+}
+
+#[tokio::test]
+async fn what_was_begun_goes_back_though_nobody_waits_for_it_any_more() {
+    let vhost = Vhost::create().await;
+    let folder = TempDir::new().unwrap();
+    let redrive = with_taken(&vhost, &folder, 60).await;
+    let (all, requester) = (all_open(), somebody());
+    let asked = redrive.observer.give_back(&all, &requester);
+    let hung_up = tokio::time::timeout(Duration::from_millis(1), asked).await;
+    assert!(hung_up.is_err());
+    eventually("all are in their queue", async || {
+        let rows = redrive.dead_letters().await;
+        let returned = rows.iter().filter(|row| row.custody == Custody::Broker);
+        (returned.count() == 60).then_some(())
+    })
+    .await;
+    redrive.stop().await;
+    assert_queue_has(&vhost, 60).await;
+}
+
+#[tokio::test]
+async fn what_does_not_begin_in_time_is_as_before_and_goes_back_when_asked_again() {
+    let vhost = Vhost::create().await;
+    let folder = TempDir::new().unwrap();
+    let redrive = with_taken(&vhost, &folder, 60).await;
+    let (all, requester) = (all_open(), somebody());
+    let within = |limit| redrive.observer.give_back_within(&all, &requester, limit);
+    let report = within(Duration::ZERO).await.unwrap();
+    assert_eq!((report.returned.len(), report.refused.len()), (0, 60));
+    assert!(report.refused[0].1.contains("ask again"), "{report:?}");
+    let audit = redrive.store.audit_actions().await.unwrap();
+    assert!(audit.is_empty(), "nothing began: {audit:?}");
+    let report = within(Duration::from_secs(20)).await.unwrap();
+    assert_eq!(report.returned.len(), 60, "{report:?}");
+    redrive.stop().await;
+    assert_queue_has(&vhost, 60).await;
+}
+
+#[tokio::test]
+async fn a_store_that_fails_in_the_middle_leaves_nothing_on_its_way() {
+    let vhost = Vhost::create().await;
+    let folder = TempDir::new().unwrap();
+    let redrive = with_taken(&vhost, &folder, 5).await;
+    let file = folder.path().join("redrive.db");
+    let mut database = sqlx::SqliteConnection::connect(&file.display().to_string())
+        .await
+        .unwrap();
+    sqlx::query(
+        "CREATE TRIGGER third BEFORE UPDATE ON returns \
+         WHEN NEW.state = 'returned' AND NEW.dead_letter = 3 \
+         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    )
+    .execute(&mut database)
+    .await
+    .unwrap();
+    let failed = redrive.observer.give_back(&all_open(), &somebody()).await;
+    assert!(matches!(failed, Err(LookError::Store(_))), "{failed:?}");
+    let mut states = Vec::new();
+    for id in (1..=5).map(DeadLetterId) {
+        let last = redrive.store.return_of(id).await.unwrap().unwrap();
+        let row = redrive.store.dead_letter_summary(id).await.unwrap();
+        states.push((last.state, row.status));
+    }
+    let returned = (ReturnState::Returned, DeadLetterStatus::Gone);
+    let doubted = (ReturnState::Unknown, DeadLetterStatus::Open);
+    assert_eq!(states, [returned, returned, doubted, doubted, doubted]);
+    redrive.stop().await;
+}
+
+#[tokio::test]
+async fn the_list_after_a_look_says_how_much_of_the_queue_was_seen() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    fill(&channel, &dlq(), "m", 5).await;
+    let mut config = in_custody(&vhost, QueueCustody::Observe);
+    config.dead_letters.observe_window = 3;
+    let dashboard = Dashboard::live(config, new_store().await).await;
+    let visitor = Visitor::of(&dashboard).await;
+    let segment = vhost.name.as_str().replace('/', "%2F");
+    let look = dashboard.url(&format!("/queues/rabbitmq/{segment}/{}/observe", dlq()));
+    let list = eventually("the queue is looked at", async || {
+        let (_, headers, _) = visitor.post(&look, &[]).await;
+        let location = headers.get("location")?;
+        Some(location.to_str().unwrap().to_owned())
+    })
+    .await;
+    assert!(list.contains("vhost"), "{list}");
+    let (_, _, html) = get(&dashboard, &list).await;
+    assert!(html.contains("the first 3 of about 5 messages"), "{html}");
+    assert!(html.contains("3 dead letters"), "{html}");
 }

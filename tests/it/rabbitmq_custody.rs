@@ -7,7 +7,7 @@ use redrive::domain::{AmqpProperties, AmqpValue, Header, Message, QueueName};
 
 use crate::support::eventually;
 use crate::support::rabbitmq::{
-    REQUEST_TIMEOUT, Vhost, bodies, default_exchange, fill, number, text,
+    REQUEST_TIMEOUT, Vhost, bodies, consume_alone, default_exchange, fill, number, text,
 };
 
 /// A queue that Redrive may judge: the broker has statistics of it.
@@ -54,10 +54,7 @@ fn numbered(count: usize) -> Vec<String> {
 
 /// Everything that lies in the queue, in order; takes it out.
 pub(crate) async fn drain(vhost: &Vhost, queue: &QueueName, count: usize) -> Vec<(String, bool)> {
-    let config = vhost.config();
-    let mut consumer = ManagedConsumer::open(&config, &vhost.name, queue, 100)
-        .await
-        .unwrap();
+    let mut consumer = consume_alone(vhost, queue, 100).await;
     let mut taken = Vec::new();
     while taken.len() < count {
         let batch = consumer.next_batch(100, REQUEST_TIMEOUT).await.unwrap();
@@ -231,10 +228,7 @@ async fn a_queue_that_is_gone_is_said_to_be() {
 async fn what_was_acknowledged_is_gone_and_what_was_not_comes_back() {
     let vhost = Vhost::create().await;
     let queue = queue_with(&vhost, &[], 7).await;
-    let config = vhost.config();
-    let mut consumer = ManagedConsumer::open(&config, &vhost.name, &queue, 10)
-        .await
-        .unwrap();
+    let mut consumer = consume_alone(&vhost, &queue, 10).await;
     let mut taken = Vec::new();
     while taken.len() < 7 {
         taken.extend(consumer.next_batch(3, REQUEST_TIMEOUT).await.unwrap());
@@ -252,13 +246,25 @@ async fn what_was_acknowledged_is_gone_and_what_was_not_comes_back() {
 }
 
 #[tokio::test]
+async fn a_queue_with_a_consumer_that_no_statistics_know_yet_is_not_consumed() {
+    let vhost = Vhost::create().await;
+    let queue = queue_with(&vhost, &[], 3).await;
+    let theirs = vhost.channel().await;
+    let mut consumer = theirs.consume(&queue, 1).await.unwrap();
+    let opened = ManagedConsumer::open(&vhost.config(), &vhost.name, &queue, 10).await;
+    assert!(matches!(opened, Err(AmqpError::AnotherConsumer)));
+    for expected in numbered(3) {
+        let delivery = consumer.next(REQUEST_TIMEOUT).await.unwrap().unwrap();
+        assert_eq!(bodies([&delivery.message]), [expected]);
+        delivery.acknowledge().await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_batch_is_as_large_as_asked_and_may_be_empty() {
     let vhost = Vhost::create().await;
     let queue = queue_with(&vhost, &[], 5).await;
-    let config = vhost.config();
-    let mut consumer = ManagedConsumer::open(&config, &vhost.name, &queue, 10)
-        .await
-        .unwrap();
+    let mut consumer = consume_alone(&vhost, &queue, 10).await;
     let mut sizes = Vec::new();
     while sizes.iter().sum::<usize>() < 5 {
         sizes.push(consumer.next_batch(2, REQUEST_TIMEOUT).await.unwrap().len());
@@ -272,10 +278,7 @@ async fn a_batch_is_as_large_as_asked_and_may_be_empty() {
 async fn a_cut_connection_is_an_error_and_redelivers() {
     let vhost = Vhost::create().await;
     let queue = queue_with(&vhost, &[], 4).await;
-    let config = vhost.config();
-    let mut consumer = ManagedConsumer::open(&config, &vhost.name, &queue, 10)
-        .await
-        .unwrap();
+    let mut consumer = consume_alone(&vhost, &queue, 10).await;
     let mut taken = Vec::new();
     while taken.len() < 4 {
         taken.extend(consumer.next_batch(10, REQUEST_TIMEOUT).await.unwrap());
@@ -299,10 +302,7 @@ async fn a_cut_connection_is_an_error_and_redelivers() {
 async fn a_deleted_queue_ends_the_lease() {
     let vhost = Vhost::create().await;
     let queue = queue_with(&vhost, &[], 1).await;
-    let config = vhost.config();
-    let mut consumer = ManagedConsumer::open(&config, &vhost.name, &queue, 10)
-        .await
-        .unwrap();
+    let mut consumer = consume_alone(&vhost, &queue, 10).await;
     let taken = consumer.next_batch(10, REQUEST_TIMEOUT).await.unwrap();
     assert_eq!(taken.len(), 1);
     vhost.delete_queue(&queue).await;

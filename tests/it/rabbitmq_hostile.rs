@@ -1,9 +1,9 @@
 //! Messages that are made to harm their reader, published by a client that writes its own bytes.
 
-use redrive::brokers::rabbitmq::amqp::{ManagedConsumer, observe_window};
+use redrive::brokers::rabbitmq::amqp::observe_window;
 use redrive::domain::{AmqpValue, HeaderValue, Message, QueueName};
 
-use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, bodies, fill};
+use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, bodies, consume_alone, fill};
 use crate::support::raw_amqp::{RawClient, long, short};
 
 /// A header `x` of so many arrays or tables in each other.
@@ -65,10 +65,7 @@ const EXPECTED: [&str; 4] = ["deep array", "deep table", "no UTF-8", "harmless0"
 async fn headers_made_to_exhaust_the_stack_are_taken_like_any_other() {
     let vhost = Vhost::create().await;
     let queue = queue_of_hostile_messages(&vhost).await;
-    let config = vhost.config();
-    let mut consumer = ManagedConsumer::open(&config, &vhost.name, &queue, 10)
-        .await
-        .unwrap();
+    let mut consumer = consume_alone(&vhost, &queue, 10).await;
     let mut taken = Vec::new();
     while taken.len() < 4 {
         taken.extend(consumer.next_batch(10, REQUEST_TIMEOUT).await.unwrap());

@@ -1,7 +1,6 @@
 //! Delivery limits of quorum queues: what comes back too often is destroyed, by rules that differ from release
 //! to release.
 
-use redrive::brokers::rabbitmq::amqp::ManagedConsumer;
 use redrive::config::QueueCustody;
 use redrive::dead_letters::IntakeState;
 use redrive::domain::{ClusterName, QueueName};
@@ -12,7 +11,7 @@ use crate::intake::Redrive;
 use crate::rabbitmq_custody::{drain, unlimited_quorum};
 use crate::rabbitmq_managed::{dlq, in_custody};
 use crate::support::eventually;
-use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, bodies, fill, number, text};
+use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, bodies, consume_alone, fill, number, text};
 
 async fn await_state(redrive: &Redrive, what: &str, is_it: impl Fn(&IntakeState) -> bool) {
     eventually(what, async || {
@@ -60,9 +59,7 @@ async fn what_was_delivered_when_custody_ends_is_taken_and_nothing_more() {
     let channel = vhost.channel().await;
     channel.declare_queue(&dlq(), &[]).await.unwrap();
     fill(&channel, &dlq(), "m", 4).await;
-    let mut consumer = ManagedConsumer::open(&vhost.config(), &vhost.name, &dlq(), 3)
-        .await
-        .unwrap();
+    let mut consumer = consume_alone(&vhost, &dlq(), 3).await;
     let mut taken = consumer.next_batch(1, REQUEST_TIMEOUT).await.unwrap();
     consumer.cancel().await.unwrap();
     loop {
@@ -104,8 +101,7 @@ async fn messages_that_died_of_a_limit_outlast_looks_and_lost_connections() {
     fill(&channel, &work, "m", 3).await;
     // Their consumers die until they do.
     eventually("all have died", async || {
-        let consumer = ManagedConsumer::open(&vhost.config(), &vhost.name, &work, 10).await;
-        let mut consumer = consumer.unwrap();
+        let mut consumer = consume_alone(&vhost, &work, 10).await;
         let soon = std::time::Duration::from_millis(500);
         consumer
             .next_batch(10, soon)
@@ -127,8 +123,7 @@ async fn messages_that_died_of_a_limit_outlast_looks_and_lost_connections() {
     }
     redrive.stop().await;
     for _ in 0..2 {
-        let consumer = ManagedConsumer::open(&vhost.config(), &vhost.name, &dlq(), 10).await;
-        let mut consumer = consumer.unwrap();
+        let mut consumer = consume_alone(&vhost, &dlq(), 10).await;
         let mut held = 0;
         while held < 3 {
             held += consumer

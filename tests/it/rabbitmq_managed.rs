@@ -5,10 +5,10 @@ use std::path::Path;
 
 use redrive::brokers::rabbitmq::amqp::AmqpChannel;
 use redrive::config::{Config, QueueConfig, QueueCustody};
-use redrive::dead_letters::{IntakeState, QueuePlace, Requester};
+use redrive::dead_letters::{IntakeState, Requester};
 use redrive::domain::{
     AmqpProperties, ClusterName, Custody, DeadLetterStatus, DeadLetterSummary, Filter, Message,
-    QueueName, QueueRole, Timestamp,
+    QueueName, QueuePlace, QueueRole, Timestamp,
 };
 use redrive::store::{PageRequest, Store};
 use tempfile::TempDir;
@@ -287,6 +287,36 @@ async fn a_queue_is_managed_from_its_page_across_a_restart_until_that_is_ended()
     assert_eq!(redrive.dead_letters().await.len(), 5);
     let actions = redrive.store.audit_actions().await.unwrap();
     assert_eq!(actions, ["custody.manage", "custody.unmanage"]);
+    redrive.stop().await;
+}
+
+#[tokio::test]
+async fn a_queue_whose_topology_alone_proves_it_stays_a_dlq_while_redrive_consumes_it() {
+    let vhost = Vhost::create().await;
+    let channel = vhost.channel().await;
+    let dead = [
+        text("x-dead-letter-exchange", ""),
+        text("x-dead-letter-routing-key", dlq().as_str()),
+    ];
+    channel.declare_queue(&dlq(), &[]).await.unwrap();
+    let work = QueueName::new("orders");
+    channel.declare_queue(&work, &dead).await.unwrap();
+    fill(&channel, &dlq(), "m", 2).await;
+    let folder = TempDir::new().unwrap();
+    let mut config = observed_by_default(&vhost);
+    config.rabbitmq[0].queues.clear();
+    let redrive = Redrive::start(config, &folder).await;
+    manage(&redrive, &vhost).await;
+    redrive.await_dead_letters(2).await;
+    let role = eventually("the sample counts Redrive's consumer", async || {
+        let snapshot = redrive.sampling.snapshot();
+        let mut queues = snapshot.queues().map(|(_, queue)| queue);
+        let found = queues
+            .find(|status| (&status.sample.vhost, &status.sample.queue) == (&vhost.name, &dlq()))?;
+        (found.sample.consumers == Some(1)).then_some(found.role)
+    })
+    .await;
+    assert_eq!(role, QueueRole::Dlq);
     redrive.stop().await;
 }
 

@@ -1,11 +1,15 @@
 //! Pages and API over a real store: what they list, what they serve, what they say when there is nothing.
 
+use std::sync::Arc;
+
 use redrive::config::Config;
+use redrive::dead_letters::{self, IntakeContext, ManagedQueues};
 use redrive::domain::{Snapshot, Timestamp};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::support::dashboard::{Dashboard, managed_config};
+use crate::support::eventually;
 use crate::support::snapshots::{busy_snapshot, snapshot_with_a_broker_down};
 use crate::support::visitor::{Visitor, api, client, get};
 
@@ -131,6 +135,33 @@ async fn a_managed_queue_is_not_looked_at() {
     let (status, _, html) = visitor.post(&url, &[]).await;
     assert_eq!(status, StatusCode::CONFLICT);
     assert!(html.contains("it is managed"), "{html}");
+}
+
+#[tokio::test]
+async fn the_page_of_a_managed_queue_says_why_it_is_not_read() {
+    let mut config = managed_config();
+    config.rabbitmq[0].read_only = true;
+    config.kafka.clear();
+    let dashboard = Dashboard::serve(busy_snapshot(Timestamp::now()), config).await;
+    let state = &dashboard.state;
+    let intake = IntakeContext {
+        config: Arc::clone(&state.config),
+        store: state.store.clone(),
+        metrics: Arc::clone(&state.metrics),
+        snapshots: state.sampling.subscribe(),
+        board: state.intake.clone(),
+        managed: ManagedQueues::default(),
+        stop: state.stop.clone(),
+    };
+    for (_, task) in dead_letters::tasks(&intake) {
+        tokio::spawn(task);
+    }
+    eventually("the page says it", async || {
+        let (_, _, html) = get(&dashboard, "/queues/rabbitmq/%2F/orders.dlq").await;
+        let reason = "It is not read: rabbitmq.read_only is set";
+        html.contains(reason).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

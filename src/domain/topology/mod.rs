@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{BindingSample, ExchangeSample, QueueName, QueueSample, VhostName};
+use super::{BindingSample, ClusterName, ExchangeSample, QueueName, QueueSample, VhostName};
 use retry_cycles::way_back;
 use routes::{DeadLetterRoutes, RoutingTable};
 pub use routes::{MoreQueues, reachable_queues};
@@ -49,11 +49,19 @@ impl QueueRole {
 /// A queue of one cluster.
 pub type QueueKey = (VhostName, QueueName);
 
+/// A queue of any cluster.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct QueuePlace {
+    pub cluster: ClusterName,
+    pub vhost: VhostName,
+    pub queue: QueueName,
+}
+
 /// What is known about queues beside the topology.
 #[derive(Clone, Debug, Default)]
 pub struct TopologyOverrides {
-    /// Roles from the configuration; they win over everything. Whoever configures custody of a queue
-    /// has said that it is a DLQ.
+    /// Roles from the configuration; they win over everything. Whoever configures custody of a queue, or
+    /// gives it into custody on its page, has said that it is a DLQ.
     pub roles: HashMap<QueueKey, QueueRole>,
     /// How many consumers Redrive itself has on a queue. They do not count: a DLQ that Redrive manages
     /// is still a DLQ.

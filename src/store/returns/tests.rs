@@ -91,6 +91,35 @@ async fn a_return_that_was_cut_short_keeps_the_row_and_marks_what_is_found_as_it
 }
 
 #[tokio::test]
+async fn of_a_chunk_that_failed_only_what_had_not_ended_is_doubted() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let session = store.begin_custody().await.unwrap();
+    let letters = ["one", "two", "three"].map(|name| queue_letter(name, Custody::Store));
+    store.take_custody(&session, &letters, NOW).await.unwrap();
+    let ids = [1, 2, 3].map(DeadLetterId);
+    let returning = ids.map(|id| Returning {
+        dead_letter: id,
+        fingerprint: format!("returned {id}"),
+    });
+    store.begin_returns(&returning, &entry()).await.unwrap();
+    store.end_return(ids[0]).await.unwrap();
+    store.undo_return(ids[1]).await.unwrap();
+    store.doubt_returns(&ids).await.unwrap();
+    let mut states = Vec::new();
+    for id in ids {
+        let last = store.return_of(id).await.unwrap();
+        states.push(last.map(|last| last.state));
+    }
+    let expected = [
+        Some(ReturnState::Returned),
+        None,
+        Some(ReturnState::Unknown),
+    ];
+    assert_eq!(states, expected);
+}
+
+#[tokio::test]
 async fn a_managed_queue_that_brings_it_again_marks_it_too() {
     let fixture = returning().await;
     let store = &fixture.store;

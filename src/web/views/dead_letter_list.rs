@@ -4,6 +4,7 @@ use axum::response::Response;
 
 use super::bulk_form::{discard_link, repair_link};
 use super::frame::NavigationEntry;
+use super::look_notice::look_notice;
 use super::saved_filters::SavedLink;
 use crate::domain::{
     DeadLetterStatus, DeadLetterSummary, Filter, FilterField, RevisionNumber, Timestamp,
@@ -50,6 +51,8 @@ struct Suggestion {
 #[template(path = "dead_letter_list.html")]
 pub(crate) struct DeadLetterList {
     sentence: String,
+    /// What the look has seen that led here.
+    look: String,
     /// What the search index does not know yet.
     behind: String,
     filter: String,
@@ -122,6 +125,7 @@ impl DeadLetterList {
         let newest = request.cursor.map(|_| visit.url_with("cursor", ""));
         Ok(Self {
             sentence: sentence(matching, filter.as_ref()),
+            look: look_notice(&visit.query),
             behind: behind_words(behind),
             filter: text.to_owned(),
             filter_error,

@@ -31,6 +31,7 @@ mod frame;
 mod freshness;
 mod headers_view;
 mod history_view;
+mod look_notice;
 mod notifications;
 mod open_replays;
 mod overview;

@@ -5,14 +5,15 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use super::charts::Charts;
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
+use super::look_notice::look_parameters;
 use super::queue_custody::{CustodyOffer, offer};
 use super::queue_troubles::troubles;
 use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
-use crate::dead_letters::QueuePlace;
+use crate::dead_letters::IntakeState;
 use crate::domain::{
     BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
-    QueueRole, QueueStatus, QueueType, VhostName,
+    QueuePlace, QueueRole, QueueStatus, QueueType, VhostName,
 };
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -60,6 +61,8 @@ pub(crate) struct QueuePage {
     letters: String,
     observe: Option<Observe>,
     custody: &'static str,
+    /// Why a managed queue is not read; empty if it is.
+    not_read: String,
     offer: CustodyOffer,
 }
 
@@ -103,10 +106,13 @@ pub(crate) async fn look_at_queue(
 ) -> Result<Response, Problem> {
     let (cluster, vhost) = (ClusterName::new(cluster), VhostName::new(vhost));
     let queue = QueueName::new(queue);
-    state.observer.look(&cluster, &vhost, &queue).await?;
+    let looked = state.observer.look(&cluster, &vhost, &queue).await?;
     let dlq = FilterField::Dlq.term(queue.as_str());
+    let vhost = FilterField::Vhost.term(vhost.as_str());
     let cluster = FilterField::Cluster.term(cluster.as_str());
-    Ok(Redirect::to(&list_url(&format!("{dlq} {cluster} -status:gone"))).into_response())
+    let filter = format!("{dlq} {vhost} {cluster} -status:gone");
+    let list = look_parameters(&looked).with("filter", &filter);
+    Ok(Redirect::to(&list.url("/dead-letters/list")).into_response())
 }
 
 impl QueuePage {
@@ -143,6 +149,7 @@ impl QueuePage {
             letters: list_url(&FilterField::Dlq.term(sample.queue.as_str())),
             observe: observe_form(state, visit, cluster, queue),
             custody: custody(state, cluster, queue),
+            not_read: not_read(state.intake.of_queue(&place(cluster, queue))),
             offer: offer(state, visit, &cluster.name, queue),
         }
     }
@@ -164,11 +171,27 @@ fn known_custody(
     cluster: &ClusterSnapshot,
     queue: &QueueStatus,
 ) -> Option<QueueCustody> {
-    state.observer.custody(&QueuePlace {
+    state.observer.custody(&place(cluster, queue))
+}
+
+fn place(cluster: &ClusterSnapshot, queue: &QueueStatus) -> QueuePlace {
+    QueuePlace {
         cluster: cluster.name.clone(),
         vhost: queue.sample.vhost.clone(),
         queue: queue.sample.queue.clone(),
-    })
+    }
+}
+
+fn not_read(intake: Option<IntakeState>) -> String {
+    match intake {
+        None | Some(IntakeState::Reading) => String::new(),
+        Some(IntakeState::Waiting(reason)) => format!("It is not read yet: waiting {reason}."),
+        Some(IntakeState::Refused(reason)) => format!("It is not read: {reason}."),
+        Some(IntakeState::ReadingInPart(reason)) => format!("It is read in part: {reason}."),
+        Some(IntakeState::Failing(reason)) => {
+            format!("Reading it fails and is tried again: {reason}.")
+        }
+    }
 }
 
 fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> &'static str {

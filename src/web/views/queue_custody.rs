@@ -8,8 +8,9 @@ use super::custody::requester;
 use super::frame::NavigationEntry;
 use super::queues::queue_path;
 use crate::config::QueueCustody;
-use crate::dead_letters::QueuePlace;
-use crate::domain::{ClusterName, QueueName, QueueRole, QueueStatus, QueueType, VhostName};
+use crate::domain::{
+    ClusterName, QueueName, QueuePlace, QueueRole, QueueStatus, QueueType, VhostName,
+};
 use crate::web::AppState;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};

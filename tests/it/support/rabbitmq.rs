@@ -1,6 +1,6 @@
 //! A virtual host of its own for each test, made and removed by the management API.
 
-use redrive::brokers::rabbitmq::amqp::AmqpChannel;
+use redrive::brokers::rabbitmq::amqp::{AmqpChannel, AmqpError, ManagedConsumer};
 use redrive::brokers::rabbitmq::{BrokerVersion, ManagementClient};
 use redrive::config::{RabbitMqConfig, Secret};
 use redrive::domain::{AmqpValue, ExchangeName, Message, QueueName, QueueSample, VhostName};
@@ -14,6 +14,22 @@ pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What [`Vhost::channel`] calls its connection.
 pub(crate) const TEST_CONNECTION: &str = "redrive test";
+
+/// Consumes as the intake does, once the queue has forgotten the consumer before.
+pub(crate) async fn consume_alone(
+    vhost: &Vhost,
+    queue: &QueueName,
+    prefetch: u16,
+) -> ManagedConsumer {
+    eventually(
+        "nobody consumes the queue",
+        async || match ManagedConsumer::open(&vhost.config(), &vhost.name, queue, prefetch).await {
+            Err(AmqpError::AnotherConsumer) => None,
+            opened => Some(opened.unwrap()),
+        },
+    )
+    .await
+}
 
 /// A virtual host that is removed with all that is in it when this is dropped.
 pub(crate) struct Vhost {

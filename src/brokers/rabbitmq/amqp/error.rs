@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::custody_rules::ANOTHER_CONSUMER;
+
 /// Why something over AMQP failed.
 #[derive(Debug, Error)]
 pub enum AmqpError {
@@ -38,6 +40,9 @@ pub enum AmqpError {
         "the consumer of {queue} was cancelled by RabbitMQ; what it held went back to the queue"
     )]
     ConsumerCancelled { queue: String },
+    /// A queue must not be taken into custody beside it.
+    #[error("{ANOTHER_CONSUMER}")]
+    AnotherConsumer,
     #[error("the channel was closed before the settlement; the message went back to its queue")]
     ChannelGone,
     #[error("{name:?} is longer than the 255 bytes that AMQP allows")]

@@ -11,10 +11,30 @@ use super::connect::{ask, close, connect, refused, short};
 use super::convert::message_of;
 use super::count::count;
 use super::error::AmqpError;
+use super::observe::limit_by_size;
 use crate::config::RabbitMqConfig;
-use crate::domain::{Message, QueueName, VhostName};
+use crate::domain::{Message, QueueName, QueueSample, VhostName};
 
 const CONSUMER_TAG: &str = "redrive-intake";
+
+/// Messages of a queue in custody that are on their way at once, unless they are large.
+const PREFETCH: u16 = 400;
+
+/// The same of a queue that does not tell how large its messages are: an empty one may get any.
+const PREFETCH_OF_UNKNOWN: u16 = 50;
+
+/// All messages of a batch together, but for its first, which may be larger.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+
+/// How many messages of a queue may be held at once, by their size on average.
+pub fn custody_prefetch(queue: &QueueSample) -> u16 {
+    let is_known = queue.bytes.is_some() && queue.messages.is_some_and(|messages| messages > 0);
+    if is_known {
+        limit_by_size(queue, PREFETCH)
+    } else {
+        PREFETCH_OF_UNKNOWN
+    }
+}
 
 /// A message that is held and not acknowledged yet.
 #[derive(Clone, Debug)]
@@ -39,6 +59,7 @@ pub struct ManagedConsumer {
 }
 
 impl ManagedConsumer {
+    /// Fails with [`AmqpError::AnotherConsumer`] if the queue itself counts one: statistics are seconds old.
     pub async fn open(
         config: &RabbitMqConfig,
         vhost: &VhostName,
@@ -46,6 +67,10 @@ impl ManagedConsumer {
         prefetch: u16,
     ) -> Result<Self, AmqpError> {
         let connection = connect(config, vhost, "intake").await?;
+        if count(&connection, queue).await?.consumers > 0 {
+            close(connection).await;
+            return Err(AmqpError::AnotherConsumer);
+        }
         let options = BasicConsumeOptions::default();
         Self::on(connection, queue, prefetch, options).await
     }
@@ -82,7 +107,8 @@ impl ManagedConsumer {
         ask("ending the custody", cancelled).await
     }
 
-    /// Waits up to `max_wait` for a message, then takes what is there, up to `max_messages`.
+    /// Waits up to `max_wait` for a message, then takes what is there, up to `max_messages` and to
+    /// [`BATCH_BYTES`].
     pub async fn next_batch(
         &mut self,
         max_messages: usize,
@@ -98,8 +124,13 @@ impl ManagedConsumer {
         if self.ahead.len() < max_messages {
             self.read_ahead()?;
         }
-        let ready = self.ahead.len().min(max_messages);
+        let ready = fitting(&self.ahead, max_messages);
         Ok(self.ahead.drain(..ready).collect())
+    }
+
+    /// Whether something is held that did not fit into the last batch.
+    pub fn has_more_ahead(&self) -> bool {
+        !self.ahead.is_empty()
     }
 
     /// Takes what has arrived already, and notices that the lease is lost.
@@ -167,5 +198,69 @@ impl ManagedConsumer {
     /// Gives back what was not acknowledged and ends the connection.
     pub async fn close(self) {
         close(self.connection).await;
+    }
+}
+
+/// How many of the messages make a batch: at least the first.
+fn fitting(ahead: &VecDeque<TakenMessage>, max_messages: usize) -> usize {
+    let mut bytes = 0_usize;
+    let fits = |taken: &&TakenMessage| {
+        bytes = bytes.saturating_add(taken.message.size());
+        bytes <= BATCH_BYTES
+    };
+    let count = ahead.iter().take(max_messages).take_while(fits).count();
+    count.max(1).min(ahead.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ahead(sizes: &[usize]) -> VecDeque<TakenMessage> {
+        let taken = |(size, tag): (&usize, u64)| TakenMessage {
+            message: Message {
+                body: Some(vec![0; *size].into()),
+                ..Message::default()
+            },
+            redelivered: false,
+            delivery_tag: tag,
+        };
+        sizes.iter().zip(1..).map(taken).collect()
+    }
+
+    #[test]
+    fn a_batch_ends_before_its_bytes_or_its_messages_are_too_many() {
+        let check = |sizes: &[usize], expected| {
+            assert_eq!(fitting(&ahead(sizes), 3), expected, "{sizes:?}");
+        };
+        check(&[], 0);
+        check(&[1, 1], 2);
+        check(&[1, 1, 1, 1], 3);
+        check(&[BATCH_BYTES - 1, 1, 1], 2);
+        check(&[BATCH_BYTES, 1], 1);
+        check(&[BATCH_BYTES + 1, 1], 1);
+    }
+
+    #[test]
+    fn so_many_messages_are_held_as_fit_and_few_where_nothing_is_known_of_them() {
+        let check = |messages, bytes, expected| {
+            let sample = QueueSample {
+                messages,
+                bytes,
+                ..QueueSample::classic("/".into(), "q.dlq".into())
+            };
+            assert_eq!(
+                custody_prefetch(&sample),
+                expected,
+                "{messages:?} {bytes:?}"
+            );
+        };
+        let mebibyte = 1024 * 1024;
+        check(Some(1_000), Some(1_000), PREFETCH);
+        check(Some(10), Some(10 * mebibyte), 64);
+        check(Some(2), Some(200 * mebibyte), 1);
+        check(Some(0), Some(0), PREFETCH_OF_UNKNOWN);
+        check(None, None, PREFETCH_OF_UNKNOWN);
+        check(Some(5), None, PREFETCH_OF_UNKNOWN);
     }
 }

@@ -33,7 +33,7 @@ pub use custody_rules::{
 pub use error::AmqpError;
 pub use fingerprint::fingerprint;
 pub use guarded_stream::guarded;
-pub use managed::{ManagedConsumer, TakenMessage};
+pub use managed::{ManagedConsumer, TakenMessage, custody_prefetch};
 pub use observe::{ObserveError, Window, look_at_window, observe_window};
 pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 pub use return_publisher::{ReturnOutcome, ReturnPublisher, as_returned};

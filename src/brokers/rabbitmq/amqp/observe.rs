@@ -95,7 +95,8 @@ fn current_rule(details: &QueueDetails, version: &BrokerVersion) -> Result<GiveB
     observe_rule(&details.sample, version)
 }
 
-fn limit_by_size(queue: &QueueSample, limit: u16) -> u16 {
+/// So many messages of their average size fit into a window; all of `limit` where the size is not known.
+pub(super) fn limit_by_size(queue: &QueueSample, limit: u16) -> u16 {
     let (Some(bytes), Some(messages)) = (queue.bytes, queue.messages) else {
         return limit;
     };
