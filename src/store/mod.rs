@@ -51,6 +51,7 @@ mod sample_history;
 mod saved_filters;
 mod search_follower;
 mod search_index;
+mod search_rows;
 mod search_terms;
 mod streams;
 mod suggestions;
