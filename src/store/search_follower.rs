@@ -11,7 +11,7 @@ use sqlx::{Sqlite, Transaction};
 use tokio_util::sync::CancellationToken;
 
 use super::search_rows::{StoredRow, documents, rows_between};
-use super::{Store, StoreError, search_index};
+use super::{Store, StoreError, Unwrap, search_index};
 use crate::domain::DeadLetterId;
 
 /// Dead letters of one transaction at most, and how long it should take: a writer waits no longer.
@@ -207,7 +207,8 @@ impl Store {
             return Ok(None);
         };
         let rows = self.rows_between(first, last).await?;
-        let documents = tokio::task::spawn_blocking(|| documents(rows));
+        let unwrap = self.unwrap;
+        let documents = tokio::task::spawn_blocking(move || documents(rows, unwrap));
         let documents = documents.await.unwrap_or_else(|failed| {
             std::panic::resume_unwind(failed.into_panic());
         })?;
@@ -279,7 +280,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
         match self.span(Missing::Beyond(after.0), limit).await? {
-            Some((first, last)) => documents(self.rows_between(first, last).await?),
+            Some((first, last)) => documents(self.rows_between(first, last).await?, self.unwrap),
             None => Ok(Vec::new()),
         }
     }
@@ -289,9 +290,10 @@ impl Store {
 pub(super) async fn index_anew(
     transaction: &mut Transaction<'_, Sqlite>,
     id: DeadLetterId,
+    unwrap: Unwrap,
 ) -> Result<(), StoreError> {
     let rows = rows_between(id.0, id.0).fetch_all(&mut **transaction);
-    let documents = documents(rows.await?)?;
+    let documents = documents(rows.await?, unwrap)?;
     let documents: Vec<_> = documents
         .iter()
         .map(|(id, text)| (*id, text.as_str()))

@@ -5,10 +5,10 @@ use sqlx::query::QueryAs;
 use sqlx::sqlite::SqliteArguments;
 use sqlx::{FromRow, Sqlite};
 
-use super::StoreError;
 use super::insert::LISTED_MESSAGE_CHARACTERS;
 use super::message_rows::MessageRow;
 use super::search_terms::Searchable;
+use super::{StoreError, Unwrap};
 use crate::domain::DeadLetterId;
 
 /// The whole failure message is in `decoded`. Read of all rows, it would slow the index down, so it is read only where the
@@ -31,8 +31,11 @@ pub(super) fn rows_between(
 }
 
 /// The documents of rows, in their order.
-pub(super) fn documents(rows: Vec<StoredRow>) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
-    let document = |row: StoredRow| Ok((DeadLetterId(row.id), row.document()?));
+pub(super) fn documents(
+    rows: Vec<StoredRow>,
+    unwrap: Unwrap,
+) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
+    let document = |row: StoredRow| Ok((DeadLetterId(row.id), row.document(unwrap)?));
     rows.into_iter().map(document).collect()
 }
 
@@ -67,13 +70,16 @@ struct WholeMessage {
 }
 
 impl StoredRow {
-    fn document(self) -> Result<String, StoreError> {
+    fn document(self, unwrap: Unwrap) -> Result<String, StoreError> {
         let failure_message = match self.decoded.as_deref() {
             Some(decoded) => whole_message(decoded)?,
             None => self.failure_message,
         };
+        let message = self.message.into_message()?;
+        let original = unwrap(&message);
         let searchable = Searchable {
-            message: &self.message.into_message()?,
+            message: &message,
+            original: original.as_ref(),
             group: &self.failure_group,
             failure: [self.failure_class.as_deref(), failure_message.as_deref()],
             names: [
@@ -96,3 +102,6 @@ fn whole_message(decoded: &str) -> Result<Option<String>, StoreError> {
     let decoded: WithMessage = decoded.map_err(StoreError::corrupt("decoded"))?;
     Ok(decoded.failure.message)
 }
+
+#[cfg(test)]
+mod tests;

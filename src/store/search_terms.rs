@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::domain::{FilterCondition, FilterField, FilterTerm, Message};
+use crate::domain::{FilterCondition, FilterField, FilterTerm, Header, Message};
 
 /// Of a body, the rest is not found by its words.
 const INDEXED_BODY_BYTES: usize = 64 * 1024;
@@ -40,6 +40,8 @@ const EVERY: char = '\u{E104}';
 /// What of a dead letter is indexed.
 pub(super) struct Searchable<'a> {
     pub(super) message: &'a Message,
+    /// What is inside, if the message is an envelope.
+    pub(super) original: Option<&'a Message>,
     pub(super) group: &'a str,
     /// Class and message of the failure.
     pub(super) failure: [Option<&'a str>; 2],
@@ -63,12 +65,18 @@ impl Searchable<'_> {
         for text in self.failure.iter().flatten() {
             document.add_error(text);
         }
-        let body = self.message.body.as_deref().unwrap_or_default();
+        let readable = self.original.unwrap_or(self.message);
+        let body = readable.body.as_deref().unwrap_or_default();
         let indexed = body.get(..INDEXED_BODY_BYTES).unwrap_or(body);
         document.add_text(&String::from_utf8_lossy(indexed));
         let key = self.message.key.as_deref().unwrap_or_default();
         document.add_text(&String::from_utf8_lossy(key));
-        document.add_headers(self.message);
+        let own = &self.message.headers;
+        let inside = self.original.into_iter().flat_map(|it| &it.headers);
+        document.add_headers(
+            own.iter()
+                .chain(inside.filter(|header| !own.contains(header))),
+        );
         if body.len() <= LARGEST_PARSED_BODY
             && let Ok(value) = serde_json::from_slice(body)
         {
@@ -107,8 +115,8 @@ impl Document {
         }
     }
 
-    fn add_headers(&mut self, message: &Message) {
-        for header in message.headers.iter().take(MOST_FIELDS) {
+    fn add_headers<'a>(&mut self, headers: impl Iterator<Item = &'a Header>) {
+        for header in headers.take(MOST_FIELDS) {
             let name = String::from_utf8_lossy(&header.name);
             let value = header.value.as_text().map(str::to_owned);
             let value = value.or_else(|| match &header.value {

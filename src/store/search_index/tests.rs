@@ -238,10 +238,10 @@ async fn however_a_dead_letter_came_in_its_document_is_the_same() {
     assert_eq!(found(&store, text).await, [in_batch, 4]);
     for (id, offset) in [(4, 600), (in_batch, 601)] {
         let stored = store.search_documents(DeadLetterId(id - 1), 1).await;
-        let expected = document(&told(offset));
+        let expected = document(&told(offset), |_| None);
         assert_eq!(stored.unwrap(), [(DeadLetterId(id), expected)]);
         let mut transaction = store.writer.begin().await.unwrap();
-        let anew = search_follower::index_anew(&mut transaction, DeadLetterId(id));
+        let anew = search_follower::index_anew(&mut transaction, DeadLetterId(id), store.unwrap);
         anew.await.unwrap();
         transaction.commit().await.unwrap();
     }

@@ -17,7 +17,7 @@ use super::payload::{self, Reading};
 use super::schema_view::SchemaView;
 use super::trace_rows::{trace_table, trace_url};
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterStatus, Message, RevisionNumber, Timestamp,
+    DeadLetter, DeadLetterId, DeadLetterStatus, Envelope, Message, RevisionNumber, Timestamp,
 };
 use crate::traces;
 use crate::web::AppState;
@@ -322,16 +322,18 @@ fn tabs(visit: &Visit) -> Vec<Tab> {
 }
 
 fn payload(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -> Payload {
-    let body = letter.message.body.as_deref().unwrap_or_default();
-    let reading = payload::read(body);
+    let body = payload::body_of(&letter.message, visit.query.get("form"));
+    let reading = payload::read(&body);
     let form = match (visit.query.get("form"), &reading) {
+        (Some(payload::STORED), _) => payload::STORED,
         (Some("hex"), _) | (None, Reading::Binary(_)) => "hex",
         (Some("raw"), _) | (_, Reading::Text(_) | Reading::Binary(_)) => "raw",
         (_, Reading::Json) => "pretty",
     };
     let cut = &body[..body.len().min(payload::SHOWN_BYTES)];
+    let is_hex = form == "hex" || matches!((form, &reading), (payload::STORED, Reading::Binary(_)));
     let text = match form {
-        "hex" => payload::hex(cut),
+        _ if is_hex => payload::hex(cut),
         // A cut JSON is re-indented as well as it goes: the tokens before the cut are whole.
         "pretty" => {
             let notes = schema.as_ref().map_or(&[][..], |schema| &schema.notes);
@@ -340,11 +342,11 @@ fn payload(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -> Pa
         _ => Safe(escaped(&String::from_utf8_lossy(cut))),
     };
     Payload {
-        reading: reading_words(&reading),
+        reading: reading.words(),
         size: markup::bytes(body.len() as u64),
-        forms: forms(visit, form, &reading),
+        forms: forms(visit, form, &reading, letter.decoded.envelope),
         text,
-        is_cut: cut.len() < body.len() || (form == "hex" && body.len() > payload::HEX_BYTES),
+        is_cut: cut.len() < body.len() || (is_hex && body.len() > payload::HEX_BYTES),
         is_null: letter.message.body.is_none(),
         key: key_words(&letter.message),
         omitted: letter.body_omitted.clone().unwrap_or_default(),
@@ -364,17 +366,7 @@ fn key_words(message: &Message) -> Option<String> {
     })
 }
 
-fn reading_words(reading: &Reading) -> String {
-    match reading {
-        Reading::Json => "JSON".to_owned(),
-        Reading::Text(why) => format!("text; it is no JSON: {why}"),
-        Reading::Binary(at) => {
-            format!("binary; it is no text: byte {at} is not UTF-8")
-        }
-    }
-}
-
-fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
+fn forms(visit: &Visit, current: &str, reading: &Reading, envelope: Option<Envelope>) -> Vec<Tab> {
     let known: &[(&'static str, &str)] = match reading {
         Reading::Json => &[("Pretty", "pretty"), ("Raw", "raw"), ("Hex", "hex")],
         _ => &[("Raw", "raw"), ("Hex", "hex")],
@@ -388,12 +380,21 @@ fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
             .url(&visit.path),
         is_current: *name == current,
     };
-    known.iter().map(tab).collect()
+    let stored = envelope.filter(|envelope| envelope.wraps_body());
+    let stored = stored.map(|_| ("Stored", payload::STORED));
+    known.iter().chain(&stored).map(tab).collect()
 }
 
 /// The page in every form that depends on the message alone, without a store. Fuzz targets come in here.
 pub fn dead_letter_pages(letter: &DeadLetter) -> Result<Vec<String>, askama::Error> {
-    let forms = ["", "?form=raw", "?form=hex", "?tab=error", "?tab=headers"];
+    let forms = [
+        "",
+        "?form=raw",
+        "?form=hex",
+        "?form=stored",
+        "?tab=error",
+        "?tab=headers",
+    ];
     let page = |form: &str| {
         let mut request = Request::new(());
         let uri = format!("/dead-letters/{}{form}", letter.summary.id);
