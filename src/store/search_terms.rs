@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::domain::{FilterCondition, FilterField, FilterTerm, Header, Message};
+use crate::domain::{
+    AmqpValue, FilterCondition, FilterField, FilterTerm, Header, HeaderValue, Message,
+};
 
 /// Of a body, the rest is not found by its words.
 const INDEXED_BODY_BYTES: usize = 64 * 1024;
@@ -116,20 +118,19 @@ impl Document {
     }
 
     fn add_headers<'a>(&mut self, headers: impl Iterator<Item = &'a Header>) {
+        let mut left = MOST_FIELDS;
         for header in headers.take(MOST_FIELDS) {
             let name = String::from_utf8_lossy(&header.name);
-            let value = header.value.as_text().map(str::to_owned);
-            let value = value.or_else(|| match &header.value {
-                crate::domain::HeaderValue::Amqp(value) => {
-                    value.as_integer().map(|number| number.to_string())
-                }
-                _ => None,
-            });
-            let Some(value) = value else { continue };
-            let indexed = cut_at_character(&value, INDEXED_HEADER_BYTES);
-            self.add_text(&name);
-            self.add_text(indexed);
-            self.fields.insert(field_term(HEADER_MARK, &name, indexed));
+            let values = header_texts(&header.value, left);
+            if !values.is_empty() {
+                self.add_text(&name);
+            }
+            left -= values.len();
+            for value in values {
+                let indexed = cut_at_character(&value, INDEXED_HEADER_BYTES);
+                self.add_text(indexed);
+                self.fields.insert(field_term(HEADER_MARK, &name, indexed));
+            }
         }
     }
 
@@ -326,6 +327,24 @@ fn push_lower(into: &mut String, text: &str, longest: usize, written: impl Fn(ch
             into.extend(character.to_lowercase().map(&written));
         }
     }
+}
+
+/// The value in words, or those of the leaves of a nested one, at most so many.
+fn header_texts(value: &HeaderValue, most: usize) -> Vec<String> {
+    let HeaderValue::Amqp(value) = value else {
+        let text = value.as_text().into_iter().take(most);
+        return text.map(str::to_owned).collect();
+    };
+    let mut texts = Vec::new();
+    let mut waiting = vec![value];
+    while let Some(value) = waiting.pop().filter(|_| texts.len() < most) {
+        match value {
+            AmqpValue::Array(values) => waiting.extend(values.iter().rev()),
+            AmqpValue::Table(fields) => waiting.extend(fields.iter().rev().map(|(_, it)| it)),
+            scalar => texts.extend(scalar.scalar_text()),
+        }
+    }
+    texts
 }
 
 fn cut_at_character(text: &str, bytes: usize) -> &str {

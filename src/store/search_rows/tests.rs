@@ -87,3 +87,49 @@ async fn what_is_inside_an_envelope_is_found_however_it_came_in() {
     let expected = document(&envelope(0), opened);
     assert_eq!(stored, [(DeadLetterId(1), expected)]);
 }
+
+#[tokio::test]
+async fn headers_of_every_amqp_type_are_found_by_their_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
+    let store = Store::open(&url).await.unwrap();
+    let nested = AmqpValue::Array(vec![
+        AmqpValue::Table(vec![
+            ("queue".to_owned(), AmqpValue::long_string("orders")),
+            ("count".to_owned(), AmqpValue::I64(3)),
+        ]),
+        AmqpValue::Boolean(false),
+    ]);
+    let price = AmqpValue::Decimal {
+        scale: 2,
+        value: 995,
+    };
+    let message = Message {
+        headers: vec![
+            Header::amqp("retryable", AmqpValue::Boolean(true)),
+            Header::amqp("ratio", AmqpValue::F64(0.25_f64.to_bits())),
+            Header::amqp("part", AmqpValue::F32(1.5_f32.to_bits())),
+            Header::amqp("price", price),
+            Header::amqp("at", AmqpValue::Timestamp(1_700_000_000)),
+            Header::amqp("tries", nested),
+            Header::amqp("nothing", AmqpValue::Void),
+        ],
+        ..Message::default()
+    };
+    store_all(&store, &[letter(0, message)]).await;
+    for text in [
+        "header.retryable:true",
+        "header.ratio:0.25",
+        "header.part:1.5",
+        "header.price:995e-2",
+        "header.at:2023-11-14*",
+        "header.tries:orders",
+        "header.tries:3",
+        "header.tries:false",
+    ] {
+        assert_eq!(found(&store, text).await, [1], "{text}");
+        let negated = format!("-{text}");
+        assert_eq!(found(&store, &negated).await, [0_i64; 0], "{negated}");
+    }
+    assert_eq!(found(&store, "header.nothing:void").await, [0_i64; 0]);
+}

@@ -171,25 +171,9 @@ fn field_text(name: &str, value: &AmqpValue) -> String {
 
 fn scalar_text(value: &AmqpValue) -> String {
     match value {
-        AmqpValue::Boolean(value) => value.to_string(),
-        AmqpValue::F32(bits) => f32::from_bits(*bits).to_string(),
-        AmqpValue::F64(bits) => f64::from_bits(*bits).to_string(),
-        AmqpValue::Decimal { scale, value } => format!("{value}e-{scale}"),
-        AmqpValue::ShortString(text) => text.clone(),
         AmqpValue::LongString(bytes) | AmqpValue::ByteArray(bytes) => bytes_text(bytes),
-        AmqpValue::Timestamp(seconds) => timestamp_text(*seconds),
         AmqpValue::Void => "void".to_owned(),
-        other => other
-            .as_integer()
-            .map(|value| value.to_string())
-            .unwrap_or_default(),
-    }
-}
-
-fn timestamp_text(seconds: u64) -> String {
-    match i64::try_from(seconds) {
-        Ok(seconds) => crate::domain::Timestamp::from_seconds(seconds).to_rfc3339(),
-        Err(_) => format!("{seconds} s"),
+        other => other.scalar_text().unwrap_or_default(),
     }
 }
 
