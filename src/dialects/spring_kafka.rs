@@ -155,12 +155,20 @@ fn failure(set: &HeaderSet) -> Failure {
         KEY_EXCEPTION_MESSAGE,
         KEY_EXCEPTION_STACK_TRACE,
     ];
-    let names = if set.has_any_of(&of_value) {
+    spring_failure(set, of_value_or_key(set, of_value, of_key), CAUSE_CLASS)
+}
+
+/// The names of the headers that tell the failure: of the value, or of the key where the value has none.
+pub(super) fn of_value_or_key<'a>(
+    set: &HeaderSet,
+    of_value: [&'a str; 3],
+    of_key: [&'a str; 3],
+) -> [&'a str; 3] {
+    if set.has_any_of(&of_value) {
         of_value
     } else {
         of_key
-    };
-    spring_failure(set, names, CAUSE_CLASS)
+    }
 }
 
 /// The failure in headers of class, message and stack trace, and perhaps the class of the cause.
