@@ -40,12 +40,14 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 const HEADERS: [KnownHeader; 17] = [
     KnownHeader::error(ORIGINAL_TOPIC, "topic from which the listener read it"),
-    KnownHeader::error(ORIGINAL_PARTITION, "partition of that topic"),
-    KnownHeader::error(ORIGINAL_OFFSET, "offset in that partition"),
+    KnownHeader::error(ORIGINAL_PARTITION, "partition of that topic")
+        .with_number(read::fixed_width),
+    KnownHeader::error(ORIGINAL_OFFSET, "offset in that partition").with_number(read::fixed_width),
     KnownHeader::error(
         ORIGINAL_TIMESTAMP,
         "time of the original record, in milliseconds",
-    ),
+    )
+    .with_number(read::fixed_width),
     KnownHeader::error(
         ORIGINAL_TIMESTAMP_TYPE,
         "whether the producer or the broker gave that time",
@@ -74,7 +76,8 @@ const HEADERS: [KnownHeader; 17] = [
     KnownHeader::retry_counter(
         "kafka_deliveryAttempt",
         "how often the container delivered it to the listener",
-    ),
+    )
+    .with_number(read::fixed_width),
     KnownHeader::error("kafka_listenerInfo", "name that the listener was given"),
     KnownHeader::error("kafka_dlt-*", "written by Spring's error handling"),
 ];

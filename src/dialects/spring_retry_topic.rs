@@ -23,6 +23,7 @@ const KEY_EXCEPTION_MESSAGE: &str = "kafka_key-exception-message";
 const KEY_EXCEPTION_STACK_TRACE: &str = "kafka_key-exception-stacktrace";
 const ATTEMPTS: &str = "retry_topic-attempts";
 const FIRST_SEEN: &str = "retry_topic-original-timestamp";
+const BACK_OFF: &str = "retry_topic-backoff-timestamp";
 
 pub(super) const DIALECT: Dialect = Dialect {
     name: "spring-retry-topic",
@@ -38,14 +39,16 @@ pub(super) const DIALECT: Dialect = Dialect {
     decode,
 };
 
-const HEADERS: [KnownHeader; 19] = [
+const HEADERS: [KnownHeader; 20] = [
     KnownHeader::error(ORIGINAL_TOPIC, "main topic from which it was read first"),
-    KnownHeader::error(ORIGINAL_PARTITION, "partition of that topic"),
-    KnownHeader::error(ORIGINAL_OFFSET, "offset in that partition"),
+    KnownHeader::error(ORIGINAL_PARTITION, "partition of that topic")
+        .with_number(read::fixed_width),
+    KnownHeader::error(ORIGINAL_OFFSET, "offset in that partition").with_number(read::fixed_width),
     KnownHeader::error(
         ORIGINAL_TIMESTAMP,
         "time of the original record, in milliseconds",
-    ),
+    )
+    .with_number(read::fixed_width),
     KnownHeader::error(
         ORIGINAL_TIMESTAMP_TYPE,
         "whether the producer or the broker gave that time",
@@ -71,8 +74,14 @@ const HEADERS: [KnownHeader; 19] = [
         ATTEMPTS,
         "number of the next attempt",
         "Spring reads it as its counter and would send a replay straight back to the DLT",
-    ),
-    KnownHeader::error(FIRST_SEEN, "when the main topic's listener had it first"),
+    )
+    .with_number(attempt_number),
+    KnownHeader::error(
+        FIRST_SEEN,
+        "when the main topic's listener had it first, in milliseconds",
+    )
+    .with_number(big_integer),
+    KnownHeader::error(BACK_OFF, "when the retry is due, in milliseconds").with_number(big_integer),
     KnownHeader::error("retry_topic-*", "written by Spring's retry topics"),
     KnownHeader::error("kafka_original-*", "written by Spring's retry topics"),
     KnownHeader::error("kafka_exception-*", "written by Spring's retry topics"),
