@@ -24,7 +24,7 @@ use crate::schemas::Schemas;
 use crate::store::{HeldStore, NewAuditEntry, Store};
 use crate::traces::{ExportBoard, Exporter, TapBoard, TapContext};
 use crate::web::{self, AppState};
-use crate::{notifications, replay, sampling, traces};
+use crate::{dialects, notifications, replay, sampling, traces};
 
 /// Runs Redrive until a signal.
 pub async fn serve(config: Config) -> anyhow::Result<Ending> {
@@ -36,7 +36,9 @@ pub async fn serve(config: Config) -> anyhow::Result<Ending> {
         format!("cannot listen on {listen}; is http.listen taken by another process?")
     })?;
     let _held = HeldStore::take(&config.store.url)?;
-    let store = Store::open(&config.store.url).await?;
+    let store = Store::open(&config.store.url)
+        .await?
+        .unwrapping(dialects::readable);
     let interval = *config.sampling.interval;
     let metrics = Arc::new(Metrics::configured(&config.metrics, interval));
     restore_counters(&store, &metrics).await?;

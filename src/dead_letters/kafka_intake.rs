@@ -272,9 +272,10 @@ impl KafkaIntake {
         let span = tracing::info_span!(parent: None, "intake_batch", cluster, records);
         let now = Timestamp::now();
         let config = Arc::clone(&self.context.config);
+        let store = self.context.store.clone();
         let decode = move || {
             let decode = |(found, original)| dead_letter_or_pointer(found, original, &config, now);
-            PreparedBatch::new(found.into_iter().map(decode).collect())
+            store.prepare(found.into_iter().map(decode).collect())
         };
         let batch = joined(tokio::task::spawn_blocking(decode).await)?;
         self.finish_write().await?;

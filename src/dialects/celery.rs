@@ -18,6 +18,7 @@ pub(super) const DIALECT: Dialect = Dialect {
             name: "retries",
             meaning: "how often the task was retried",
             on_replay: OnReplay::Change("set to 0, so that the task may be retried again", zero),
+            number: None,
         },
         KnownHeader {
             name: "expires",
@@ -26,6 +27,7 @@ pub(super) const DIALECT: Dialect = Dialect {
                 "emptied, since a worker discards an expired task and says nothing",
                 void,
             ),
+            number: None,
         },
         KnownHeader::kept("argsrepr", "arguments of the task, for people"),
         KnownHeader::kept("kwargsrepr", "named arguments of the task, for people"),

@@ -60,6 +60,8 @@ pub(super) struct KnownHeader {
     /// For people: what it holds, without a full stop.
     pub(super) meaning: &'static str,
     pub(super) on_replay: OnReplay,
+    /// Reads the number that is written as bytes; `None` if the header holds none.
+    pub(super) number: Option<fn(&HeaderValue) -> Option<i64>>,
 }
 
 /// What a replay does with a header. Reasons are for people, without a full stop.
@@ -93,6 +95,7 @@ impl KnownHeader {
             name,
             meaning,
             on_replay,
+            number: None,
         }
     }
 
@@ -105,6 +108,14 @@ impl KnownHeader {
             name,
             meaning,
             on_replay: OnReplay::Strip(reason),
+            number: None,
+        }
+    }
+
+    pub(super) const fn with_number(self, read: fn(&HeaderValue) -> Option<i64>) -> Self {
+        Self {
+            number: Some(read),
+            ..self
         }
     }
 

@@ -57,7 +57,7 @@ pub use source_by_name::source_by_name;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
-use crate::domain::{AttemptsKind, Decoded, Hop, Message, Position, System};
+use crate::domain::{AttemptsKind, Decoded, Header, Hop, Message, Position, System};
 use dialect::{Dialect, Sign};
 
 /// Deaths beyond this many are left out, the oldest first.
@@ -159,6 +159,12 @@ impl HeaderMeanings {
             let known = dialect.header(name)?;
             Some((dialect.title, known.meaning))
         })
+    }
+
+    /// The number that a dialect's header holds as bytes.
+    pub fn number(&self, header: &Header) -> Option<i64> {
+        let known = self.0.iter().find_map(|it| it.header(&header.name))?;
+        known.number?(&header.value)
     }
 }
 

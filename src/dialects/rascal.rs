@@ -21,6 +21,7 @@ pub(super) const DIALECT: Dialect = Dialect {
             "goes along without its recovery, which would make the consumer give up at once",
             without_recovery,
         ),
+        number: None,
     }],
     decode,
 };

@@ -40,12 +40,14 @@ pub(super) const DIALECT: Dialect = Dialect {
 
 const HEADERS: [KnownHeader; 17] = [
     KnownHeader::error(ORIGINAL_TOPIC, "topic from which the listener read it"),
-    KnownHeader::error(ORIGINAL_PARTITION, "partition of that topic"),
-    KnownHeader::error(ORIGINAL_OFFSET, "offset in that partition"),
+    KnownHeader::error(ORIGINAL_PARTITION, "partition of that topic")
+        .with_number(read::fixed_width),
+    KnownHeader::error(ORIGINAL_OFFSET, "offset in that partition").with_number(read::fixed_width),
     KnownHeader::error(
         ORIGINAL_TIMESTAMP,
         "time of the original record, in milliseconds",
-    ),
+    )
+    .with_number(read::fixed_width),
     KnownHeader::error(
         ORIGINAL_TIMESTAMP_TYPE,
         "whether the producer or the broker gave that time",
@@ -74,7 +76,8 @@ const HEADERS: [KnownHeader; 17] = [
     KnownHeader::retry_counter(
         "kafka_deliveryAttempt",
         "how often the container delivered it to the listener",
-    ),
+    )
+    .with_number(read::fixed_width),
     KnownHeader::error("kafka_listenerInfo", "name that the listener was given"),
     KnownHeader::error("kafka_dlt-*", "written by Spring's error handling"),
 ];
@@ -155,12 +158,20 @@ fn failure(set: &HeaderSet) -> Failure {
         KEY_EXCEPTION_MESSAGE,
         KEY_EXCEPTION_STACK_TRACE,
     ];
-    let names = if set.has_any_of(&of_value) {
+    spring_failure(set, of_value_or_key(set, of_value, of_key), CAUSE_CLASS)
+}
+
+/// The names of the headers that tell the failure: of the value, or of the key where the value has none.
+pub(super) fn of_value_or_key<'a>(
+    set: &HeaderSet,
+    of_value: [&'a str; 3],
+    of_key: [&'a str; 3],
+) -> [&'a str; 3] {
+    if set.has_any_of(&of_value) {
         of_value
     } else {
         of_key
-    };
-    spring_failure(set, names, CAUSE_CLASS)
+    }
 }
 
 /// The failure in headers of class, message and stack trace, and perhaps the class of the cause.

@@ -3,7 +3,9 @@
 
 use super::dialect::{Dialect, KnownHeader, Sign};
 use super::header_sets::replaced_set;
-use super::spring_kafka::{ORIGINAL_CONSUMER_GROUP, spring_failure, timestamp_type};
+use super::spring_kafka::{
+    ORIGINAL_CONSUMER_GROUP, of_value_or_key, spring_failure, timestamp_type,
+};
 use super::{Account, header_values as read};
 use crate::domain::{AttemptsKind, ConsumerGroup, DeathReason, HeaderValue, Hop, Message, Origin};
 
@@ -16,8 +18,12 @@ const EXCEPTION_CLASS: &str = "kafka_exception-fqcn";
 const CAUSE_CLASS: &str = "kafka_exception-cause-fqcn";
 const EXCEPTION_MESSAGE: &str = "kafka_exception-message";
 const EXCEPTION_STACK_TRACE: &str = "kafka_exception-stacktrace";
+const KEY_EXCEPTION_CLASS: &str = "kafka_key-exception-fqcn";
+const KEY_EXCEPTION_MESSAGE: &str = "kafka_key-exception-message";
+const KEY_EXCEPTION_STACK_TRACE: &str = "kafka_key-exception-stacktrace";
 const ATTEMPTS: &str = "retry_topic-attempts";
 const FIRST_SEEN: &str = "retry_topic-original-timestamp";
+const BACK_OFF: &str = "retry_topic-backoff-timestamp";
 
 pub(super) const DIALECT: Dialect = Dialect {
     name: "spring-retry-topic",
@@ -33,14 +39,16 @@ pub(super) const DIALECT: Dialect = Dialect {
     decode,
 };
 
-const HEADERS: [KnownHeader; 16] = [
+const HEADERS: [KnownHeader; 20] = [
     KnownHeader::error(ORIGINAL_TOPIC, "main topic from which it was read first"),
-    KnownHeader::error(ORIGINAL_PARTITION, "partition of that topic"),
-    KnownHeader::error(ORIGINAL_OFFSET, "offset in that partition"),
+    KnownHeader::error(ORIGINAL_PARTITION, "partition of that topic")
+        .with_number(read::fixed_width),
+    KnownHeader::error(ORIGINAL_OFFSET, "offset in that partition").with_number(read::fixed_width),
     KnownHeader::error(
         ORIGINAL_TIMESTAMP,
         "time of the original record, in milliseconds",
-    ),
+    )
+    .with_number(read::fixed_width),
     KnownHeader::error(
         ORIGINAL_TIMESTAMP_TYPE,
         "whether the producer or the broker gave that time",
@@ -56,12 +64,24 @@ const HEADERS: [KnownHeader; 16] = [
     KnownHeader::error(CAUSE_CLASS, "first exception below Spring's wrappers"),
     KnownHeader::error(EXCEPTION_MESSAGE, "message of the exception"),
     KnownHeader::error(EXCEPTION_STACK_TRACE, "stack trace of the exception"),
+    KnownHeader::error(KEY_EXCEPTION_CLASS, "exception while the key was read"),
+    KnownHeader::error(KEY_EXCEPTION_MESSAGE, "message of the exception of the key"),
+    KnownHeader::error(
+        KEY_EXCEPTION_STACK_TRACE,
+        "stack trace of the exception of the key",
+    ),
     KnownHeader::stripped(
         ATTEMPTS,
         "number of the next attempt",
         "Spring reads it as its counter and would send a replay straight back to the DLT",
-    ),
-    KnownHeader::error(FIRST_SEEN, "when the main topic's listener had it first"),
+    )
+    .with_number(attempt_number),
+    KnownHeader::error(
+        FIRST_SEEN,
+        "when the main topic's listener had it first, in milliseconds",
+    )
+    .with_number(big_integer),
+    KnownHeader::error(BACK_OFF, "when the retry is due, in milliseconds").with_number(big_integer),
     KnownHeader::error("retry_topic-*", "written by Spring's retry topics"),
     KnownHeader::error("kafka_original-*", "written by Spring's retry topics"),
     KnownHeader::error("kafka_exception-*", "written by Spring's retry topics"),
@@ -75,7 +95,12 @@ fn decode(_: &str, message: &Message) -> Option<Account> {
     let found = replaced_set(message, &HEADERS);
     let set = found.sets.first()?;
     let integer = |name| set.read(name, read::fixed_width);
-    let names = [EXCEPTION_CLASS, EXCEPTION_MESSAGE, EXCEPTION_STACK_TRACE];
+    let of_value = [EXCEPTION_CLASS, EXCEPTION_MESSAGE, EXCEPTION_STACK_TRACE];
+    let of_key = [
+        KEY_EXCEPTION_CLASS,
+        KEY_EXCEPTION_MESSAGE,
+        KEY_EXCEPTION_STACK_TRACE,
+    ];
     let first_seen = || {
         set.read(FIRST_SEEN, big_integer)
             .and_then(read::milliseconds)
@@ -95,7 +120,7 @@ fn decode(_: &str, message: &Message) -> Option<Account> {
                 .map(ConsumerGroup::from),
             ..Origin::default()
         },
-        failure: spring_failure(set, names, CAUSE_CLASS),
+        failure: spring_failure(set, of_value_or_key(set, of_value, of_key), CAUSE_CLASS),
         reason: DeathReason::Exception,
         // It counts the attempt to come, which the DLT does not bring.
         attempts: set
@@ -131,7 +156,9 @@ fn big_integer(value: &HeaderValue) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::headers_stripped_on_replay;
     use super::*;
+    use crate::domain::{Header, System};
 
     #[test]
     fn java_big_integers_of_every_length_are_read() {
@@ -152,6 +179,34 @@ mod tests {
             Some(i64::MAX),
         );
         check(&[0; 9], None);
+    }
+
+    #[test]
+    fn an_exception_of_the_key_is_told_where_the_value_has_none_and_no_replay_carries_it() {
+        let key = [
+            Header::text(ORIGINAL_TOPIC, "orders"),
+            Header::text(KEY_EXCEPTION_CLASS, "com.acme.KeyError"),
+            Header::text(KEY_EXCEPTION_MESSAGE, "no UUID"),
+            Header::text(KEY_EXCEPTION_STACK_TRACE, "com.acme.KeyError: no UUID"),
+        ];
+        let check = |headers: Vec<Header>, expected: (&str, &str)| {
+            let message = Message {
+                headers,
+                ..Message::default()
+            };
+            let failure = decode("orders-dlt", &message).unwrap().decoded.failure;
+            let found = (failure.class.unwrap(), failure.message.unwrap());
+            assert_eq!((found.0.as_str(), found.1.as_str()), expected);
+            let stripped = headers_stripped_on_replay(System::Kafka, &message);
+            assert_eq!(stripped.len(), message.headers.len());
+        };
+        check(key.to_vec(), ("com.acme.KeyError", "no UUID"));
+        let value = [
+            Header::text(EXCEPTION_CLASS, "com.acme.ValueError"),
+            Header::text(EXCEPTION_MESSAGE, "no JSON"),
+        ];
+        let both = [key.as_slice(), &value].concat();
+        check(both, ("com.acme.ValueError", "no JSON"));
     }
 
     #[test]

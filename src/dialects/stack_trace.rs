@@ -89,6 +89,32 @@ const LIBRARY_PATHS: [&str; 7] = [
 const LONGEST_CLASS: usize = 512;
 const LONGEST_FRAME: usize = 300;
 
+/// Who wrote the code of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FrameOwner {
+    Application,
+    /// Runtimes, frameworks and clients.
+    Libraries,
+}
+
+/// Who wrote the code of the frame on this line of a stack trace; `None` if it is no frame.
+pub(crate) fn frame_owner(line: &str) -> Option<FrameOwner> {
+    let line = line.trim_start();
+    let is_of_application = match line.strip_prefix("at ") {
+        Some(frame) => application_frame(frame).is_some(),
+        None => !is_library_path(line.strip_prefix("File \"")?),
+    };
+    Some(if is_of_application {
+        FrameOwner::Application
+    } else {
+        FrameOwner::Libraries
+    })
+}
+
+fn is_library_path(place: &str) -> bool {
+    LIBRARY_PATHS.iter().any(|path| place.contains(path))
+}
+
 /// The root cause of a Java stack trace; `None` if the text is none.
 pub(crate) fn root_cause(stack_trace: &str) -> Option<RootCause> {
     let start = start_of_root_cause(stack_trace);
@@ -204,7 +230,7 @@ fn application_frame(line: &str) -> Option<String> {
 }
 
 fn node_frame(function: &str, location: &str) -> Option<String> {
-    if LIBRARY_PATHS.iter().any(|path| location.contains(path)) {
+    if is_library_path(location) {
         return None;
     }
     let file = location.rsplit('/').next()?.split(':').next()?;
@@ -233,7 +259,7 @@ fn python_frame(stack_trace: &str) -> Option<String> {
         .lines()
         .rev()
         .filter_map(|line| line.trim_start().strip_prefix("File \""))
-        .filter(|frame| !LIBRARY_PATHS.iter().any(|path| frame.contains(path)))
+        .filter(|frame| !is_library_path(frame))
         .filter_map(|frame| {
             let (path, rest) = frame.split_once("\", line ")?;
             let (_, function) = rest.split_once(", in ")?;

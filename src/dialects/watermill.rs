@@ -35,6 +35,7 @@ const HEADERS: [KnownHeader; 6] = [
         name: MESSAGE_ID,
         meaning: "Watermill's ID of the message",
         on_replay: OnReplay::KeepLast("a message has one ID, and the last counts"),
+        number: None,
     },
 ];
 

@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::json_bytes;
+use super::{Timestamp, json_bytes};
 
 /// An AMQP 0-9-1 field-table value. Types matter on replay, so none is merged with another.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,26 @@ impl AmqpValue {
             Self::ShortString(text) => Some(text),
             Self::LongString(bytes) => std::str::from_utf8(bytes).ok(),
             _ => None,
+        }
+    }
+
+    /// A scalar in words; `None` for nothing, for nested values and for bytes that are no text.
+    pub fn scalar_text(&self) -> Option<String> {
+        match self {
+            Self::Boolean(value) => Some(value.to_string()),
+            Self::F32(bits) => Some(f32::from_bits(*bits).to_string()),
+            Self::F64(bits) => Some(f64::from_bits(*bits).to_string()),
+            Self::Decimal { scale, value } => Some(format!("{value}e-{scale}")),
+            Self::ShortString(text) => Some(text.clone()),
+            Self::LongString(bytes) | Self::ByteArray(bytes) => {
+                std::str::from_utf8(bytes).ok().map(str::to_owned)
+            }
+            Self::Timestamp(seconds) => Some(match i64::try_from(*seconds) {
+                Ok(seconds) => Timestamp::from_seconds(seconds).to_rfc3339(),
+                Err(_) => format!("{seconds} s"),
+            }),
+            Self::Array(_) | Self::Table(_) | Self::Void => None,
+            integer => integer.as_integer().map(|value| value.to_string()),
         }
     }
 

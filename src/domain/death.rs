@@ -200,6 +200,11 @@ pub enum Envelope {
 }
 
 impl Envelope {
+    /// Whether the body is another than that of the original.
+    pub const fn wraps_body(self) -> bool {
+        !matches!(self, Self::Sneakers)
+    }
+
     /// The name of what wrote it.
     pub const fn framework(self) -> &'static str {
         match self {

@@ -9,7 +9,6 @@ use uuid::Uuid;
 
 use super::audit;
 use super::insert::insert_all;
-use super::prepared::PreparedBatch;
 use super::{Indexed, NewAuditEntry, Store, StoreError};
 use crate::domain::{
     ClusterName, DeadLetterId, DeadLetterStatus, NewDeadLetter, Position, QueueName, Timestamp,
@@ -61,7 +60,7 @@ impl Store {
             .iter()
             .map(|(index, _)| batch[*index].clone())
             .collect();
-        let letters = PreparedBatch::new(letters)?;
+        let letters = self.prepare(letters)?;
         let mut indexed = insert_all(&mut transaction, &letters, now).await?;
         for entry in &mut indexed {
             let (index, twin) = fresh[entry.batch_index];

@@ -15,7 +15,7 @@ use crate::domain::{
 };
 
 /// Longer failure messages are cut in the lists; the whole one stays in `decoded` and the headers.
-const LISTED_MESSAGE_CHARACTERS: usize = 400;
+pub(super) const LISTED_MESSAGE_CHARACTERS: usize = 400;
 
 /// Rows of one statement: few numbers, so that few statements are prepared, each once. Large ones, because SQLite
 /// copies each page that a statement changes, to be able to undo it.

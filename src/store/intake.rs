@@ -106,7 +106,7 @@ impl Store {
         gaps: &[Gap],
         now: Timestamp,
     ) -> Result<Vec<Indexed>, StoreError> {
-        let batch = PreparedBatch::new(batch.to_vec())?;
+        let batch = self.prepare(batch.to_vec())?;
         self.index_prepared(cluster, &batch, cursors, gaps, now)
             .await
     }
@@ -165,7 +165,7 @@ impl Store {
         {
             set_status(&mut transaction, row.id, DeadLetterStatus::Gone).await?;
         }
-        let fresh = PreparedBatch::new(fresh)?;
+        let fresh = self.prepare(fresh)?;
         let mut indexed = insert_all(&mut transaction, &fresh, now).await?;
         for entry in &mut indexed {
             let twin =

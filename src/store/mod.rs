@@ -51,6 +51,7 @@ mod sample_history;
 mod saved_filters;
 mod search_follower;
 mod search_index;
+mod search_rows;
 mod search_terms;
 mod streams;
 mod suggestions;
@@ -69,6 +70,8 @@ use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 use tokio::sync::watch;
+
+use crate::domain::{Message, NewDeadLetter};
 
 pub use audit::{
     AuditEntry, AuditFault, AuditFilter, AuditHead, AuditReport, NewAuditEntry, verify_audit,
@@ -137,6 +140,9 @@ fn connect_options(url: &str) -> Result<SqliteConnectOptions, StoreError> {
     })
 }
 
+/// Takes the message that its application reads out of what is wrapped around it; `None` if nothing is.
+pub type Unwrap = fn(&Message) -> Option<Message>;
+
 /// The store. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -144,6 +150,7 @@ pub struct Store {
     writer: SqlitePool,
     /// Batches of new dead letters since the start, for the follower of the search index.
     search_wanted: watch::Sender<u64>,
+    unwrap: Unwrap,
 }
 
 impl Store {
@@ -183,7 +190,19 @@ impl Store {
             reader,
             writer,
             search_wanted: watch::Sender::new(0),
+            unwrap: |_| None,
         })
+    }
+
+    /// From here on, dead letters are found by what is inside their envelopes.
+    #[must_use]
+    pub fn unwrapping(self, unwrap: Unwrap) -> Self {
+        Self { unwrap, ..self }
+    }
+
+    /// Prepares a batch for this store, on whatever thread has the time.
+    pub fn prepare(&self, letters: Vec<NewDeadLetter>) -> Result<PreparedBatch, StoreError> {
+        PreparedBatch::new(letters, self.unwrap)
     }
 
     /// Closes all connections, which checkpoints the write-ahead log.

@@ -1,8 +1,8 @@
 //! Dead letters with everything that storing them needs, so that the one writer does nothing but write.
 
-use super::StoreError;
 use super::message_rows::{self, EncodedParts};
 use super::search_index::{self, INDEXED_WITH_THE_ROWS};
+use super::{StoreError, Unwrap};
 use crate::domain::NewDeadLetter;
 
 /// A batch that is ready to be stored. Making one costs far more than writing it: intake does it on another
@@ -23,9 +23,10 @@ pub(super) struct PreparedLetter {
 }
 
 impl PreparedBatch {
-    pub fn new(letters: Vec<NewDeadLetter>) -> Result<Self, StoreError> {
+    pub(super) fn new(letters: Vec<NewDeadLetter>, unwrap: Unwrap) -> Result<Self, StoreError> {
         let is_small = letters.len() <= INDEXED_WITH_THE_ROWS;
-        let prepare = |letter| PreparedLetter::new(letter, is_small);
+        let unwrap = is_small.then_some(unwrap);
+        let prepare = |letter| PreparedLetter::new(letter, unwrap);
         let entries = letters.into_iter().map(prepare);
         Ok(Self {
             entries: entries.collect::<Result<_, _>>()?,
@@ -47,12 +48,13 @@ impl PreparedBatch {
 }
 
 impl PreparedLetter {
-    fn new(letter: NewDeadLetter, with_document: bool) -> Result<Self, StoreError> {
+    /// With its document, if it is said how its envelope is opened.
+    fn new(letter: NewDeadLetter, unwrap: Option<Unwrap>) -> Result<Self, StoreError> {
         Ok(Self {
             parts: message_rows::encode(&letter.message)?,
             decoded: serde_json::to_string(&letter.decoded)
                 .map_err(StoreError::corrupt("decoded"))?,
-            document: with_document.then(|| search_index::document(&letter)),
+            document: unwrap.map(|unwrap| search_index::document(&letter, unwrap)),
             letter,
         })
     }

@@ -7,12 +7,11 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::{Sqlite, Transaction};
 use tokio_util::sync::CancellationToken;
 
-use super::message_rows::MessageRow;
-use super::search_terms::Searchable;
-use super::{Store, StoreError, search_index};
+use super::search_rows::{StoredRow, documents, rows_between};
+use super::{Store, StoreError, Unwrap, search_index};
 use crate::domain::DeadLetterId;
 
 /// Dead letters of one transaction at most, and how long it should take: a writer waits no longer.
@@ -33,12 +32,6 @@ const MERGED: i64 = 4;
 /// Pages of 4 KiB of one transaction that merges.
 const PAGES_MERGED_AT_ONCE: i64 = 250;
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// What dead letters are found by, for those of a range of IDs.
-const ROWS_BETWEEN: &str = "SELECT d.id, d.source, d.dlq, d.consumer, d.event_type, d.event_id, d.correlation_id, \
-     d.causation_id, d.aggregate_id, d.failure_class, d.failure_message, d.failure_group, \
-     b.message_key, b.body, b.headers, b.properties FROM dead_letters d \
-     JOIN bodies b ON b.dead_letter = d.id WHERE d.id BETWEEN ? AND ? ORDER BY d.id";
 
 /// Which rows are not in the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,7 +207,8 @@ impl Store {
             return Ok(None);
         };
         let rows = self.rows_between(first, last).await?;
-        let documents = tokio::task::spawn_blocking(|| documents(rows));
+        let unwrap = self.unwrap;
+        let documents = tokio::task::spawn_blocking(move || documents(rows, unwrap));
         let documents = documents.await.unwrap_or_else(|failed| {
             std::panic::resume_unwind(failed.into_panic());
         })?;
@@ -257,8 +251,7 @@ impl Store {
     }
 
     async fn rows_between(&self, first: i64, last: i64) -> Result<Vec<StoredRow>, StoreError> {
-        let rows = sqlx::query_as(ROWS_BETWEEN).bind(first).bind(last);
-        Ok(rows.fetch_all(&self.reader).await?)
+        Ok(rows_between(first, last).fetch_all(&self.reader).await?)
     }
 
     async fn write_documents(&self, chunk: &Chunk) -> Result<(), StoreError> {
@@ -287,7 +280,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
         match self.span(Missing::Beyond(after.0), limit).await? {
-            Some((first, last)) => documents(self.rows_between(first, last).await?),
+            Some((first, last)) => documents(self.rows_between(first, last).await?, self.unwrap),
             None => Ok(Vec::new()),
         }
     }
@@ -297,9 +290,10 @@ impl Store {
 pub(super) async fn index_anew(
     transaction: &mut Transaction<'_, Sqlite>,
     id: DeadLetterId,
+    unwrap: Unwrap,
 ) -> Result<(), StoreError> {
-    let rows = sqlx::query_as(ROWS_BETWEEN).bind(id.0).bind(id.0);
-    let documents = documents(rows.fetch_all(&mut **transaction).await?)?;
+    let rows = rows_between(id.0, id.0).fetch_all(&mut **transaction);
+    let documents = documents(rows.await?, unwrap)?;
     let documents: Vec<_> = documents
         .iter()
         .map(|(id, text)| (*id, text.as_str()))
@@ -321,53 +315,6 @@ fn adapted(at_once: u32, elapsed: Duration) -> u32 {
         at_once
     };
     wanted.clamp(FEWEST_AT_ONCE, MOST_AT_ONCE)
-}
-
-fn documents(rows: Vec<StoredRow>) -> Result<Vec<(DeadLetterId, String)>, StoreError> {
-    let document = |row: StoredRow| Ok((DeadLetterId(row.id), row.document()?));
-    rows.into_iter().map(document).collect()
-}
-
-#[derive(Debug, FromRow)]
-struct StoredRow {
-    id: i64,
-    source: Option<String>,
-    dlq: String,
-    consumer: Option<String>,
-    event_type: Option<String>,
-    event_id: Option<String>,
-    correlation_id: Option<String>,
-    causation_id: Option<String>,
-    aggregate_id: Option<String>,
-    failure_class: Option<String>,
-    failure_message: Option<String>,
-    failure_group: String,
-    #[sqlx(flatten)]
-    message: MessageRow,
-}
-
-impl StoredRow {
-    fn document(self) -> Result<String, StoreError> {
-        let searchable = Searchable {
-            message: &self.message.into_message()?,
-            group: &self.failure_group,
-            failure: [
-                self.failure_class.as_deref(),
-                self.failure_message.as_deref(),
-            ],
-            names: [
-                self.source.as_deref(),
-                Some(self.dlq.as_str()),
-                self.consumer.as_deref(),
-                self.event_type.as_deref(),
-                self.event_id.as_deref(),
-                self.correlation_id.as_deref(),
-                self.causation_id.as_deref(),
-                self.aggregate_id.as_deref(),
-            ],
-        };
-        Ok(searchable.document())
-    }
 }
 
 #[cfg(test)]

@@ -6,17 +6,19 @@ use sqlx::{QueryBuilder, Sqlite, Transaction};
 
 use super::prepared::PreparedBatch;
 use super::search_terms::Searchable;
-use super::{Store, StoreError, filter_sql};
+use super::{Store, StoreError, Unwrap, filter_sql};
 use crate::domain::{ConsumerGroup, DeadLetterId, Filter, NewDeadLetter};
 
 /// A larger batch is left to the follower.
 pub(super) const INDEXED_WITH_THE_ROWS: usize = 100;
 
 /// What a new dead letter is found by.
-pub(super) fn document(letter: &NewDeadLetter) -> String {
+pub(super) fn document(letter: &NewDeadLetter, unwrap: Unwrap) -> String {
     let (decoded, event) = (&letter.decoded, &letter.event);
+    let original = unwrap(&letter.message);
     let searchable = Searchable {
         message: &letter.message,
+        original: original.as_ref(),
         group: letter.classification.group.as_str(),
         failure: [
             decoded.failure.class.as_deref(),

@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::domain::{FilterCondition, FilterField, FilterTerm, Message};
+use crate::domain::{
+    AmqpValue, FilterCondition, FilterField, FilterTerm, Header, HeaderValue, Message,
+};
 
 /// Of a body, the rest is not found by its words.
 const INDEXED_BODY_BYTES: usize = 64 * 1024;
@@ -40,6 +42,8 @@ const EVERY: char = '\u{E104}';
 /// What of a dead letter is indexed.
 pub(super) struct Searchable<'a> {
     pub(super) message: &'a Message,
+    /// What is inside, if the message is an envelope.
+    pub(super) original: Option<&'a Message>,
     pub(super) group: &'a str,
     /// Class and message of the failure.
     pub(super) failure: [Option<&'a str>; 2],
@@ -63,12 +67,18 @@ impl Searchable<'_> {
         for text in self.failure.iter().flatten() {
             document.add_error(text);
         }
-        let body = self.message.body.as_deref().unwrap_or_default();
+        let readable = self.original.unwrap_or(self.message);
+        let body = readable.body.as_deref().unwrap_or_default();
         let indexed = body.get(..INDEXED_BODY_BYTES).unwrap_or(body);
         document.add_text(&String::from_utf8_lossy(indexed));
         let key = self.message.key.as_deref().unwrap_or_default();
         document.add_text(&String::from_utf8_lossy(key));
-        document.add_headers(self.message);
+        let own = &self.message.headers;
+        let inside = self.original.into_iter().flat_map(|it| &it.headers);
+        document.add_headers(
+            own.iter()
+                .chain(inside.filter(|header| !own.contains(header))),
+        );
         if body.len() <= LARGEST_PARSED_BODY
             && let Ok(value) = serde_json::from_slice(body)
         {
@@ -107,21 +117,20 @@ impl Document {
         }
     }
 
-    fn add_headers(&mut self, message: &Message) {
-        for header in message.headers.iter().take(MOST_FIELDS) {
+    fn add_headers<'a>(&mut self, headers: impl Iterator<Item = &'a Header>) {
+        let mut left = MOST_FIELDS;
+        for header in headers.take(MOST_FIELDS) {
             let name = String::from_utf8_lossy(&header.name);
-            let value = header.value.as_text().map(str::to_owned);
-            let value = value.or_else(|| match &header.value {
-                crate::domain::HeaderValue::Amqp(value) => {
-                    value.as_integer().map(|number| number.to_string())
-                }
-                _ => None,
-            });
-            let Some(value) = value else { continue };
-            let indexed = cut_at_character(&value, INDEXED_HEADER_BYTES);
-            self.add_text(&name);
-            self.add_text(indexed);
-            self.fields.insert(field_term(HEADER_MARK, &name, indexed));
+            let values = header_texts(&header.value, left);
+            if !values.is_empty() {
+                self.add_text(&name);
+            }
+            left -= values.len();
+            for value in values {
+                let indexed = cut_at_character(&value, INDEXED_HEADER_BYTES);
+                self.add_text(indexed);
+                self.fields.insert(field_term(HEADER_MARK, &name, indexed));
+            }
         }
     }
 
@@ -318,6 +327,24 @@ fn push_lower(into: &mut String, text: &str, longest: usize, written: impl Fn(ch
             into.extend(character.to_lowercase().map(&written));
         }
     }
+}
+
+/// The value in words, or those of the leaves of a nested one, at most so many.
+fn header_texts(value: &HeaderValue, most: usize) -> Vec<String> {
+    let HeaderValue::Amqp(value) = value else {
+        let text = value.as_text().into_iter().take(most);
+        return text.map(str::to_owned).collect();
+    };
+    let mut texts = Vec::new();
+    let mut waiting = vec![value];
+    while let Some(value) = waiting.pop().filter(|_| texts.len() < most) {
+        match value {
+            AmqpValue::Array(values) => waiting.extend(values.iter().rev()),
+            AmqpValue::Table(fields) => waiting.extend(fields.iter().rev().map(|(_, it)| it)),
+            scalar => texts.extend(scalar.scalar_text()),
+        }
+    }
+    texts
 }
 
 fn cut_at_character(text: &str, bytes: usize) -> &str {

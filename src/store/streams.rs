@@ -1,7 +1,6 @@
 //! Dead letters in RabbitMQ streams: rows and the offset after them in one transaction.
 
 use super::insert::insert_all;
-use super::prepared::PreparedBatch;
 use super::{Indexed, Store, StoreError};
 use crate::domain::{ClusterName, NewDeadLetter, QueueName, Timestamp, VhostName};
 
@@ -33,7 +32,7 @@ impl Store {
         next_offset: u64,
         now: Timestamp,
     ) -> Result<Vec<Indexed>, StoreError> {
-        let batch = PreparedBatch::new(batch.to_vec())?;
+        let batch = self.prepare(batch.to_vec())?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let indexed = insert_all(&mut transaction, &batch, now).await?;
         sqlx::query(

@@ -4,7 +4,6 @@ use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::insert::{insert_all, set_status};
-use super::prepared::PreparedBatch;
 use super::{NewAuditEntry, NewRevision, Store, StoreError, audit, revisions};
 use crate::domain::{
     Custody, DeadLetterId, DeadLetterIds, DeadLetterStatus, EXPORT_FORMAT, ExportedDeadLetter,
@@ -139,7 +138,7 @@ impl Store {
     ) -> Result<Vec<DeadLetterId>, StoreError> {
         let topic_ids: Vec<_> = chunk.iter_mut().map(set_apart).collect();
         let letters: Vec<_> = chunk.iter().map(|import| import.letter.clone()).collect();
-        let letters = PreparedBatch::new(letters)?;
+        let letters = self.prepare(letters)?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let indexed = insert_all(&mut transaction, &letters, now).await?;
         let mut ids = Vec::with_capacity(chunk.len());

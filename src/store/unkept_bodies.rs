@@ -112,7 +112,7 @@ impl Store {
             .bind(id.0)
             .execute(&mut *transaction)
             .await?;
-        search_follower::index_anew(&mut transaction, id).await?;
+        search_follower::index_anew(&mut transaction, id, self.unwrap).await?;
         if let Some(entry) = entry {
             audit::append(&mut transaction, entry).await?;
         }

@@ -42,7 +42,11 @@ fn frameworks_of_dotnet_on_rabbitmq_are_understood() {
                 "NServiceBus.ExceptionInfo.InnerExceptionType",
                 "Acme.PaymentFailed",
             ),
-            ("NServiceBus.ExceptionInfo.Message", "no"),
+            ("NServiceBus.ExceptionInfo.Message", "cannot take the order"),
+            (
+                "NServiceBus.ExceptionInfo.StackTrace",
+                "Acme.Wrapper: cannot take the order\n ---> Acme.PaymentFailed: no\n   at Acme.Orders.Take()",
+            ),
             ("NServiceBus.ExceptionInfo.Data.x", "1"),
             ("NServiceBus.ProcessingEndpoint", "payments"),
             ("NServiceBus.Retries", "2"),

@@ -119,10 +119,9 @@ pub enum FilterCondition {
 impl Filter {
     /// Reads what a person typed; every refusal says where and how to write it instead.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
-        let text = text.trim();
         Ok(Self {
-            terms: parser::parse(text)?,
-            text: text.to_owned(),
+            terms: parser::parse(text.trim_end())?,
+            text: text.trim().to_owned(),
         })
     }
 

@@ -8,6 +8,8 @@ use super::{FilterField, FilterTerm};
 /// Longer text is refused: nobody types it, and each term costs the store a comparison a row.
 const LONGEST_FILTER: usize = 2_000;
 const MOST_TERMS: usize = 40;
+/// Characters of a filter that are shown before and behind the place of an error.
+const SHOWN_AROUND: usize = 40;
 
 /// Units of an age with their seconds, largest first.
 pub(super) const AGE_UNITS: [(char, u64); 5] = [
@@ -22,13 +24,34 @@ pub(super) const AGE_UNITS: [(char, u64); 5] = [
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{message} at character {position}: {remedy}")]
 pub struct FilterError {
-    /// The first character (not byte) that is meant, counted from 0.
+    /// The first character (not byte) that is meant in the text as it was typed, counted from 1.
     pub position: usize,
     pub message: String,
     pub remedy: String,
 }
 
+impl FilterError {
+    /// The refusal, and under it the filter with a mark at the place that is meant.
+    pub fn shown_in(&self, typed: &str) -> String {
+        let place = self.position.saturating_sub(1);
+        let first = place.saturating_sub(SHOWN_AROUND);
+        let excerpt = typed.chars().skip(first).take(2 * SHOWN_AROUND);
+        let excerpt: String = excerpt
+            .map(|it| if it.is_control() { ' ' } else { it })
+            .collect();
+        format!("{self}\n{excerpt}\n{}^", " ".repeat(place - first))
+    }
+}
+
 pub(super) fn parse(text: &str) -> Result<Vec<FilterTerm>, FilterError> {
+    terms(text).map_err(|error| FilterError {
+        position: error.position + 1,
+        ..error
+    })
+}
+
+/// Errors count from 0.
+fn terms(text: &str) -> Result<Vec<FilterTerm>, FilterError> {
     if text.chars().count() > LONGEST_FILTER {
         return Err(FilterError {
             position: LONGEST_FILTER,

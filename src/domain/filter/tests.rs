@@ -182,52 +182,52 @@ fn a_refusal_says_where_and_what_to_write_instead() {
     let cases = [
         (
             "status:done",
-            7,
+            8,
             "use one of open, replaying, replayed, gone",
         ),
-        ("ü status:done", 9, "use one of open"),
-        ("system:nats", 7, "use one of kafka, rabbitmq"),
-        ("reason:because", 7, "use one of exception, rejected"),
-        ("a stauts:open", 2, "use one of status, source"),
-        ("http://host", 0, "put the text in quotes"),
-        ("a payload:4", 2, "payload.customerId:42"),
-        ("payload.:4", 0, "payload.customerId:42"),
-        ("payload.a..b:4", 0, "payload.customerId:42"),
-        ("payload.a[x]:4", 0, "payload.items[0]"),
-        ("payload.a[1:4", 0, "payload.items[0]"),
-        ("payload.a:", 10, "right after payload.a:"),
-        ("header:x", 0, "header.tenant:acme"),
-        ("header.\"a:x", 0, "header.tenant:acme"),
-        ("a*", 0, "at least 3 characters"),
-        ("ti*me", 0, "one star at the end"),
-        ("abc-*", 0, "beginning of a word"),
-        ("\"--\"", 0, "write a word"),
-        ("payload.a:*", 10, "at least 3 characters"),
-        ("id:x", 3, "id:1-500,502"),
-        ("id:5-1", 3, "id:1-500,502"),
-        ("edited:maybe", 7, "edited:yes or edited:no"),
-        ("size:10k", 5, "size:>10k"),
-        ("size:>99999999999999g", 5, "size:>10k"),
-        ("after:yesterday", 6, "2026-11-25T10:00"),
-        ("before:2026-13-01", 7, "2026-11-25T10:00"),
-        ("status:", 7, "right after status:"),
-        ("source: orders", 7, "right after source:"),
-        ("source:\"\"", 7, "right after source:"),
-        ("-", 1, "write what to look for"),
-        ("\"\"", 0, "write what to look for"),
-        ("x \"open", 2, "close it"),
-        ("error:a\"b\"", 7, "the whole value in quotes"),
-        ("\"a\"b", 3, "a space between"),
-        ("age:1h", 4, "age:>1h"),
-        ("age:>", 4, "age:>1h"),
-        ("age:>1", 4, "age:>1h"),
-        ("age:>h", 4, "age:>1h"),
-        ("age:>1y", 4, "age:>1h"),
-        ("age:>1h2", 4, "age:>1h"),
-        ("age:>99999999999999999999s", 4, "age:>1h"),
-        ("age:>18446744073709551615w", 4, "age:>1h"),
-        ("age:>18446744073709551615s", 4, "age:>1h"),
-        ("age:ü1h", 4, "age:>1h"),
+        ("ü status:done", 10, "use one of open"),
+        ("system:nats", 8, "use one of kafka, rabbitmq"),
+        ("reason:because", 8, "use one of exception, rejected"),
+        ("a stauts:open", 3, "use one of status, source"),
+        ("http://host", 1, "put the text in quotes"),
+        ("a payload:4", 3, "payload.customerId:42"),
+        ("payload.:4", 1, "payload.customerId:42"),
+        ("payload.a..b:4", 1, "payload.customerId:42"),
+        ("payload.a[x]:4", 1, "payload.items[0]"),
+        ("payload.a[1:4", 1, "payload.items[0]"),
+        ("payload.a:", 11, "right after payload.a:"),
+        ("header:x", 1, "header.tenant:acme"),
+        ("header.\"a:x", 1, "header.tenant:acme"),
+        ("a*", 1, "at least 3 characters"),
+        ("ti*me", 1, "one star at the end"),
+        ("abc-*", 1, "beginning of a word"),
+        ("\"--\"", 1, "write a word"),
+        ("payload.a:*", 11, "at least 3 characters"),
+        ("id:x", 4, "id:1-500,502"),
+        ("id:5-1", 4, "id:1-500,502"),
+        ("edited:maybe", 8, "edited:yes or edited:no"),
+        ("size:10k", 6, "size:>10k"),
+        ("size:>99999999999999g", 6, "size:>10k"),
+        ("after:yesterday", 7, "2026-11-25T10:00"),
+        ("before:2026-13-01", 8, "2026-11-25T10:00"),
+        ("status:", 8, "right after status:"),
+        ("source: orders", 8, "right after source:"),
+        ("source:\"\"", 8, "right after source:"),
+        ("-", 2, "write what to look for"),
+        ("\"\"", 1, "write what to look for"),
+        ("x \"open", 3, "close it"),
+        ("error:a\"b\"", 8, "the whole value in quotes"),
+        ("\"a\"b", 4, "a space between"),
+        ("age:1h", 5, "age:>1h"),
+        ("age:>", 5, "age:>1h"),
+        ("age:>1", 5, "age:>1h"),
+        ("age:>h", 5, "age:>1h"),
+        ("age:>1y", 5, "age:>1h"),
+        ("age:>1h2", 5, "age:>1h"),
+        ("age:>99999999999999999999s", 5, "age:>1h"),
+        ("age:>18446744073709551615w", 5, "age:>1h"),
+        ("age:>18446744073709551615s", 5, "age:>1h"),
+        ("age:ü1h", 5, "age:>1h"),
     ];
     for (text, position, remedy) in cases {
         let error = Filter::parse(text).expect_err(text);
@@ -237,9 +237,28 @@ fn a_refusal_says_where_and_what_to_write_instead() {
 }
 
 #[test]
+fn an_error_points_at_its_place_in_what_was_typed() {
+    let check = |typed: &str, expected: &str| {
+        let error = Filter::parse(typed).unwrap_err();
+        let shown = error.shown_in(typed);
+        assert_eq!(shown.split_once('\n').unwrap().1, expected, "{error}");
+    };
+    check("status:x", "status:x\n       ^");
+    check("  status:x ", "  status:x \n         ^");
+    check("ü age:1h", "ü age:1h\n      ^");
+    check("a\tage:1h", "a age:1h\n      ^");
+    check("status:", "status:\n       ^");
+    let long = format!("{} age:1h {}", "a".repeat(99), "b".repeat(99));
+    let shown = format!("{} age:1h {}", "a".repeat(35), "b".repeat(37));
+    check(&long, &format!("{shown}\n{}^", " ".repeat(40)));
+    let error = Filter::parse("  status:x").unwrap_err().to_string();
+    assert!(error.contains("at character 10: "), "{error}");
+}
+
+#[test]
 fn a_filter_that_would_burden_the_store_is_refused() {
     let many = "a ".repeat(41);
-    assert_eq!(Filter::parse(&many).unwrap_err().position, 80);
+    assert_eq!(Filter::parse(&many).unwrap_err().position, 81);
     assert!(Filter::parse(&"a ".repeat(40)).is_ok());
     assert!(Filter::parse(&"a".repeat(2_001)).is_err());
     assert!(Filter::parse(&"ü".repeat(2_000)).is_ok());
@@ -299,7 +318,8 @@ proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in any::<String>()) {
         if let Err(error) = Filter::parse(&text) {
-            prop_assert!(error.position <= text.chars().count());
+            prop_assert!((1..=text.chars().count() + 1).contains(&error.position));
+            error.shown_in(&text);
         }
     }
 

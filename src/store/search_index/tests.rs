@@ -2,7 +2,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::super::PageRequest;
+use super::super::{PageRequest, search_follower};
 use super::*;
 use crate::domain::*;
 
@@ -221,6 +221,31 @@ async fn a_large_batch_is_indexed_after_it_is_stored_and_a_small_one_waits_behin
 
     index(&[letter(501, "at once", "com.x.FooException", "x")]).await;
     assert_eq!(found(&store, "\"at once\"").await, [106]);
+}
+
+#[tokio::test]
+async fn however_a_dead_letter_came_in_its_document_is_the_same() {
+    let (store, _folder, _url) = filled_store().await;
+    let message = format!("{} refused by the warehouse", "no stock, ".repeat(60));
+    let told = |offset| letter(offset, "{}", "com.x.FooException", &message);
+    let mut many = large_batch();
+    many.push(told(601));
+    assert_eq!(store_batch(&store, &[told(600)]).await, [4]);
+    let in_batch = *store_batch(&store, &many).await.last().unwrap();
+    store.catch_up_search_index().await.unwrap();
+
+    let text = "error:\"refused by the warehouse\"";
+    assert_eq!(found(&store, text).await, [in_batch, 4]);
+    for (id, offset) in [(4, 600), (in_batch, 601)] {
+        let stored = store.search_documents(DeadLetterId(id - 1), 1).await;
+        let expected = document(&told(offset), |_| None);
+        assert_eq!(stored.unwrap(), [(DeadLetterId(id), expected)]);
+        let mut transaction = store.writer.begin().await.unwrap();
+        let anew = search_follower::index_anew(&mut transaction, DeadLetterId(id), store.unwrap);
+        anew.await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+    assert_eq!(found(&store, text).await, [in_batch, 4]);
 }
 
 #[tokio::test]

@@ -69,8 +69,8 @@ pub(super) fn page_request(visit: &Visit) -> Result<PageRequest, Problem> {
 
 /// `filter` of the URL.
 pub(super) fn filter(visit: &Visit) -> Result<Filter, Problem> {
-    Filter::parse(visit.query.get("filter").unwrap_or(""))
-        .map_err(|error| Problem::bad_request(error.to_string()))
+    let typed = visit.query.get("filter").unwrap_or("");
+    Filter::parse(typed).map_err(|error| Problem::bad_request(error.shown_in(typed)))
 }
 
 pub(super) fn time(at: Timestamp) -> String {

@@ -324,7 +324,14 @@ fn tabs(visit: &Visit) -> Vec<Tab> {
 
 /// The page in every form that depends on the message alone, without a store. Fuzz targets come in here.
 pub fn dead_letter_pages(letter: &DeadLetter) -> Result<Vec<String>, askama::Error> {
-    let forms = ["", "?form=raw", "?form=hex", "?tab=error", "?tab=headers"];
+    let forms = [
+        "",
+        "?form=raw",
+        "?form=hex",
+        "?form=stored",
+        "?tab=error",
+        "?tab=headers",
+    ];
     let page = |form: &str| {
         let mut request = Request::new(());
         let uri = format!("/dead-letters/{}{form}", letter.summary.id);

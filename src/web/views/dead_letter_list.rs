@@ -89,9 +89,10 @@ pub(crate) async fn dead_letter_list(
 /// The filter of the URL, or why it is none. A filter that is not understood selects nothing: showing
 /// everything instead would offer to replay everything.
 pub(crate) fn parse_filter(visit: &Visit) -> (Option<Filter>, String) {
-    match Filter::parse(visit.query.get("filter").unwrap_or("")) {
+    let typed = visit.query.get("filter").unwrap_or("");
+    match Filter::parse(typed) {
         Ok(filter) => (Some(filter), String::new()),
-        Err(error) => (None, error.to_string()),
+        Err(error) => (None, error.shown_in(typed)),
     }
 }
 

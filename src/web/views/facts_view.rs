@@ -125,11 +125,16 @@ pub(super) fn about_envelope(envelope: Option<Envelope>) -> String {
     };
     let framework = envelope.framework();
     match envelope {
-        Envelope::EasyNetQ | Envelope::Sneakers => format!(
-            "The message is stored in an envelope of {framework}. A replay sends the original that is              inside."
+        Envelope::EasyNetQ => format!(
+            "The message is stored in an envelope of {framework}. Shown is the original that is inside, which a replay sends; \
+             Stored and the download have the envelope."
+        ),
+        Envelope::Sneakers => format!(
+            "The message is stored in an envelope of {framework}. A replay sends the original that is inside."
         ),
         Envelope::SpringEmbeddedHeaders => format!(
-            "The body begins with headers of {framework}. A replay sends it without those of the error."
+            "The body begins with headers of {framework}. Shown is what follows them; Stored and the download have all of it. A \
+             replay sends it without those of the error."
         ),
     }
 }

@@ -12,6 +12,8 @@ pub(super) struct HeaderRow {
     pub(super) name: String,
     pub(super) kind: &'static str,
     pub(super) value: String,
+    /// The number that the bytes of the value stand for; empty if they are no number or its digits.
+    pub(super) number: String,
     /// Who wrote it and what it means; empty if no dialect knows it.
     pub(super) meaning: String,
     /// What a replay does with it.
@@ -33,6 +35,11 @@ pub(super) fn header_rows(system: System, message: &Message) -> Vec<HeaderRow> {
             name: header.name_lossy(),
             kind: kind(&header.value),
             value: markup::cut_end(&value_text(&header.value), VALUE_CHARACTERS),
+            number: meanings
+                .number(header)
+                .map(|number| number.to_string())
+                .filter(|digits| header.value.as_text() != Some(digits))
+                .unwrap_or_default(),
             meaning: meanings
                 .of(&header.name)
                 .map(|(dialect, meaning)| format!("{dialect}: {meaning}"))
@@ -64,6 +71,7 @@ pub(super) fn property_rows(message: &Message) -> Vec<HeaderRow> {
             name: name.to_owned(),
             kind: "property",
             value: value?,
+            number: String::new(),
             meaning: String::new(),
             note: String::new(),
         })
@@ -171,25 +179,9 @@ fn field_text(name: &str, value: &AmqpValue) -> String {
 
 fn scalar_text(value: &AmqpValue) -> String {
     match value {
-        AmqpValue::Boolean(value) => value.to_string(),
-        AmqpValue::F32(bits) => f32::from_bits(*bits).to_string(),
-        AmqpValue::F64(bits) => f64::from_bits(*bits).to_string(),
-        AmqpValue::Decimal { scale, value } => format!("{value}e-{scale}"),
-        AmqpValue::ShortString(text) => text.clone(),
         AmqpValue::LongString(bytes) | AmqpValue::ByteArray(bytes) => bytes_text(bytes),
-        AmqpValue::Timestamp(seconds) => timestamp_text(*seconds),
         AmqpValue::Void => "void".to_owned(),
-        other => other
-            .as_integer()
-            .map(|value| value.to_string())
-            .unwrap_or_default(),
-    }
-}
-
-fn timestamp_text(seconds: u64) -> String {
-    match i64::try_from(seconds) {
-        Ok(seconds) => crate::domain::Timestamp::from_seconds(seconds).to_rfc3339(),
-        Err(_) => format!("{seconds} s"),
+        other => other.scalar_text().unwrap_or_default(),
     }
 }
 
@@ -203,6 +195,29 @@ fn indented(mark: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_that_spring_writes_as_bytes_are_shown_beside_them() {
+        let check = |name: &str, bytes: &[u8], expected: &str| {
+            let value = HeaderValue::Bytes(bytes.to_vec().into());
+            let message = Message {
+                headers: vec![crate::domain::Header {
+                    name: name.to_owned().into(),
+                    value,
+                }],
+                ..Message::default()
+            };
+            let rows = header_rows(System::Kafka, &message);
+            assert_eq!(rows[0].number, expected, "{name}");
+        };
+        check("kafka_dlt-original-offset", &4711_i64.to_be_bytes(), "4711");
+        check("kafka_original-partition", &7_i32.to_be_bytes(), "7");
+        check("retry_topic-attempts", &[4], "4");
+        let at = [0x01, 0x8b, 0xcf, 0xe5, 0x68, 0x7b];
+        check("retry_topic-backoff-timestamp", &at, "1700000000123");
+        check("kafka_dlt-original-offset", b"4711", "");
+        check("kafka_dlt-original-topic", &7_i32.to_be_bytes(), "");
+    }
 
     #[test]
     fn a_nested_table_reads_line_by_line() {

@@ -4,8 +4,11 @@
 use std::fmt::Write as _;
 
 use askama::filters::Safe;
+use bytes::Bytes;
 use serde::de::IgnoredAny;
 
+use crate::dialects::readable;
+use crate::domain::Message;
 use crate::web::escape::{Markup, escaped};
 
 /// A page shows so much of a body; the download has all of it.
@@ -39,6 +42,32 @@ pub(crate) fn read(body: &[u8]) -> Reading {
             Err(error) => Reading::Text(error.to_string()),
         },
     }
+}
+
+impl Reading {
+    /// In words, with what was tried.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Json => "JSON".to_owned(),
+            Self::Text(why) => format!("text; it is no JSON: {why}"),
+            Self::Binary(at) => {
+                format!("binary; it is no text: byte {at} is not UTF-8")
+            }
+        }
+    }
+}
+
+/// The form of a page that shows an envelope and not what is inside.
+pub(crate) const STORED: &str = "stored";
+
+/// The body that a form of the page shows: what the application reads, or the envelope around it.
+pub(crate) fn body_of(message: &Message, form: Option<&str>) -> Bytes {
+    let inside = match form {
+        Some(STORED) => None,
+        _ => readable(message),
+    };
+    let shown = inside.as_ref().unwrap_or(message);
+    shown.body.clone().unwrap_or_default()
 }
 
 /// Something to be said about the value that begins at a byte of the body.
@@ -259,6 +288,28 @@ fn opened(bytes: &[u8], at: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_shows_what_is_inside_an_envelope_and_stored_the_envelope() {
+        let around = r#"{"Message":"{\"id\":1}","Exception":"x"}"#;
+        let kind = |kind: &str| crate::domain::AmqpProperties {
+            kind: Some(kind.to_owned()),
+            ..crate::domain::AmqpProperties::default()
+        };
+        let check = |kind_of, form, expected: &str| {
+            let message = Message {
+                body: Some(Bytes::from(around)),
+                properties: Some(Box::new(kind(kind_of))),
+                ..Message::default()
+            };
+            assert_eq!(body_of(&message, form), expected, "{kind_of} {form:?}");
+        };
+        let easynetq = "EasyNetQ.SystemMessages.Error, EasyNetQ";
+        check(easynetq, None, r#"{"id":1}"#);
+        check(easynetq, Some("hex"), r#"{"id":1}"#);
+        check(easynetq, Some(STORED), around);
+        check("Order", None, around);
+    }
 
     #[test]
     fn values_stay_as_they_are_written() {

@@ -1,11 +1,11 @@
-//! The tab Payload of a dead letter: the body as one of its three forms, and what is said of it.
+//! The tab Payload of a dead letter: the body as one of its forms, and what is said of it.
 
 use askama::filters::Safe;
 
 use super::facts_view::about_envelope;
 use super::payload::{self, Reading};
 use super::schema_view::SchemaView;
-use crate::domain::{DeadLetter, Message};
+use crate::domain::{DeadLetter, Envelope, Message};
 use crate::web::escape::{Markup, escaped};
 use crate::web::markup;
 use crate::web::parameters::Parameters;
@@ -18,7 +18,7 @@ pub(super) struct Tab {
     pub(super) is_current: bool,
 }
 
-/// The body as one of its three forms.
+/// The body as one of its forms.
 pub(super) struct Payload {
     /// "JSON, 412 B", or each decoder that was tried and why it failed.
     pub(super) reading: String,
@@ -39,16 +39,18 @@ pub(super) struct Payload {
 
 /// The tab for the message of a dead letter; `letter` has that of the revision that is shown.
 pub(super) fn payload(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaView>) -> Payload {
-    let body = letter.message.body.as_deref().unwrap_or_default();
-    let reading = payload::read(body);
+    let body = payload::body_of(&letter.message, visit.query.get("form"));
+    let reading = payload::read(&body);
     let form = match (visit.query.get("form"), &reading) {
+        (Some(payload::STORED), _) => payload::STORED,
         (Some("hex"), _) | (None, Reading::Binary(_)) => "hex",
         (Some("raw"), _) | (_, Reading::Text(_) | Reading::Binary(_)) => "raw",
         (_, Reading::Json) => "pretty",
     };
     let cut = &body[..body.len().min(payload::SHOWN_BYTES)];
+    let is_hex = form == "hex" || matches!((form, &reading), (payload::STORED, Reading::Binary(_)));
     let text = match form {
-        "hex" => payload::hex(cut),
+        _ if is_hex => payload::hex(cut),
         // A cut JSON is re-indented as well as it goes: the tokens before the cut are whole.
         "pretty" => {
             let notes = schema.as_ref().map_or(&[][..], |schema| &schema.notes);
@@ -57,11 +59,11 @@ pub(super) fn payload(visit: &Visit, letter: &DeadLetter, schema: Option<SchemaV
         _ => Safe(escaped(&String::from_utf8_lossy(cut))),
     };
     Payload {
-        reading: reading_words(&reading),
+        reading: reading.words(),
         size: markup::bytes(body.len() as u64),
-        forms: forms(visit, form, &reading),
+        forms: forms(visit, form, &reading, letter.decoded.envelope),
         text,
-        is_cut: cut.len() < body.len() || (form == "hex" && body.len() > payload::HEX_BYTES),
+        is_cut: cut.len() < body.len() || (is_hex && body.len() > payload::HEX_BYTES),
         is_null: letter.message.body.is_none(),
         key: key_words(&letter.message),
         omitted: letter.body_omitted.clone().unwrap_or_default(),
@@ -83,17 +85,7 @@ fn key_words(message: &Message) -> Option<String> {
     })
 }
 
-fn reading_words(reading: &Reading) -> String {
-    match reading {
-        Reading::Json => "JSON".to_owned(),
-        Reading::Text(why) => format!("text; it is no JSON: {why}"),
-        Reading::Binary(at) => {
-            format!("binary; it is no text: byte {at} is not UTF-8")
-        }
-    }
-}
-
-fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
+fn forms(visit: &Visit, current: &str, reading: &Reading, envelope: Option<Envelope>) -> Vec<Tab> {
     let known: &[(&'static str, &str)] = match reading {
         Reading::Json => &[("Pretty", "pretty"), ("Raw", "raw"), ("Hex", "hex")],
         _ => &[("Raw", "raw"), ("Hex", "hex")],
@@ -107,5 +99,7 @@ fn forms(visit: &Visit, current: &str, reading: &Reading) -> Vec<Tab> {
             .url(&visit.path),
         is_current: *name == current,
     };
-    known.iter().map(tab).collect()
+    let stored = envelope.filter(|envelope| envelope.wraps_body());
+    let stored = stored.map(|_| ("Stored", payload::STORED));
+    known.iter().chain(&stored).map(tab).collect()
 }

@@ -1,5 +1,7 @@
 //! A stack trace by line, with the frames of the application set apart from those of its libraries.
 
+use crate::dialects::stack_trace::{FrameOwner, frame_owner};
+
 /// One line of a stack trace.
 pub(super) struct FrameLine {
     pub(super) class: &'static str,
@@ -7,36 +9,6 @@ pub(super) struct FrameLine {
 }
 
 const LINES: usize = 1_000;
-
-/// Where frames of runtimes and usual libraries begin.
-const LIBRARIES: [&str; 26] = [
-    "java.",
-    "javax.",
-    "jakarta.",
-    "jdk.",
-    "sun.",
-    "com.sun.",
-    "kotlin.",
-    "kotlinx.",
-    "scala.",
-    "org.springframework.",
-    "org.apache.",
-    "org.hibernate.",
-    "io.netty.",
-    "io.micrometer.",
-    "reactor.",
-    "com.rabbitmq.",
-    "com.fasterxml.",
-    "ch.qos.",
-    "org.slf4j.",
-    "System.",
-    "Microsoft.",
-    "MassTransit.",
-    "RabbitMQ.",
-    "Confluent.",
-    "node:",
-    "internal/",
-];
 
 pub(super) fn frame_lines(trace: &str) -> Vec<FrameLine> {
     let line = |line: &str| FrameLine {
@@ -47,22 +19,12 @@ pub(super) fn frame_lines(trace: &str) -> Vec<FrameLine> {
 }
 
 fn class_of(line: &str) -> &'static str {
-    let trimmed = line.trim_start();
-    if let Some(frame) = trimmed.strip_prefix("at ") {
-        let place = frame.rsplit("//").next().unwrap_or(frame);
-        let is_library = LIBRARIES.iter().any(|prefix| place.starts_with(prefix))
-            || frame.contains("node_modules")
-            || frame.contains("(node:");
-        return if is_library { "library" } else { "application" };
+    match frame_owner(line) {
+        Some(FrameOwner::Application) => "application",
+        Some(FrameOwner::Libraries) => "library",
+        None if line.trim_start().starts_with("... ") => "library",
+        None => "cause",
     }
-    if trimmed.starts_with("File \"") {
-        let is_library = trimmed.contains("site-packages") || trimmed.contains("/lib/python");
-        return if is_library { "library" } else { "application" };
-    }
-    if trimmed.starts_with("... ") {
-        return "library";
-    }
-    "cause"
 }
 
 #[cfg(test)]
@@ -93,6 +55,13 @@ mod tests {
         );
         check(
             "    at take (/app/node_modules/kafkajs/x.js:1:1)",
+            "library",
+        );
+        check("\tat io.quarkus.Runner.run(Runner.java:1)", "library");
+        check("   at Npgsql.Connector.Open()", "library");
+        check("    at take (/app/src/stock.js:1:1)", "application");
+        check(
+            "  File \"/app/dist-packages/x.py\", line 3, in take",
             "library",
         );
     }
