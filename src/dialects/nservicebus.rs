@@ -143,18 +143,18 @@ mod tests {
             assert_eq!(found.each_ref().map(Option::as_deref), expected, "{trace}");
         };
         let frames = "\n   at Acme.Pay()\n   --- End of inner exception stack trace ---";
-        let wrapped = |inside: &str| format!("Acme.Wrapper: outer\n ---> {inside}{frames}");
+        let around = |inside: &str| format!("Acme.Wrapper: outer\n ---> {inside}{frames}");
         let (wrapper, outer) = (Some("Acme.Wrapper"), Some("outer"));
         check("", "Acme.Wrapper: outer", [wrapper, outer, None, None]);
         let failed = Some("Acme.Failed");
         check("Acme.Failed", "", [failed, None, wrapper, outer]);
-        let trace = wrapped("Acme.Failed: no money:\nnone at all");
+        let trace = around("Acme.Failed: no money:\nnone at all");
         let said = Some("no money:\nnone at all");
         check("Acme.Failed", &trace, [failed, said, wrapper, outer]);
-        let trace = wrapped("Acme.Failed: no money\n ---> System.Exception: x");
+        let trace = around("Acme.Failed: no money\n ---> System.Exception: x");
         let expected = [failed, Some("no money"), wrapper, outer];
         check("Acme.Failed", &trace, expected);
-        let trace = wrapped("Acme.Failed");
+        let trace = around("Acme.Failed");
         check("Acme.Failed", &trace, [failed, None, wrapper, outer]);
     }
 }
