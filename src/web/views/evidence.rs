@@ -18,7 +18,7 @@ pub(crate) fn evidence(replay: &Replay, now: Timestamp) -> String {
             what_is_missing(&replay.destination)
         ),
         ReplayState::Passed { landing, by, .. } => format!(
-            "{}; it counts as consumed once the DLQ was read without finding it",
+            "{}; it counts as consumed once the DLQ was read without finding it and nothing waits in retry topics",
             passed(by, *landing, now)
         ),
         ReplayState::Consumed {
