@@ -8,7 +8,7 @@ use redrive::domain::{ReplayStateName, TopicName};
 
 use super::{NODES, TIMEOUT, create_replicated};
 use crate::support::cluster::{Listener, cluster, node};
-use crate::support::replay_letters::{index, kafka_letters};
+use crate::support::replay_letters::{index, kafka_letter};
 use crate::support::replays::{ORIGINAL, Running, impatient, new_store};
 use crate::support::unique;
 
@@ -35,8 +35,16 @@ async fn a_partition_without_a_leader_keeps_no_other_topic_waiting() {
     create_replicated(&config, &shared, 1).await;
     let number = only_node_of(config.bootstrap_servers.join(","), lonely.clone()).await;
     let fixture = new_store().await;
-    let mut letters = kafka_letters(&lonely, 0, &[Some("a"), Some("b")]);
-    letters.extend(kafka_letters(&shared, 0, &[Some("a"), Some("b")]));
+    let places = [
+        (&lonely, "a"),
+        (&lonely, "b"),
+        (&shared, "a"),
+        (&shared, "b"),
+    ];
+    let letters: Vec<_> = (0..)
+        .zip(places)
+        .map(|(number, (topic, key))| kafka_letter(&config.name, (topic, 0), number, Some(key)))
+        .collect();
     let ids = index(&fixture.store, &letters).await;
     let service = Config {
         kafka: vec![config],
