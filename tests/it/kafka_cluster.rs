@@ -1,7 +1,6 @@
 //! A cluster of three nodes: TLS, logins, and nodes that come and go.
 
 mod access;
-mod replays;
 
 use std::time::Duration;
 
