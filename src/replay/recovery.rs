@@ -123,8 +123,8 @@ pub(super) struct Looked {
     pub(super) events: Vec<(Replay, ReplayEvent)>,
     /// The topics in which it is too early to say.
     pub(super) held: Held,
-    /// Topics with a partition that cannot be read now; they keep no other topic waiting.
-    pub(super) unreachable: HashSet<TopicName>,
+    /// Topics with a partition that cannot be read now, and why; they keep no other topic waiting.
+    pub(super) unreachable: HashMap<TopicName, String>,
 }
 
 /// Looks for every replay that was being sent, but for those to topics that were put aside.
@@ -135,7 +135,7 @@ pub(super) async fn look_for(
     (delivery_timeout, now): (Duration, Timestamp),
 ) -> Result<Looked, KafkaError> {
     let mut held = Held::default();
-    let mut unreachable = HashSet::new();
+    let mut unreachable = HashMap::new();
     let mut events = Vec::new();
     let wait = HANDOVER_LIMIT + delivery_timeout + MARGIN;
     let (searches, unplaced) = group_by_partition(sending);
@@ -149,7 +149,7 @@ pub(super) async fn look_for(
             held.hold(&topic, over_at.since(now));
             continue;
         }
-        if unreachable.contains(&topic) || aside.holds(&topic, Instant::now()) {
+        if unreachable.contains_key(&topic) || aside.holds(&topic, Instant::now()) {
             held.hold(&topic, LOOK_AGAIN);
             continue;
         }
@@ -158,8 +158,7 @@ pub(super) async fn look_for(
             ..gather(config, admin, (&topic, partition), &search).await?
         };
         if let Some(problem) = &evidence.problem {
-            tracing::warn!(%topic, %partition, problem, "replays cannot be looked for");
-            unreachable.insert(topic.clone());
+            unreachable.insert(topic.clone(), problem.clone());
         }
         for (replay, recorded) in search.replays {
             let at = Timestamp::now();

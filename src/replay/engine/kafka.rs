@@ -133,19 +133,22 @@ impl KafkaEngine {
         }
         self.context.advance(unknown).await?;
         crash::point("kafka.recovery.committed");
-        self.put_aside(looked.unreachable).await;
+        if !looked.unreachable.is_empty() {
+            // It may be the clients.
+            self.drop_clients().await;
+        }
+        self.put_aside(looked.unreachable);
         Ok(looked.held)
     }
 
-    /// Leaves topics alone for a while. The clients are replaced, for it may be them.
-    async fn put_aside(&mut self, topics: impl IntoIterator<Item = TopicName>) {
-        let mut any = false;
-        for topic in topics {
+    /// Leaves topics with a partition that cannot be reached alone for a while, and says why.
+    fn put_aside(&mut self, topics: impl IntoIterator<Item = (TopicName, String)>) {
+        for (topic, problem) in topics {
+            let cluster = &self.context.cluster;
+            tracing::warn!(%cluster, %topic, problem, "replays to this topic have to wait");
+            let reason = format!("topic {topic}: {problem}");
+            self.context.obstacles.note(cluster, reason);
             self.aside.put(topic, Instant::now());
-            any = true;
-        }
-        if any {
-            self.drop_clients().await;
         }
     }
 

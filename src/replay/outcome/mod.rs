@@ -3,7 +3,8 @@
 //! Kafka: a group whose committed offset moved from at or before the record to beyond it has *passed*
 //! it, which a consumer that dead-letters it and then commits does too. So it is *consumed* only after
 //! intake has read the DLQs beyond the ends that were seen after the pass, nothing waits in the retry topics
-//! of its topic, and the settle time is over. RabbitMQ shows no passes. Of what nothing is seen for long is said just that. That it *died
+//! of its topic, and the settle time is over. RabbitMQ shows no passes. Of what nothing is seen for long
+//! is said just that. That it *died
 //! again* comes from intake, at any time.
 
 mod counting;

@@ -147,13 +147,7 @@ impl KafkaEngine {
         refusals.append(&mut rendered.unsendable);
         self.refuse(refusals).await?;
         let is_any_unreachable = !rendered.unreachable.is_empty();
-        for (topic, problem) in rendered.unreachable.drain() {
-            let cluster = &self.context.cluster;
-            tracing::warn!(%cluster, %topic, problem, "replays to this topic have to wait");
-            let reason = format!("topic {topic}: {problem}");
-            self.context.obstacles.note(cluster, reason);
-            self.aside.put(topic, Instant::now());
-        }
+        self.put_aside(rendered.unreachable.drain());
         Ok(if rendered.without_topic.is_empty() {
             is_any_unreachable.then_some(PassEnd::SomeFailed)
         } else {
