@@ -248,27 +248,36 @@ async fn gather(
         ..nothing
     };
     // The cluster answers, so an error is this partition's: it has no leader, or may not be read.
-    Ok(
-        match read(config, admin, (topic, partition), search).await {
-            Ok((watermarks, scan)) => Evidence {
-                watermarks,
-                scan,
-                ..evidence
-            },
-            Err(error) => Evidence {
-                problem: Some(crate::error_chain(&error)),
-                ..evidence
-            },
+    Ok(match read(config, admin, (topic, replicas), search).await {
+        Ok((watermarks, scan)) => Evidence {
+            watermarks,
+            scan,
+            ..evidence
         },
-    )
+        Err(error) => Evidence {
+            problem: Some(crate::error_chain(&error)),
+            ..evidence
+        },
+    })
 }
 
 async fn read(
     config: &KafkaConfig,
     admin: &KafkaAdmin,
-    (topic, partition): (&TopicName, Partition),
+    (
+        topic,
+        PartitionReplicas {
+            partition,
+            has_leader,
+            ..
+        },
+    ): (&TopicName, PartitionReplicas),
     search: &Search,
 ) -> Result<(Watermarks, ScanResult), KafkaError> {
+    if !has_leader {
+        let topic = topic.clone();
+        return Err(KafkaError::NoLeader { topic, partition });
+    }
     let watermarks = admin.watermarks(topic, partition).await?;
     let replays = search.replays.iter();
     let wanted: HashSet<String> = replays.map(|(replay, _)| replay.id.to_string()).collect();

@@ -1,6 +1,7 @@
 //! A cluster of three nodes: TLS, logins, and nodes that come and go.
 
 mod access;
+mod replays;
 
 use std::time::Duration;
 

@@ -26,6 +26,8 @@ pub struct PartitionReplicas {
     pub partition: Partition,
     pub replicas: usize,
     pub in_sync_replicas: usize,
+    /// Without one nothing can be read or written; librdkafka would wait for it until the request times out.
+    pub has_leader: bool,
 }
 
 /// The first offset of a partition and the one after its last replicated record.
@@ -208,5 +210,6 @@ fn replicas_of(partition: &MetadataPartition) -> PartitionReplicas {
         partition: Partition(partition.id()),
         replicas: partition.replicas().len(),
         in_sync_replicas: partition.isr().len(),
+        has_leader: partition.leader() >= 0,
     }
 }

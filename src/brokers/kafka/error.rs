@@ -28,6 +28,13 @@ pub enum KafkaError {
         partition: Partition,
         source: rdkafka::error::KafkaError,
     },
+    #[error(
+        "partition {partition} of topic {topic} has no leader; start the brokers that hold its replicas"
+    )]
+    NoLeader {
+        topic: TopicName,
+        partition: Partition,
+    },
     #[error("cannot read the metadata of topic {topic}")]
     Metadata {
         topic: TopicName,

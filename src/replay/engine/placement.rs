@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use crate::brokers::kafka::{KafkaAdmin, KafkaError, partition_for_key};
-use crate::domain::{Destination, Landing, Partition, Replay, TopicName};
+use crate::brokers::kafka::{KafkaAdmin, KafkaError, TopicDescription, partition_for_key};
+use crate::domain::{Destination, Landing, Offset, Partition, Replay, TopicName};
 use crate::store::PlannedReplay;
 
 /// A replay with its partition and that partition's high watermark before sending. The partition is
@@ -26,7 +26,7 @@ pub(super) async fn place(
     admin: &KafkaAdmin,
     round: Vec<PlannedReplay>,
 ) -> Result<Placement, KafkaError> {
-    let mut partition_counts: HashMap<TopicName, Option<u32>> = HashMap::new();
+    let mut descriptions: HashMap<TopicName, Option<TopicDescription>> = HashMap::new();
     let mut high_watermarks: HashMap<(TopicName, Partition), Landing> = HashMap::new();
     let mut placement = Placement {
         placed: Vec::with_capacity(round.len()),
@@ -37,24 +37,23 @@ pub(super) async fn place(
         let Some(topic) = topic_of(&planned.replay).cloned() else {
             continue;
         };
-        if !partition_counts.contains_key(&topic) {
+        if !descriptions.contains_key(&topic) {
             let described = admin.topic(&topic).await?;
-            let count = described.and_then(|found| u32::try_from(found.partitions.len()).ok());
-            partition_counts.insert(topic.clone(), count);
+            descriptions.insert(topic.clone(), described);
         }
-        let Some(partitions) = partition_counts[&topic] else {
+        let Some(described) = &descriptions[&topic] else {
             placement.without_topic.push((planned, topic));
             continue;
         };
         if placement.unreachable.contains_key(&topic) {
             continue;
         }
-        let partition = choose_partition(&planned, partitions);
+        let partition = choose_partition(&planned, described);
         let place = (topic.clone(), partition);
         if !high_watermarks.contains_key(&place) {
             // The cluster answers, so an error is this partition's.
-            let offset = match admin.watermarks(&topic, partition).await {
-                Ok(watermarks) => watermarks.high,
+            let offset = match high_watermark(admin, (&topic, partition), described).await {
+                Ok(offset) => offset,
                 Err(error) => {
                     let problem = crate::error_chain(&error);
                     placement.unreachable.insert(topic, problem);
@@ -72,8 +71,22 @@ pub(super) async fn place(
     Ok(placement)
 }
 
+async fn high_watermark(
+    admin: &KafkaAdmin,
+    (topic, partition): (&TopicName, Partition),
+    described: &TopicDescription,
+) -> Result<Offset, KafkaError> {
+    let mut known = described.partitions.iter();
+    if known.any(|known| known.partition == partition && !known.has_leader) {
+        let topic = topic.clone();
+        return Err(KafkaError::NoLeader { topic, partition });
+    }
+    Ok(admin.watermarks(topic, partition).await?.high)
+}
+
 /// The planned partition where the topic still has it, else the key's.
-fn choose_partition(planned: &PlannedReplay, partitions: u32) -> Partition {
+fn choose_partition(planned: &PlannedReplay, described: &TopicDescription) -> Partition {
+    let partitions = u32::try_from(described.partitions.len()).unwrap_or(u32::MAX);
     let wanted = match planned.replay.destination {
         Destination::Kafka { partition, .. } => partition,
         Destination::RabbitMq { .. } => None,

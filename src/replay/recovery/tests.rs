@@ -40,6 +40,7 @@ fn nothing_found() -> Evidence {
             partition: Partition(0),
             replicas: 1,
             in_sync_replicas: 1,
+            has_leader: true,
         }),
         settings: Some(LogSettings {
             min_in_sync: 1,
@@ -146,6 +147,7 @@ fn a_record_may_be_appended_and_not_yet_replicated() {
         partition: Partition(0),
         replicas: 3,
         in_sync_replicas: 3,
+        has_leader: true,
     });
     evidence.replica_lag_limit = Duration::from_secs(30);
     let wait = Duration::from_secs(45);
@@ -203,6 +205,7 @@ fn what_may_still_become_provable_is_looked_at_again_for_a_while() {
                 partition: Partition(0),
                 replicas: 2,
                 in_sync_replicas: 1,
+                has_leader: true,
             });
         },
         "settings",

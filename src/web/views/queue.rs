@@ -107,12 +107,17 @@ pub(crate) async fn look_at_queue(
     let (cluster, vhost) = (ClusterName::new(cluster), VhostName::new(vhost));
     let queue = QueueName::new(queue);
     let looked = state.observer.look(&cluster, &vhost, &queue).await?;
+    let filter = format!("{} -status:gone", letters_of(&cluster, &vhost, &queue));
+    let list = look_parameters(&looked).with("filter", &filter);
+    Ok(Redirect::to(&list.url("/dead-letters/list")).into_response())
+}
+
+/// The dead letters of one queue as a filter: other virtual hosts may have a queue of that name.
+fn letters_of(cluster: &ClusterName, vhost: &VhostName, queue: &QueueName) -> String {
     let dlq = FilterField::Dlq.term(queue.as_str());
     let vhost = FilterField::Vhost.term(vhost.as_str());
     let cluster = FilterField::Cluster.term(cluster.as_str());
-    let filter = format!("{dlq} {vhost} {cluster} -status:gone");
-    let list = look_parameters(&looked).with("filter", &filter);
-    Ok(Redirect::to(&list.url("/dead-letters/list")).into_response())
+    format!("{dlq} {vhost} {cluster}")
 }
 
 impl QueuePage {
@@ -146,7 +151,7 @@ impl QueuePage {
             bindings: bindings(cluster, queue),
             dead_letters_to: dead_letter_links(cluster, queue),
             dead_letters_from: dead_letters_from(cluster, queue),
-            letters: list_url(&FilterField::Dlq.term(sample.queue.as_str())),
+            letters: list_url(&letters_of(&cluster.name, &sample.vhost, &sample.queue)),
             observe: observe_form(state, visit, cluster, queue),
             custody: custody(state, cluster, queue),
             not_read: not_read(state.intake.of_queue(&place(cluster, queue))),

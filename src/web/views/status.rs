@@ -10,7 +10,7 @@ use super::notifications::{NotificationRow, notification_rows};
 use super::retention_view::{RetentionView, retention_view};
 use super::trace_export_view::{TraceExportView, trace_export_view};
 use crate::dead_letters::{IntakeState, IntakeStatus};
-use crate::domain::{ClusterDetail, ClusterSnapshot, Timestamp};
+use crate::domain::{ClusterDetail, ClusterSnapshot, FilterField, Timestamp};
 use crate::store::{DlqDepth, Gap, GapKind};
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -217,10 +217,13 @@ fn sees(cluster: &ClusterSnapshot) -> String {
 }
 
 fn dlq_row(depth: DlqDepth, now: Timestamp) -> DlqRow {
-    let dlq = crate::domain::FilterField::Dlq.term(&depth.dlq);
-    let cluster = crate::domain::FilterField::Cluster.term(depth.cluster.as_str());
+    let mut filter = FilterField::Dlq.term(&depth.dlq);
+    if !depth.vhost.is_empty() {
+        filter = format!("{filter} {}", FilterField::Vhost.term(&depth.vhost));
+    }
+    let cluster = FilterField::Cluster.term(depth.cluster.as_str());
     DlqRow {
-        href: list_url(&format!("{dlq} {cluster}")),
+        href: list_url(&format!("{filter} {cluster}")),
         open: markup::count(depth.open),
         oldest: markup::optional_ago(depth.oldest, now, "nothing is open"),
         dlq: depth.dlq,
