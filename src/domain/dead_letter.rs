@@ -123,6 +123,30 @@ impl Custody {
     }
 }
 
+/// The order of a list of dead letters. Both are that in which Redrive took them in: only that is an order of the
+/// rows and of the full-text index alike, so a page of any filter ends after its rows and nothing is sorted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeadLetterOrder {
+    #[default]
+    Newest,
+    Oldest,
+}
+
+impl DeadLetterOrder {
+    pub const ALL: [Self; 2] = [Self::Newest, Self::Oldest];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Oldest => "oldest",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|order| order.as_str() == text)
+    }
+}
+
 /// A dead letter on its way into the store.
 #[derive(Clone, Debug)]
 pub struct NewDeadLetter {

@@ -2,11 +2,11 @@ use sqlx::{FromRow, QueryBuilder, Sqlite};
 use uuid::Uuid;
 
 use super::message_rows::MessageRow;
-use super::{Page, PageRequest, Store, StoreError, filter_sql};
+use super::{Page, PageRequest, Store, StoreError, filter_sql, order_bounds};
 use crate::domain::{
-    AttemptsKind, Custody, DeadLetter, DeadLetterId, DeadLetterStatus, DeadLetterSummary,
-    DeathReason, EventIdentity, Filter, Message, Offset, Partition, Position, RevisionNumber,
-    Timestamp,
+    AttemptsKind, Custody, DeadLetter, DeadLetterId, DeadLetterOrder, DeadLetterStatus,
+    DeadLetterSummary, DeathReason, EventIdentity, Filter, Message, Offset, Partition, Position,
+    RevisionNumber, Timestamp,
 };
 
 pub(super) const POSITION_COLUMNS: &str =
@@ -29,13 +29,30 @@ impl Store {
         now: Timestamp,
         page: &PageRequest,
     ) -> Result<Page<DeadLetterSummary>, StoreError> {
+        self.dead_letters_by(DeadLetterOrder::Newest, filter, now, page)
+            .await
+    }
+
+    /// Dead letters that match, in that order.
+    pub async fn dead_letters_by(
+        &self,
+        order: DeadLetterOrder,
+        filter: &Filter,
+        now: Timestamp,
+        page: &PageRequest,
+    ) -> Result<Page<DeadLetterSummary>, StoreError> {
+        let (beyond, direction) = match order {
+            DeadLetterOrder::Newest => ("<", "DESC"),
+            DeadLetterOrder::Oldest => (">", "ASC"),
+        };
         let mut query = filter_sql::select(SUMMARY_COLUMNS, filter, now);
         let id = filter_sql::id_column(filter);
-        if let Some(last) = page.key()? {
-            query.push(format!(" AND {id} < ")).push_bind(last);
+        match page.key()? {
+            Some(last) => drop(query.push(format!(" AND {id} {beyond} ")).push_bind(last)),
+            None => order_bounds::push(&mut query, order, filter, now),
         }
         query
-            .push(format!(" ORDER BY {id} DESC LIMIT "))
+            .push(format!(" ORDER BY {id} {direction} LIMIT "))
             .push_bind(page.rows());
         let rows: Vec<SummaryRow> = query.build_query_as().fetch_all(&self.reader).await?;
         let items = rows.into_iter().map(DeadLetterSummary::from).collect();

@@ -79,6 +79,7 @@ fn pages() -> Router<AppState> {
         .route("/dead-letters", get(views::failure_groups))
         .route("/dead-letters/by/{field}", get(views::pivot))
         .route("/dead-letters/list", get(views::dead_letter_list))
+        .route("/dead-letters/list/columns", post(views::keep_columns))
         .route("/dead-letters/{id}", get(views::dead_letter))
         .route("/dead-letters/{id}/payload", get(views::download_payload))
         .route(

@@ -26,6 +26,9 @@ pub(crate) const ANONYMOUS: &str = "anonymous";
 const CSRF_COOKIE: &str = "redrive_csrf";
 pub(crate) const THEME_COOKIE: &str = "redrive_theme";
 
+/// Columns of the list of dead letters, between dots.
+pub(crate) const COLUMNS_COOKIE: &str = "redrive_columns";
+
 /// The script asks with this header for the parts that change instead of the whole page.
 const LIVE_HEADER: &str = "redrive-live";
 
@@ -41,6 +44,8 @@ pub(crate) struct Visit {
     pub(crate) csrf: String,
     csrf_is_new: bool,
     pub(crate) theme: Option<Theme>,
+    /// The columns of the list of dead letters that this browser keeps.
+    pub(crate) columns: Option<String>,
     is_live_update: bool,
 }
 
@@ -83,6 +88,7 @@ impl Visit {
             csrf_is_new: known.is_none(),
             csrf: known.map_or_else(|| Uuid::new_v4().simple().to_string(), str::to_owned),
             theme: cookie(headers, THEME_COOKIE).and_then(Theme::parse),
+            columns: cookie(headers, COLUMNS_COOKIE).map(str::to_owned),
             is_live_update: headers.contains_key(LIVE_HEADER),
         }
     }

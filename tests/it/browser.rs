@@ -16,7 +16,7 @@ const SCREENS: [(&str, u32, u32); 4] = [
     ("dark", 360, 740),
 ];
 
-const PAGES: [(&str, &str); 38] = [
+const PAGES: [(&str, &str); 39] = [
     ("overview", "/"),
     ("consumers", "/consumers"),
     ("group", "/consumers/kafka/payment-consumers"),
@@ -29,6 +29,10 @@ const PAGES: [(&str, &str); 38] = [
     ("failure-group", "/failure-groups/v1%3A00000000000002db"),
     ("pivot", "/dead-letters/by/source"),
     ("list", "/dead-letters/list?filter=status:open"),
+    (
+        "list-columns",
+        "/dead-letters/list?sort=oldest&columns=status,died,taken,place,offset,key,correlation,aggregate,consumer,tried,size,error",
+    ),
     ("bad-filter", "/dead-letters/list?filter=colour:red"),
     ("letter", "/dead-letters/12"),
     ("letter-error", "/dead-letters/12?tab=error"),

@@ -26,6 +26,7 @@ mod kafka_edges;
 mod kafka_hostile;
 mod kafka_wire;
 mod large_edits;
+mod letter_list;
 mod metrics;
 mod notifications;
 mod open_replays;

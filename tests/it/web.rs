@@ -20,7 +20,7 @@ async fn a_parameter_that_the_api_does_not_take_is_refused() {
     let (status, _, problem) = get(&dashboard, path).await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     assert!(problem.contains("fliter"), "{problem}");
-    assert!(problem.contains("filter, limit, cursor"), "{problem}");
+    assert!(problem.contains("filter, sort, limit, cursor"), "{problem}");
 }
 
 #[tokio::test]

@@ -10,6 +10,9 @@ pub(super) struct ListArgs {
     /// For example `status:open error:Timeout age:>1h`; everything if absent.
     #[arg(long, default_value = "")]
     filter: String,
+    /// newest or oldest: which first, in the order in which Redrive took them in.
+    #[arg(long)]
+    sort: Option<String>,
     /// At most so many, from 1 to 1000.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
@@ -22,6 +25,7 @@ pub(super) struct ListArgs {
 pub(super) async fn run(api: &ApiArgs, args: &ListArgs) -> anyhow::Result<ExitCode> {
     let limit = args.limit.to_string();
     let mut query = vec![("filter", args.filter.as_str()), ("limit", &limit)];
+    query.extend(args.sort.as_deref().map(|sort| ("sort", sort)));
     query.extend(args.cursor.as_deref().map(|cursor| ("cursor", cursor)));
     let page = api.get(&["dead-letters"], &query).await?;
     if api.json {

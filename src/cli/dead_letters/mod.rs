@@ -34,7 +34,7 @@ pub(super) struct DeadLettersArgs {
 
 #[derive(Debug, clap::Subcommand)]
 enum DeadLettersCommand {
-    /// List the dead letters that match a filter, the newest first.
+    /// List the dead letters that match a filter, the newest first or the oldest.
     List(list::ListArgs),
     /// Show one dead letter: error, headers, payload, history.
     Show(show::ShowArgs),

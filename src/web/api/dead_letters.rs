@@ -5,11 +5,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::group_care::Note;
-use super::list::{List, filter, page_request, time};
+use super::list::{List, filter, page_request, time, word};
 use super::replays::Event;
 use crate::domain::{
-    DeadLetter, DeadLetterId, DeadLetterSummary, Discard, Header, Hop, Message, Origin, Position,
-    Revision, Timestamp,
+    DeadLetter, DeadLetterId, DeadLetterOrder, DeadLetterSummary, Discard, Header, Hop, Message,
+    Origin, Position, Revision, Timestamp,
 };
 use crate::web::AppState;
 use crate::web::problem::Problem;
@@ -116,15 +116,17 @@ struct RevisionView {
     note: Option<String>,
 }
 
-/// Dead letters that match, those indexed last first.
+/// Dead letters that match, those indexed last first if nothing else is asked.
 pub(super) async fn list(
     State(state): State<AppState>,
     visit: Visit,
 ) -> Result<Json<List<Summary>>, Problem> {
     let request = page_request(&visit)?;
+    let words = DeadLetterOrder::ALL.map(DeadLetterOrder::as_str);
+    let order = word(&visit, "sort", DeadLetterOrder::parse, &words)?.unwrap_or_default();
     let page = state
         .store
-        .dead_letters(&filter(&visit)?, visit.now, &request)
+        .dead_letters_by(order, &filter(&visit)?, visit.now, &request)
         .await?;
     Ok(Json(List::of(page, |letter| Summary::of(&letter))))
 }

@@ -2,7 +2,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::list::{List, filter, page_request, time};
+use super::list::{List, filter, page_request, time, word};
 use crate::domain::{GroupOrder, GroupState, Timestamp};
 use crate::store::{FailureGroup, GroupQuery};
 use crate::web::AppState;
@@ -56,20 +56,6 @@ pub(super) async fn list(
         .failure_groups_by(&asked, visit.now, &request)
         .await?;
     Ok(Json(List::of(page, |group| Group::of(group, visit.now))))
-}
-
-/// A parameter of the URL that takes one of some words.
-fn word<T>(
-    visit: &Visit,
-    name: &str,
-    parse: fn(&str) -> Option<T>,
-    words: &[&str],
-) -> Result<Option<T>, Problem> {
-    let Some(text) = visit.query.get(name) else {
-        return Ok(None);
-    };
-    let refused = || Problem::bad_request(format!("{name} is one of {}", words.join(", ")));
-    parse(text).map(Some).ok_or_else(refused)
 }
 
 impl Group {

@@ -73,6 +73,23 @@ pub(super) fn filter(visit: &Visit) -> Result<Filter, Problem> {
     Filter::parse(typed).map_err(|error| Problem::bad_request(error.shown_in(typed)))
 }
 
+/// A parameter of the URL that takes one of some words.
+pub(super) fn word<T>(
+    visit: &Visit,
+    name: &str,
+    parse: fn(&str) -> Option<T>,
+    words: &[&str],
+) -> Result<Option<T>, Problem> {
+    let Some(text) = visit.query.get(name) else {
+        return Ok(None);
+    };
+    let refused = || {
+        let words = words.join(", ");
+        Problem::bad_request(format!("{name} is one of {words}, and not {text:?}"))
+    };
+    parse(text).map(Some).ok_or_else(refused)
+}
+
 pub(super) fn time(at: Timestamp) -> String {
     at.to_rfc3339()
 }

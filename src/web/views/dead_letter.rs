@@ -12,6 +12,7 @@ use super::facts_view::{Fact, facts};
 use super::frame::NavigationEntry;
 use super::headers_view::{HeaderRow, header_rows, property_rows};
 use super::history_view::{Happening, happenings};
+use super::letter_columns::ListView;
 use super::payload_tab::{Payload, Tab, payload};
 use super::schema_view::SchemaView;
 use super::shown_revision::{RevisionLine, as_shown, revision_line};
@@ -21,7 +22,7 @@ use crate::traces;
 use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
-use crate::web::parameters::{Parameters, list_url};
+use crate::web::parameters::Parameters;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 
@@ -176,7 +177,7 @@ impl DeadLetterPage {
             shown,
             newer: String::new(),
             older: String::new(),
-            list: list_url(text),
+            list: ListView::of(visit).url(text),
             edit: Parameters::default()
                 .with("filter", text)
                 .with("revision", revision)

@@ -1,20 +1,28 @@
+use std::collections::HashMap;
+
 use askama::Template;
+use askama::filters::Safe;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::bulk_form::{discard_link, repair_link};
+use super::facts_view::attempts;
 use super::frame::NavigationEntry;
+use super::letter_cells::{correlation, key, keys_of, position};
+use super::letter_columns::{ColumnChoice, LetterColumn, ListView, shorter_address};
 use super::look_notice::look_notice;
 use super::saved_filters::SavedLink;
 use crate::domain::{
-    DeadLetterStatus, DeadLetterSummary, Filter, FilterField, RevisionNumber, Timestamp,
+    DeadLetterId, DeadLetterOrder, DeadLetterStatus, DeadLetterSummary, Filter, FilterField,
+    RevisionNumber, Timestamp,
 };
 use crate::store::{COUNTED, Page, PageRequest};
 use crate::web::AppState;
-use crate::web::escape::Markup;
+use crate::web::escape::{Markup, escaped};
 use crate::web::markup::{self, Status};
 use crate::web::parameters::Parameters;
 use crate::web::problem::Problem;
+use crate::web::table::Head;
 use crate::web::visit::Visit;
 
 /// Rows of one page.
@@ -29,11 +37,19 @@ pub(crate) struct LetterRow {
     status: Markup,
     is_open: bool,
     died: Markup,
+    taken_in: Markup,
     event: String,
     event_id: Markup,
     source: String,
     dlq: String,
     cluster: String,
+    position: Markup,
+    key: Markup,
+    correlation: Markup,
+    aggregate: Markup,
+    consumer: Markup,
+    attempts: Markup,
+    size: String,
     class: String,
     message: String,
     marks: Vec<Markup>,
@@ -46,6 +62,21 @@ struct Suggestion {
     is_current: bool,
 }
 
+/// An entry of the form.
+struct OrderChoice {
+    name: &'static str,
+    label: &'static str,
+    is_current: bool,
+}
+
+/// The links to the other pages; each is empty where there is none.
+struct Pager {
+    first_label: &'static str,
+    first: String,
+    next_label: &'static str,
+    next: String,
+}
+
 /// Dead letters as a list under a filter.
 #[derive(Template)]
 #[template(path = "dead_letter_list.html")]
@@ -56,10 +87,19 @@ pub(crate) struct DeadLetterList {
     /// What the search index does not know yet.
     behind: String,
     filter: String,
+    /// Without a filter.
+    show_all: String,
     filter_error: String,
     /// Terms with values that there are.
     known: Vec<String>,
     suggestions: Vec<Suggestion>,
+    choices: Vec<ColumnChoice>,
+    orders: Vec<OrderChoice>,
+    /// The columns and the order as links and forms say them; empty if they need not.
+    columns_chosen: String,
+    sort: &'static str,
+    /// What the browser can be told to keep; empty if it shows that anyway.
+    columns_to_keep: String,
     saved: Vec<SavedLink>,
     can_save: bool,
     csrf: String,
@@ -68,16 +108,21 @@ pub(crate) struct DeadLetterList {
     replay_all: String,
     discard_all: String,
     repair_all: String,
+    columns: Vec<LetterColumn>,
+    heads: Vec<Head>,
     rows: Vec<LetterRow>,
-    newest: String,
-    older: String,
+    pager: Pager,
 }
 
 pub(crate) async fn dead_letter_list(
     State(state): State<AppState>,
     visit: Visit,
 ) -> Result<Response, Problem> {
-    let content = DeadLetterList::load(&state, &visit).await?;
+    let view = ListView::of(&visit);
+    if let Some(address) = shorter_address(&visit, &view) {
+        return Ok(Redirect::to(&address).into_response());
+    }
+    let content = DeadLetterList::load(&state, &visit, view).await?;
     visit.page(
         &state,
         NavigationEntry::DeadLetters,
@@ -97,7 +142,7 @@ pub(crate) fn parse_filter(visit: &Visit) -> (Option<Filter>, String) {
 }
 
 impl DeadLetterList {
-    async fn load(state: &AppState, visit: &Visit) -> Result<Self, Problem> {
+    async fn load(state: &AppState, visit: &Visit, view: ListView) -> Result<Self, Problem> {
         let (filter, filter_error) = parse_filter(visit);
         let request = PageRequest {
             limit: ROWS,
@@ -107,7 +152,7 @@ impl DeadLetterList {
             Some(filter) => (
                 state
                     .store
-                    .dead_letters(filter, visit.now, &request)
+                    .dead_letters_by(view.order, filter, visit.now, &request)
                     .await?,
                 state.store.count_up_to_limit(filter, visit.now).await?,
             ),
@@ -119,20 +164,30 @@ impl DeadLetterList {
         };
         let saved = state.store.saved_filters().await?;
         let text = visit.query.get("filter").unwrap_or("");
+        let keys = keys_of(state, &view, &page).await?;
         let rows = page.items.iter();
-        let older = page
-            .next_cursor
-            .map(|cursor| visit.url_with("cursor", &cursor));
-        let newest = request.cursor.map(|_| visit.url_with("cursor", ""));
         Ok(Self {
             sentence: sentence(matching, filter.as_ref()),
             look: look_notice(&visit.query),
             behind: behind_words(behind),
             filter: text.to_owned(),
+            show_all: view.url(""),
             filter_error,
             known: state.store.suggested_terms().await?,
-            suggestions: suggestions(text),
-            saved: saved.iter().map(|it| SavedLink::of(it, text)).collect(),
+            suggestions: suggestions(&view, text),
+            choices: view.choices(),
+            orders: orders(view.order),
+            columns_chosen: view.names_in_links(),
+            sort: view.sort(),
+            columns_to_keep: if view.is_new() {
+                view.names(",")
+            } else {
+                String::new()
+            },
+            saved: saved
+                .iter()
+                .map(|it| SavedLink::of(it, &view, text))
+                .collect(),
             can_save: filter.as_ref().is_some_and(|filter| !filter.is_empty()),
             csrf: visit.csrf.clone(),
             groups: Parameters::default()
@@ -143,27 +198,34 @@ impl DeadLetterList {
             discard_all: discard_link(text),
             repair_all: repair_link(text),
             rows: rows
-                .map(|letter| LetterRow::of(letter, text, visit.now))
+                .map(|letter| LetterRow::of(letter, &view, (text, visit.now), &keys))
                 .collect(),
-            newest: newest.unwrap_or_default(),
-            older: older.unwrap_or_default(),
+            pager: Pager::of(visit, view.order, &request, page.next_cursor.as_deref()),
+            heads: view.heads(text),
+            columns: view.columns,
         })
     }
 }
 
 impl LetterRow {
-    pub(crate) fn of(letter: &DeadLetterSummary, filter: &str, now: Timestamp) -> Self {
+    fn of(
+        letter: &DeadLetterSummary,
+        view: &ListView,
+        (filter, now): (&str, Timestamp),
+        keys: &HashMap<DeadLetterId, Vec<u8>>,
+    ) -> Self {
         let within = Parameters::default().with("filter", filter);
         let page = format!("/dead-letters/{}", letter.id);
         let (status, word) = letter_status(letter.status);
         Self {
             id: letter.id.0,
-            href: within.url(&page),
+            href: view.page(letter.id.0, filter),
             edit: within.url(&format!("{page}/edit")),
             replay: format!("/replays/new?id={}", letter.id),
             status: markup::status(status, word),
             is_open: letter.status == DeadLetterStatus::Open,
             died: markup::ago(letter.dead_at, now),
+            taken_in: markup::ago(letter.indexed_at, now),
             event: letter.event.event_type.clone().unwrap_or_default(),
             event_id: match &letter.event.event_id {
                 Some(id) => markup::identifier(id),
@@ -172,6 +234,21 @@ impl LetterRow {
             source: letter.source.clone().unwrap_or_default(),
             dlq: letter.position.dlq().to_owned(),
             cluster: letter.cluster.to_string(),
+            position: position(&letter.position),
+            key: key(keys.get(&letter.id).map(Vec::as_slice)),
+            correlation: correlation(letter),
+            aggregate: match &letter.event.aggregate_id {
+                Some(id) => markup::identifier(id),
+                None => markup::absent("the message carries no aggregate ID"),
+            },
+            consumer: match &letter.consumer {
+                Some(consumer) => Safe(escaped(consumer.as_str())),
+                None => markup::absent("the message does not say who failed on it"),
+            },
+            attempts: attempts(letter).unwrap_or_else(|| {
+                markup::absent("the message does not say how often it was tried")
+            }),
+            size: markup::bytes(letter.size),
             class: letter
                 .failure_class
                 .clone()
@@ -189,6 +266,35 @@ pub(crate) const fn letter_status(status: DeadLetterStatus) -> (Status, &'static
         DeadLetterStatus::Replayed => (Status::Ok, "replayed"),
         DeadLetterStatus::Gone => (Status::Idle, "gone"),
         DeadLetterStatus::Discarded => (Status::Idle, "discarded"),
+    }
+}
+
+fn orders(current: DeadLetterOrder) -> Vec<OrderChoice> {
+    let choice = |order: DeadLetterOrder| OrderChoice {
+        name: order.as_str(),
+        label: match order {
+            DeadLetterOrder::Newest => "Newest first",
+            DeadLetterOrder::Oldest => "Oldest first",
+        },
+        is_current: order == current,
+    };
+    DeadLetterOrder::ALL.map(choice).into()
+}
+
+impl Pager {
+    fn of(visit: &Visit, order: DeadLetterOrder, asked: &PageRequest, next: Option<&str>) -> Self {
+        let (first_label, next_label) = match order {
+            DeadLetterOrder::Newest => ("Newest", "Older"),
+            DeadLetterOrder::Oldest => ("Oldest", "Newer"),
+        };
+        let first = asked.cursor.as_ref().map(|_| visit.url_with("cursor", ""));
+        let next = next.map(|cursor| visit.url_with("cursor", cursor));
+        Self {
+            first_label,
+            first: first.unwrap_or_default(),
+            next_label,
+            next: next.unwrap_or_default(),
+        }
     }
 }
 
@@ -242,7 +348,7 @@ fn replay_all(text: &str) -> String {
         .url("/replays/new")
 }
 
-fn suggestions(text: &str) -> Vec<Suggestion> {
+fn suggestions(view: &ListView, text: &str) -> Vec<Suggestion> {
     let known = [
         ("All", ""),
         ("Open", "status:open"),
@@ -254,9 +360,7 @@ fn suggestions(text: &str) -> Vec<Suggestion> {
     ];
     let link = |(label, filter): (&'static str, &str)| Suggestion {
         label,
-        href: Parameters::default()
-            .with("filter", filter)
-            .url("/dead-letters/list"),
+        href: view.url(filter),
         is_current: filter == text.trim(),
     };
     known.into_iter().map(link).collect()

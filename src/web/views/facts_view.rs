@@ -48,7 +48,7 @@ fn linked(value: Option<&str>, field: FilterField) -> Option<Markup> {
     value.map(|value| markup::linked_identifier(value, &list_of(field, value)))
 }
 
-fn attempts(summary: &DeadLetterSummary) -> Option<Markup> {
+pub(super) fn attempts(summary: &DeadLetterSummary) -> Option<Markup> {
     let (count, kind) = summary.attempts?;
     let word = match kind {
         AttemptsKind::Deliveries => "deliveries",

@@ -31,6 +31,8 @@ mod frame;
 mod freshness;
 mod headers_view;
 mod history_view;
+mod letter_cells;
+mod letter_columns;
 mod look_notice;
 mod notifications;
 mod open_replays;
@@ -90,6 +92,7 @@ pub(crate) use failure_group::{
 pub(crate) use failure_groups::failure_groups;
 pub(crate) use flow::{flow, flow_of_the_last_hour};
 pub(crate) use frame::{Frame, NavigationEntry};
+pub(crate) use letter_columns::keep_columns;
 pub(crate) use notifications::{kind_name, queue_test, send_test_notification};
 pub(crate) use open_replays::{awaited_replays, resolve_unknown_replays, unknown_replays};
 pub(crate) use overview::overview;

@@ -4,11 +4,11 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde_json::json;
 
+use super::letter_columns::ListView;
 use super::preflight::actor;
 use crate::domain::{Filter, FilterName, SavedFilter};
 use crate::store::NewAuditEntry;
 use crate::web::AppState;
-use crate::web::parameters::list_url;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 
@@ -20,10 +20,10 @@ pub(super) struct SavedLink {
 }
 
 impl SavedLink {
-    pub(super) fn of(saved: &SavedFilter, current: &str) -> Self {
+    pub(super) fn of(saved: &SavedFilter, view: &ListView, current: &str) -> Self {
         Self {
             name: saved.name.to_string(),
-            href: list_url(saved.filter.text()),
+            href: view.url(saved.filter.text()),
             is_current: saved.filter.text() == current.trim(),
         }
     }
@@ -38,7 +38,8 @@ pub(crate) async fn save_filter(
     let name = fields.get("name").unwrap_or("");
     let filter = fields.get("filter").unwrap_or("");
     let saved = save(&state, &visit, name, filter).await?;
-    Ok(Redirect::to(&list_url(saved.filter.text())).into_response())
+    let list = ListView::asked(&fields, None).url(saved.filter.text());
+    Ok(Redirect::to(&list).into_response())
 }
 
 /// Removes the saved filter that a form names.
@@ -48,7 +49,8 @@ pub(crate) async fn remove_saved_filter(
     CheckedForm(fields): CheckedForm,
 ) -> Result<Response, Problem> {
     remove(&state, &visit, fields.get("name").unwrap_or("")).await?;
-    Ok(Redirect::to("/dead-letters/list").into_response())
+    let list = ListView::asked(&fields, None).url("");
+    Ok(Redirect::to(&list).into_response())
 }
 
 /// Saves a filter under a name, for pages and the API.
