@@ -261,12 +261,10 @@ fn long_properties(properties: &AmqpProperties, findings: &mut Findings) {
 }
 
 fn refused_properties(properties: &AmqpProperties, findings: &mut Findings) {
-    let is_expiration =
-        |text: &String| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u32>().is_ok();
     if properties
         .expiration
         .as_ref()
-        .is_some_and(|text| !is_expiration(text))
+        .is_some_and(|text| !AmqpProperties::is_expiration(text))
     {
         findings.refused(
             "property expiration",

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::dialects::{
-    headers_stripped_on_replay, previous_error, properties_on_replay, unwrapped,
+    headers_stripped_on_replay, previous_deaths, previous_error, properties_on_replay, unwrapped,
 };
 use crate::domain::conventions::{
     REPLAY_ATTEMPT, REPLAY_EDITED, REPLAY_ID, REPLAY_JOB_ID, REPLAY_ORIGINAL_SHA256,
-    REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_ERROR, REPLAY_SOURCE,
+    REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_DEATHS, REPLAY_PREV_ERROR, REPLAY_SOURCE,
 };
 use crate::domain::{
     AmqpValue, ClusterName, DeadLetter, Decoded, Destination, Header, HeaderValue,
@@ -88,7 +88,12 @@ pub(super) fn render<'a>(
         .into_iter()
         .map(|(name, value)| text_header(system, name, value));
     message.headers.extend(texts);
-    append_previous_error(letter.decoded, system, &mut message);
+    let error = previous_error(letter.decoded);
+    append_if_it_fits(system, REPLAY_PREV_ERROR, error, &mut message);
+    if system == System::RabbitMq {
+        let deaths = previous_deaths(source);
+        append_if_it_fits(system, REPLAY_PREV_DEATHS, deaths, &mut message);
+    }
     fits(system, &message)?;
     Ok(message)
 }
@@ -138,14 +143,12 @@ fn added_headers(letter: Source<'_>, edited: bool, replay: &Replay) -> Vec<(&'st
     headers
 }
 
-/// The error is good to know and no more: it is left out where it would not fit.
-fn append_previous_error(decoded: &Decoded, system: System, message: &mut Message) {
-    let Some(error) = previous_error(decoded) else {
+/// Adds what is good to know and no more: it is left out where it would not fit.
+fn append_if_it_fits(system: System, name: &str, value: Option<String>, message: &mut Message) {
+    let Some(value) = value else {
         return;
     };
-    message
-        .headers
-        .push(text_header(system, REPLAY_PREV_ERROR, error));
+    message.headers.push(text_header(system, name, value));
     if fits(system, message).is_err() {
         message.headers.pop();
     }

@@ -136,6 +136,49 @@ fn headers_that_do_not_fit_a_frame_are_refused_before_they_cost_the_connection()
     assert!(render(&on_kafka, None, &to_kafka(), "").is_ok());
 }
 
+fn x_death(queue: &str, expiration: &str) -> Header {
+    let fields = [
+        ("queue", queue),
+        ("reason", "rejected"),
+        ("original-expiration", expiration),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), AmqpValue::long_string(value)));
+    let death = AmqpValue::Table(fields.into());
+    Header::amqp("x-death", AmqpValue::Array(vec![death]))
+}
+
+#[test]
+fn the_stripped_history_goes_along_as_a_copy_where_it_fits() {
+    let with = |size: usize| {
+        in_rabbitmq(Message {
+            headers: vec![
+                x_death("orders", "60000"),
+                Header::amqp("big", AmqpValue::long_string("x".repeat(size))),
+            ],
+            ..Message::default()
+        })
+    };
+    let message = rendered(&with(1), &to_rabbitmq());
+    assert_eq!(message.header("x-death"), None);
+    let copy = message.header_text(REPLAY_PREV_DEATHS).unwrap();
+    let expected =
+        r#"{"x-death":[{"queue":"orders","reason":"rejected","original-expiration":"60000"}]}"#;
+    assert_eq!(copy, expected);
+    let large = rendered(&with(126_600), &to_rabbitmq());
+    assert_eq!(large.header(REPLAY_PREV_DEATHS), None);
+
+    let again = in_rabbitmq(Message {
+        headers: message.headers,
+        ..Message::default()
+    });
+    let again = rendered(&again, &to_rabbitmq());
+    assert_eq!(
+        again.header(REPLAY_PREV_DEATHS),
+        None,
+        "there is no new history"
+    );
+}
+
 proptest! {
     /// Whatever a stranger wrote: key, body and foreign headers survive byte for byte, in order.
     #[test]
