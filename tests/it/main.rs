@@ -51,6 +51,7 @@ mod replay_brake;
 mod replay_crash;
 mod replay_kafka;
 mod replay_large;
+mod replay_options;
 mod replay_outcome;
 mod replay_rabbitmq;
 mod replay_recovery;
