@@ -20,7 +20,7 @@ pub(super) fn cautions(
     let rabbitmq = destinations.filter(|to| matches!(to, Destination::RabbitMq { .. }));
     let clusters: BTreeSet<&ClusterName> = rabbitmq.map(Destination::cluster).collect();
     if clusters.is_empty() {
-        return vec!["the options are for RabbitMQ, and nothing goes there".to_owned()];
+        return vec!["The options are for RabbitMQ, and nothing goes there".to_owned()];
     }
     let mut cautions = Vec::new();
     if options.keep_x_death {
@@ -36,7 +36,7 @@ pub(super) fn cautions(
     cautions
 }
 
-const EXPIRATION: &str = "where the headers tell the original expiration it is set again: such a replay \
+const EXPIRATION: &str = "Where the headers tell the original expiration it is set again: such a replay \
      can expire before it is consumed, and then dies again or is gone";
 
 const CC: &str =
@@ -60,7 +60,7 @@ fn x_death_is_kept(cluster: &ClusterName, snapshot: &Snapshot) -> String {
             "RabbitMQ {version} on {cluster} does not read x-death: it counts from 1 and replaces it at the \
              next death"
         ),
-        None => format!("the version of {cluster} is not known: RabbitMQ up to 3.13 {IN_A_CYCLE}"),
+        None => format!("The version of {cluster} is not known: RabbitMQ up to 3.13 {IN_A_CYCLE}"),
     }
 }
 
