@@ -8,8 +8,8 @@ use anyhow::{Context as _, Result, ensure};
 use redrive::brokers::kafka::KafkaAdmin;
 use redrive::config::{Config, KafkaConfig};
 use redrive::domain::{
-    Brake, ClusterName, Filter, ReplayJobId, ReplayJobState, ReplayStateName, Snapshot, Timestamp,
-    TopicName, VhostName,
+    Brake, ClusterName, Filter, ReplayJobId, ReplayJobState, ReplayOptions, ReplayStateName,
+    Snapshot, Timestamp, TopicName, VhostName,
 };
 use redrive::lifecycle::Lifecycle;
 use redrive::metrics::Metrics;
@@ -151,6 +151,7 @@ fn request(cluster: &ClusterName, origin: &Origin) -> Result<ReplayRequest> {
         selection: Selection::Filter(Filter::parse("").context("the empty filter")?),
         revision: RevisionChoice::Latest,
         destination,
+        options: ReplayOptions::default(),
     })
 }
 

@@ -8,7 +8,7 @@ use redrive::domain::conventions as names;
 use redrive::domain::{
     Classification, ClusterName, Custody, DeadLetterId, Destination, EventIdentity, Header,
     Message, NewDeadLetter, Offset, Partition, Position, QueueName, ReplayId, ReplayJobId,
-    RevisionNumber, Timestamp, TopicName, VhostName,
+    ReplayOptions, RevisionNumber, Timestamp, TopicName, VhostName,
 };
 use redrive::store::{NewAuditEntry, NewReplay, NewReplayJob, Store};
 use uuid::Uuid;
@@ -91,6 +91,7 @@ async fn confirm(store: &Store, replays: Vec<NewReplay>) -> Result<()> {
         created_at: Timestamp::now(),
         created_by: "trial".to_owned(),
         selection: "trial".to_owned(),
+        options: ReplayOptions::default(),
         replays,
     };
     let entry = NewAuditEntry {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::give_back::{MOST_RETURNS, NOT_ITS_TURN};
 use super::letters::tells_length;
 use super::observe::{LookError, Observer};
+use super::pointers::fetch_late;
 use super::take_one::Requester;
 use crate::brokers::kafka::{KafkaError, KafkaRecord, RecordReader};
 use crate::config::KafkaConfig;
@@ -127,6 +128,12 @@ pub(super) fn is_in_same_topic(body: &UnkeptBody, topics: &TopicIds) -> bool {
     ids.is_none_or(|(now, then)| *now == then)
 }
 
+fn fetch_entry(body: &UnkeptBody, requester: &Requester) -> NewAuditEntry {
+    let detail = serde_json::json!({ "dead_letter": body.dead_letter.0, "cluster": body.cluster,
+        "topic": body.topic, "partition": body.partition, "offset": body.offset });
+    requester.entry(Timestamp::now(), "body.fetch", detail)
+}
+
 impl Observer {
     /// Fetches the bodies of dead letters into the store, from where they can be replayed. Of a filter the first
     /// thousand whose bodies lie in topics.
@@ -158,14 +165,19 @@ impl Observer {
                 report.refused.push((id, self.why_not_unkept(id).await?));
                 continue;
             };
+            if body.is_pointer {
+                match self.fetch_original(&body, requester).await? {
+                    Ok(()) => report.fetched.push(id),
+                    Err(reason) => report.refused.push((id, reason)),
+                }
+                continue;
+            }
             let reader = readers
                 .entry(body.cluster.clone())
                 .or_insert_with(|| self.body_reader(&body.cluster));
             let fetched = match reader {
                 Ok(reader) => {
-                    let detail = serde_json::json!({ "dead_letter": id.0, "cluster": body.cluster,
-                        "topic": body.topic, "partition": body.partition, "offset": body.offset });
-                    let entry = requester.entry(Timestamp::now(), "body.fetch", detail);
+                    let entry = fetch_entry(&body, requester);
                     let ids = || topic_ids(&snapshot, &body.cluster);
                     let topics = topics.entry(body.cluster.clone()).or_insert_with(ids);
                     reader.fetch(store, &body, topics, Some(&entry)).await
@@ -180,11 +192,30 @@ impl Observer {
         Ok(report)
     }
 
-    fn body_reader(&self, cluster: &ClusterName) -> Result<BodyReader, String> {
+    /// Fetches what a pointer points to.
+    async fn fetch_original(
+        &self,
+        body: &UnkeptBody,
+        requester: &Requester,
+    ) -> Result<Result<(), String>, LookError> {
+        let kafka = match self.kafka(&body.cluster) {
+            Ok(kafka) => kafka,
+            Err(reason) => return Ok(Err(reason)),
+        };
+        let entry = |body: &UnkeptBody| Some(fetch_entry(body, requester));
+        let outcomes = fetch_late(&self.context, kafka, &[body], entry).await?;
+        let outcome = outcomes.into_iter().next().map(|(_, outcome)| outcome);
+        Ok(outcome.unwrap_or(Ok(())))
+    }
+
+    fn kafka(&self, cluster: &ClusterName) -> Result<&KafkaConfig, String> {
         let mut clusters = self.context.config.kafka.iter();
         let kafka = clusters.find(|kafka| kafka.name == *cluster);
-        let kafka =
-            kafka.ok_or_else(|| format!("no Kafka named {cluster} is configured any more"))?;
+        kafka.ok_or_else(|| format!("no Kafka named {cluster} is configured any more"))
+    }
+
+    fn body_reader(&self, cluster: &ClusterName) -> Result<BodyReader, String> {
+        let kafka = self.kafka(cluster)?;
         BodyReader::new(kafka).map_err(|error| crate::error_chain(&error))
     }
 

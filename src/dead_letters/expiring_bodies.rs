@@ -1,11 +1,12 @@
 //! Bodies that are too large for the store, and that their topic is about to lose: they are fetched, and counted
-//! while they are not.
+//! while they are not. What pointers of share groups point to is tried again here too, where it could not be read.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::IntakeContext;
 use super::bodies::{BodyReader, TopicIds, is_in_same_topic, topic_ids};
+use super::pointers::fetch_late;
 use crate::brokers::kafka::KafkaAdmin;
 use crate::config::KafkaConfig;
 use crate::domain::{
@@ -28,6 +29,17 @@ const ROUND_LIMIT: Duration = Duration::from_mins(1);
 /// A body that could not be fetched is tried again after this time.
 const TRIED_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
+/// Pointers of one round.
+const POINTERS_AT_ONCE: usize = 500;
+
+/// Between the first tries of a pointer; each pause is twice as long as the one before, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_mins(1);
+const LONGEST_PAUSE: Duration = Duration::from_hours(1);
+
+fn next_pause(before: Option<Duration>) -> Duration {
+    before.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE))
+}
+
 /// Fetches them before it is too late, and counts those that lie in the topic still, until it is stopped.
 pub(super) async fn keep(context: IntakeContext, kafka: KafkaConfig) {
     let mut keeper = Keeper {
@@ -36,6 +48,7 @@ pub(super) async fn keep(context: IntakeContext, kafka: KafkaConfig) {
         retentions: HashMap::new(),
         published: HashSet::new(),
         tried: HashMap::new(),
+        waiting: HashMap::new(),
     };
     let mut ticks = tokio::time::interval(INTERVAL);
     loop {
@@ -58,12 +71,15 @@ struct Keeper {
     published: HashSet<TopicName>,
     /// What could not be fetched, and when that was tried.
     tried: HashMap<DeadLetterId, Instant>,
+    /// Pointers whose originals could not be read: when they have their next turn, and the pause before it.
+    waiting: HashMap<DeadLetterId, (Instant, Duration)>,
 }
 
 impl Keeper {
     async fn round(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let snapshot = self.context.snapshots.borrow().clone();
         let mut bodies = self.context.store.unkept_bodies(&self.kafka.name).await?;
+        let pointers: Vec<UnkeptBody> = bodies.extract_if(.., |body| body.is_pointer).collect();
         let ids = topic_ids(&snapshot, &self.kafka.name);
         bodies.retain(|body| is_in_same_topic(body, &ids));
         let topics: HashSet<&TopicName> = bodies.iter().map(|body| &body.topic).collect();
@@ -81,6 +97,40 @@ impl Keeper {
             expiring = self.fetch(expiring, &ids).await;
         }
         self.publish(&expiring);
+        self.try_pointers(&pointers).await
+    }
+
+    /// Those whose turn it is, the oldest first, at most [`POINTERS_AT_ONCE`] of them, which takes 15 seconds at
+    /// most.
+    async fn try_pointers(&mut self, pointers: &[UnkeptBody]) -> Result<(), StoreError> {
+        let left: HashSet<DeadLetterId> = pointers.iter().map(|body| body.dead_letter).collect();
+        self.waiting.retain(|id, _| left.contains(id));
+        let now = Instant::now();
+        let has_turn = |body: &&UnkeptBody| {
+            let turn = self.waiting.get(&body.dead_letter);
+            turn.is_none_or(|(at, _)| *at <= now)
+        };
+        let due: Vec<&UnkeptBody> = pointers
+            .iter()
+            .filter(has_turn)
+            .take(POINTERS_AT_ONCE)
+            .collect();
+        if due.is_empty() || self.context.stop.is_cancelled() {
+            return Ok(());
+        }
+        let outcomes = fetch_late(&self.context, &self.kafka, &due, |_| None).await?;
+        let not_read = outcomes.iter().filter(|(_, outcome)| outcome.is_err());
+        for (id, _) in not_read {
+            let before = self.waiting.get(id).map(|(_, pause)| *pause);
+            let pause = next_pause(before);
+            self.waiting.insert(*id, (Instant::now() + pause, pause));
+        }
+        let (cluster, pointers) = (&self.kafka.name, outcomes.len());
+        let fetched = outcomes
+            .iter()
+            .filter(|(_, outcome)| outcome.is_ok())
+            .count();
+        tracing::info!(%cluster, pointers, fetched, "the originals of pointers were tried again");
         Ok(())
     }
 
@@ -242,6 +292,7 @@ mod tests {
             partition: Partition(0),
             offset: Offset(offset),
             dead_at: Timestamp::from_seconds(hours * 3600),
+            is_pointer: false,
         };
         let bodies = [
             body("orders.dlq", 3, 0),
@@ -276,6 +327,15 @@ mod tests {
         assert_eq!(at(6 * 24 + 1), [7]);
         assert_eq!(at(6 * 24 + 2), [4, 5, 7]);
         assert_eq!(at(9 * 24), [4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn the_pauses_of_a_pointer_grow_to_an_hour() {
+        let pauses = std::iter::successors(Some(next_pause(None)), |pause| {
+            Some(next_pause(Some(*pause)))
+        });
+        let minutes: Vec<u64> = pauses.take(8).map(|pause| pause.as_secs() / 60).collect();
+        assert_eq!(minutes, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
 
     #[test]

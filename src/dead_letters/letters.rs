@@ -1,12 +1,13 @@
 //! From a broker's message to a dead letter: decoded, identified, classified.
 
 use super::classify::{by_rule, classify};
-use super::pointers::Fetched;
+use super::pointers::{Fetched, NotFetched};
 use crate::config::Config;
 use crate::dialects;
 use crate::domain::conventions::REPLAY_ID;
 use crate::domain::{
-    ClusterName, Custody, Decoded, Message, NewDeadLetter, Origin, Position, System, Timestamp,
+    ClusterName, Custody, Decoded, Message, NewDeadLetter, Origin, Position, System, TRIED_AGAIN,
+    Timestamp,
 };
 use crate::event_identity::event_identity;
 
@@ -61,10 +62,12 @@ pub(super) fn dead_letter_or_pointer(
             message = original;
             None
         }
-        Some(Err(reason)) => Some(points_elsewhere(&decoded.origin, &reason)),
-        None if decoded.payload_absent => {
-            Some(points_elsewhere(&decoded.origin, "it was not read"))
-        }
+        Some(Err(NotFetched::ForNow(reason))) => Some(format!(
+            "{}, and {reason}{TRIED_AGAIN}",
+            only_a_pointer(&decoded.origin)
+        )),
+        Some(Err(NotFetched::ForGood(reason))) => Some(not_to_be_had(&decoded.origin, &reason)),
+        None if decoded.payload_absent => Some(not_to_be_had(&decoded.origin, "it was not read")),
         None => None,
     };
     let original = dialects::readable(&message);
@@ -128,15 +131,22 @@ fn guess_source(position: &Position, origin: &mut Origin) {
 
 /// What to say of a record that only points to its original (KIP-1191): sent as it is, it would be a
 /// tombstone without a key.
-fn points_elsewhere(origin: &Origin, why: &str) -> String {
+fn not_to_be_had(origin: &Origin, why: &str) -> String {
+    format!(
+        "{}, and {why}; give key and value by an edit, or set errors.deadletterqueue.copy.record.enable = \
+         true for the group",
+        only_a_pointer(origin)
+    )
+}
+
+fn only_a_pointer(origin: &Origin) -> String {
     let topic = origin.destination.as_deref().unwrap_or("a topic");
     let partition = origin
         .partition
         .map(|partition| format!(", partition {partition}"));
     let offset = origin.offset.map(|offset| format!(", offset {offset}"));
     format!(
-        "the broker dead-lettered only a pointer to {topic}{}{}, and {why}; give key and value by an \
-         edit, or set errors.deadletterqueue.copy.record.enable = true for the group",
+        "the broker dead-lettered only a pointer to {topic}{}{}",
         partition.unwrap_or_default(),
         offset.unwrap_or_default()
     )

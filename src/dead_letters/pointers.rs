@@ -1,5 +1,6 @@
 //! Fetches what the pointer records of share groups point to (KIP-1191), when they are indexed: later
-//! the retention of the topic may have taken it.
+//! the retention of the topic may have taken it. What Kafka does not give then is fetched later, when a person asks
+//! and in the background ([`super::expiring_bodies`]), until it is there or known to be gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -9,7 +10,13 @@ use tokio::time::{Instant, timeout_at};
 use crate::brokers::kafka::{KafkaRecord, RecordReader};
 use crate::config::KafkaConfig;
 use crate::dialects;
-use crate::domain::{Message, Offset, Partition, TopicName};
+use crate::domain::{
+    Custody, DeadLetterId, Message, Offset, Partition, Position, Timestamp, TopicName,
+};
+use crate::store::{NewAuditEntry, StoreError, UnkeptBody};
+
+use super::IntakeContext;
+use super::letters::{Found, dead_letter_or_pointer};
 
 /// For all pointers of one batch; the intake of the cluster waits meanwhile.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
@@ -17,9 +24,15 @@ const TIME_LIMIT: Duration = Duration::from_secs(15);
 /// belongs to a topic that was made anew under the name.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(10);
 
-/// What became of the search for an original: the whole message of the dead letter, or for people why
-/// it is not to be had.
-pub(super) type Fetched = Result<Message, String>;
+/// What became of the search for an original: the whole message of the dead letter, or why it is not here.
+pub(super) type Fetched = Result<Message, NotFetched>;
+
+/// Why an original is not here, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum NotFetched {
+    ForNow(String),
+    ForGood(String),
+}
 
 /// The pointers of one partition: the index of each among the records, by where it points to.
 type Pointers = BTreeMap<Offset, Vec<usize>>;
@@ -49,9 +62,12 @@ pub(super) async fn fetch_originals(
             &mut originals,
         );
         let missing = match timeout_at(deadline, reading).await {
-            Ok(Ok(())) => "nothing lies there any more".to_owned(),
-            Ok(Err(reason)) => format!("reading it failed: {reason}"),
-            Err(_) => format!("Kafka did not give it within {} s", TIME_LIMIT.as_secs()),
+            Ok(Ok(())) => NotFetched::ForGood("nothing lies there any more".to_owned()),
+            Ok(Err(reason)) => NotFetched::ForNow(format!("reading it failed: {reason}")),
+            Err(_) => {
+                let seconds = TIME_LIMIT.as_secs();
+                NotFetched::ForNow(format!("Kafka did not give it within {seconds} s"))
+            }
         };
         for (offset, indexes) in pointers {
             let original = originals.get(&offset);
@@ -64,6 +80,62 @@ pub(super) async fn fetch_originals(
         }
     }
     fetched
+}
+
+/// Fetches the originals of pointers that are in the store without them, or says of each why it is not here. What is
+/// gone for good is not tried again.
+pub(super) async fn fetch_late(
+    context: &IntakeContext,
+    kafka: &KafkaConfig,
+    bodies: &[&UnkeptBody],
+    entry: impl Fn(&UnkeptBody) -> Option<NewAuditEntry>,
+) -> Result<Vec<(DeadLetterId, Result<(), String>)>, StoreError> {
+    let store = &context.store;
+    let mut pointers = Vec::with_capacity(bodies.len());
+    for body in bodies {
+        let message = store.dead_letter(body.dead_letter).await?.message;
+        pointers.push(KafkaRecord {
+            topic: body.topic.clone(),
+            partition: body.partition,
+            offset: body.offset,
+            timestamp: Some(body.dead_at),
+            has_append_time: false,
+            message,
+        });
+    }
+    let mut fetched = fetch_originals(kafka, &pointers).await;
+    let mut outcomes = Vec::with_capacity(bodies.len());
+    for (index, (body, pointer)) in bodies.iter().zip(pointers).enumerate() {
+        let known = fetched.remove(&index);
+        let is_final = !matches!(known, Some(Err(NotFetched::ForNow(_))));
+        let found = Found {
+            cluster: body.cluster.clone(),
+            position: Position::Kafka {
+                topic: pointer.topic,
+                topic_id: body.topic_id,
+                partition: pointer.partition,
+                offset: pointer.offset,
+            },
+            message: pointer.message,
+            arrived_at: pointer.timestamp,
+            custody: Custody::Broker,
+            redelivered: false,
+        };
+        let is_here = matches!(known, Some(Ok(_)));
+        let letter = dead_letter_or_pointer(found, known, &context.config, Timestamp::now());
+        if is_final {
+            let entry = entry(body).filter(|_| is_here);
+            let kept = store.settle_pointer(body.dead_letter, &letter, entry.as_ref());
+            kept.await?;
+        }
+        let outcome = if is_here {
+            Ok(())
+        } else {
+            Err(letter.body_omitted.unwrap_or_default())
+        };
+        outcomes.push((body.dead_letter, outcome));
+    }
+    Ok(outcomes)
 }
 
 async fn read(
@@ -93,7 +165,8 @@ async fn read(
 fn with_original(pointer: &KafkaRecord, original: &KafkaRecord) -> Fetched {
     let times = original.timestamp.zip(pointer.timestamp);
     if times.is_some_and(|(original, pointer)| original.since(pointer) > CLOCK_TOLERANCE) {
-        return Err("the record that lies there now is younger than the dead letter".to_owned());
+        let reason = "the record that lies there now is younger than the dead letter";
+        return Err(NotFetched::ForGood(reason.to_owned()));
     }
     let mut message = original.message.clone();
     message
@@ -135,10 +208,7 @@ mod tests {
     fn a_record_that_came_after_the_death_is_not_the_original() {
         let pointer = record(None, "__dlq.errors.offset", 1_000_000);
         let later = record(Some("{}"), "tenant", 1_600_001);
-        assert!(
-            with_original(&pointer, &later)
-                .unwrap_err()
-                .contains("younger")
-        );
+        let refused = with_original(&pointer, &later).unwrap_err();
+        assert!(matches!(refused, NotFetched::ForGood(why) if why.contains("younger")));
     }
 }

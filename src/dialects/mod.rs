@@ -53,6 +53,7 @@ pub use replay_headers::{
 };
 pub use share_group::pointed_to;
 pub use source_by_name::source_by_name;
+pub use x_death::{is_death_history, original_expiration, previous_deaths};
 
 use std::collections::HashSet;
 use std::sync::LazyLock;

@@ -5,6 +5,10 @@
 //! queue that a consumer read is often not the head, because retry queues die too: see [`origin`].
 //! Clients may have republished any of it in other types, and anybody may have made it up.
 
+mod history;
+
+pub use history::{is_death_history, original_expiration, previous_deaths};
+
 use super::dialect::{Dialect, KnownHeader, Sign};
 use super::{Account, MOST_HOPS, header_values as read};
 use crate::domain::{

@@ -164,3 +164,11 @@ pub struct AmqpProperties {
     pub app_id: Option<String>,
     pub cluster_id: Option<String>,
 }
+
+impl AmqpProperties {
+    /// Whether RabbitMQ takes a text as the expiration of a message: milliseconds. With another it closes
+    /// the channel.
+    pub fn is_expiration(text: &str) -> bool {
+        text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok()
+    }
+}

@@ -48,10 +48,12 @@ pub const REPLAY_ORIGINAL_SHA256: &str = "x-replay-original-sha256";
 pub const REPLAY_ORIGINAL_TIMESTAMP: &str = "x-replay-original-timestamp";
 /// The stripped error as compact JSON of at most 2 KiB.
 pub const REPLAY_PREV_ERROR: &str = "x-replay-prev-error";
+/// RabbitMQ: the stripped `x-death`, `x-first-death-*` and `x-last-death-*` as compact JSON of at most 4 KiB.
+pub const REPLAY_PREV_DEATHS: &str = "x-replay-prev-deaths";
 
 /// Every header that a replay adds. A replay that died again carries the ones of its predecessor,
 /// which the next replay replaces.
-pub const REPLAY_HEADERS: [&str; 8] = [
+pub const REPLAY_HEADERS: [&str; 9] = [
     REPLAY_ID,
     REPLAY_JOB_ID,
     REPLAY_ATTEMPT,
@@ -60,6 +62,7 @@ pub const REPLAY_HEADERS: [&str; 8] = [
     REPLAY_ORIGINAL_SHA256,
     REPLAY_ORIGINAL_TIMESTAMP,
     REPLAY_PREV_ERROR,
+    REPLAY_PREV_DEATHS,
 ];
 
 /// The event's own ID.

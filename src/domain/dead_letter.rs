@@ -291,8 +291,8 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    /// Its body was too large for the store and lies in its Kafka topic, until retention removes it there. That of
-    /// a record that only points to another (KIP-1191) does not.
+    /// Its body lies in a Kafka topic, from where it can be fetched until retention removes it there: it was too
+    /// large for the store, or the record only points to another (KIP-1191), which could not be read for now.
     pub fn has_body_in_topic(&self) -> bool {
         let place = (self.summary.position.system(), self.summary.custody);
         lies_in_topic(self.body_omitted.as_deref(), &self.decoded, place)
@@ -300,8 +300,12 @@ impl DeadLetter {
 }
 
 fn lies_in_topic(omitted: Option<&str>, decoded: &Decoded, place: (System, Custody)) -> bool {
-    omitted.is_some() && !decoded.payload_absent && place == (System::Kafka, Custody::Broker)
+    let is_there = |why: &str| !decoded.payload_absent || why.ends_with(TRIED_AGAIN);
+    omitted.is_some_and(is_there) && place == (System::Kafka, Custody::Broker)
 }
+
+/// How the reason ends for which the original of a pointer is not here, if it may be had later.
+pub const TRIED_AGAIN: &str = "; Redrive tries again by itself";
 
 /// An edit: the whole message as it shall be replayed.
 #[derive(Clone, Debug)]

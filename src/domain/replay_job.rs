@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{ReplayJobId, ReplayStateName, Timestamp, UnknownWord};
+use super::{ReplayJobId, ReplayOptions, ReplayStateName, Timestamp, UnknownWord};
 
 /// A frozen set of replays that somebody confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,7 @@ pub struct ReplayJob {
     /// Why it is paused.
     pub reason: Option<String>,
     pub brake: Brake,
+    pub options: ReplayOptions,
     /// Canary steps that were passed.
     pub ramp_step: usize,
     /// Events that had been released when the canary ramp was set.

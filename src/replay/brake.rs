@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::domain::{
         Brake, DeadLetterId, Destination, Landing, Offset, Partition, ReplayId, ReplayJobId,
-        ReplayJobState, RevisionNumber,
+        ReplayJobState, ReplayOptions, RevisionNumber,
     };
     use uuid::Uuid;
 
@@ -153,6 +153,7 @@ mod tests {
                 stop_percent: Some(10),
                 ..Brake::default()
             },
+            options: ReplayOptions::default(),
             ramp_step,
             ramp_base: 0,
             forgiven: 0,

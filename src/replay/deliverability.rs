@@ -10,7 +10,7 @@ use crate::config::RabbitMqConfig;
 use crate::dialects::headers_stripped_on_replay;
 use crate::domain::{
     AmqpProperties, AmqpValue, DeadLetter, Destination, Header, HeaderValue, MOST_HEADER_NESTING,
-    Message, Position, Replay, ReplayId, ReplayJobId, ReplayState, System,
+    Message, Position, Replay, ReplayId, ReplayJobId, ReplayOptions, ReplayState, System,
 };
 
 /// What Redrive's Kafka producer takes at most.
@@ -261,12 +261,10 @@ fn long_properties(properties: &AmqpProperties, findings: &mut Findings) {
 }
 
 fn refused_properties(properties: &AmqpProperties, findings: &mut Findings) {
-    let is_expiration =
-        |text: &String| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u32>().is_ok();
     if properties
         .expiration
         .as_ref()
-        .is_some_and(|text| !is_expiration(text))
+        .is_some_and(|text| !AmqpProperties::is_expiration(text))
     {
         findings.refused(
             "property expiration",
@@ -329,7 +327,13 @@ fn sizes(
         let reason = format!("hold more than {MOST_HEADER_NESTING} lists and tables in each other");
         return findings.refused("headers", reason, "flatten them");
     }
-    let rendered = match render(letter, Some(edited), &sample_replay(letter), user) {
+    let options = ReplayOptions::default();
+    let rendered = match render(
+        letter,
+        Some(edited),
+        &sample_replay(letter),
+        (options, user),
+    ) {
         Ok(rendered) => rendered,
         Err(error) => return findings.refused("headers", error.to_string(), FEWER),
     };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{DeadLetterId, Filter, RevisionNumber, Timestamp};
+use crate::domain::{DeadLetterId, Filter, ReplayOptions, RevisionNumber, Timestamp};
 use crate::store::{Freezing, NewAuditEntry, ReplayCandidate, StoreError};
 
 use super::plan::{SendingPlace, sending_place};
@@ -32,6 +32,8 @@ pub(super) struct StoredRequest {
     filter: Option<String>,
     revision: Option<RevisionNumber>,
     destination: DestinationChoice,
+    #[serde(default)]
+    options: ReplayOptions,
 }
 
 impl StoredRequest {
@@ -48,6 +50,7 @@ impl StoredRequest {
                 RevisionChoice::Number(number) => Some(number),
             },
             destination: request.destination.clone(),
+            options: request.options,
         }
     }
 
@@ -71,6 +74,7 @@ impl StoredRequest {
                 .revision
                 .map_or(RevisionChoice::Latest, RevisionChoice::Number),
             destination: stored.destination,
+            options: stored.options,
         })
     }
 }

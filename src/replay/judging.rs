@@ -6,6 +6,7 @@ use crate::domain::{DeadLetterId, Snapshot, Timestamp};
 use crate::store::ReplayCandidate;
 
 use super::audience::Audiences;
+use super::cautions::cautions;
 use super::plan::{PlanContext, judge, sort_for_sending, unknown};
 use super::selection::SelectionWalk;
 use super::{
@@ -40,6 +41,7 @@ impl ReplayHandle {
             return Err(ReplayError::NothingSelected);
         }
         preflight.audiences = audiences.finish(&snapshot);
+        preflight.cautions = cautions(request.options, &preflight.audiences, &snapshot);
         Ok(preflight)
     }
 

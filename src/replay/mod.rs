@@ -13,6 +13,7 @@
 
 mod audience;
 mod brake;
+mod cautions;
 mod changes;
 mod deliverability;
 mod engine;

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::domain::{
     ClusterDetail, ClusterName, ClusterSnapshot, DeadLetterId, DeadLetterStatus, Destination,
     ExchangeName, Offset, Partition, Position, QueueName, QueueSample, RabbitMqDetail,
-    RevisionNumber, Snapshot, System, TopicName, VhostName,
+    ReplayOptions, RevisionNumber, Snapshot, System, TopicName, VhostName,
 };
 use crate::store::ReplayCandidate;
 
@@ -91,6 +91,7 @@ pub(super) fn judge(candidate: &ReplayCandidate, context: &PlanContext<'_>) -> P
     let mut warnings = Vec::new();
     let verdict = is_ready(candidate, &context.request.selection)
         .and_then(|()| destination_of(candidate, &context.request.destination))
+        .and_then(|destination| keeps_cc(destination, context.request.options))
         .and_then(|destination| is_allowed(candidate, &destination, context).map(|()| destination))
         .and_then(|destination| exists(destination, candidate, context.snapshot, &mut warnings));
     if candidate.origin.guessed && context.request.destination == DestinationChoice::Original {
@@ -175,6 +176,22 @@ fn destination_of(
             routing_key: routing_key.clone(),
         },
     })
+}
+
+/// The default exchange takes each key for the name of a queue, which would get a stray copy.
+fn keeps_cc(destination: Destination, options: ReplayOptions) -> Result<Destination, Refusal> {
+    match &destination {
+        Destination::RabbitMq { exchange, .. }
+            if options.keep_cc && exchange.as_str().is_empty() =>
+        {
+            refuse(
+                RefusalKind::NotAllowed,
+                "CC is kept only to an exchange that is named: straight to a queue each of its keys would \
+                 be the name of a queue that gets a copy; choose an exchange, or leave CC out",
+            )
+        }
+        _ => Ok(destination),
+    }
 }
 
 /// The topic with the original partition, or the queue in which it died.

@@ -18,7 +18,9 @@ use super::{
     DestinationChoice, PreflightEvent, ReplayError, ReplayHandle, ReplayRequest, RevisionChoice,
     Selection, crash,
 };
-use crate::domain::{DeadLetterId, FailureGroupId, Filter, ReplayJobId, Snapshot, Timestamp};
+use crate::domain::{
+    DeadLetterId, FailureGroupId, Filter, ReplayJobId, ReplayOptions, Snapshot, Timestamp,
+};
 use crate::store::{
     NewAuditEntry, NewReplayJob, OpenLetter, RedriveFindings, ReplayCandidate, StoredPolicy,
 };
@@ -165,6 +167,7 @@ impl PolicyKeeper {
             selection: Selection::Filter(Filter::default()),
             revision: RevisionChoice::Latest,
             destination: DestinationChoice::Original,
+            options: ReplayOptions::default(),
         };
         let ids: Vec<DeadLetterId> = due.keys().copied().collect();
         let candidates = self.handle.candidates(&ids, request.revision).await?;
@@ -210,6 +213,7 @@ impl PolicyKeeper {
             created_at: now,
             created_by: format!("policy of failure group {}", policy.group),
             selection: format!("what is due of failure group {}", policy.group),
+            options: ReplayOptions::default(),
             replays,
         };
         let entry = NewAuditEntry {

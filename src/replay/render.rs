@@ -7,15 +7,16 @@ use bytes::Bytes;
 use thiserror::Error;
 
 use crate::dialects::{
-    headers_stripped_on_replay, previous_error, properties_on_replay, unwrapped,
+    headers_stripped_on_replay, is_death_history, original_expiration, previous_deaths,
+    previous_error, properties_on_replay, unwrapped,
 };
 use crate::domain::conventions::{
     REPLAY_ATTEMPT, REPLAY_EDITED, REPLAY_ID, REPLAY_JOB_ID, REPLAY_ORIGINAL_SHA256,
-    REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_ERROR, REPLAY_SOURCE,
+    REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_DEATHS, REPLAY_PREV_ERROR, REPLAY_SOURCE,
 };
 use crate::domain::{
     AmqpValue, ClusterName, DeadLetter, Decoded, Destination, Header, HeaderValue,
-    MOST_AMQP_HEADER_BYTES, Message, Position, Replay, System, sha256_hex,
+    MOST_AMQP_HEADER_BYTES, Message, Position, Replay, ReplayOptions, System, sha256_hex,
 };
 use crate::store::ReplayContent;
 
@@ -60,12 +61,12 @@ impl<'a> From<&'a ReplayContent> for Source<'a> {
 }
 
 /// Makes the message that a replay sends. `revision` is the edited message, if it is not the original.
-/// `connection_user` is who publishes on RabbitMQ.
+/// On RabbitMQ the options of its job count, and who publishes: `connection_user`.
 pub(super) fn render<'a>(
     letter: impl Into<Source<'a>>,
     revision: Option<&Message>,
     replay: &Replay,
-    connection_user: &str,
+    (options, connection_user): (ReplayOptions, &str),
 ) -> Result<Message, RenderError> {
     let letter = letter.into();
     let system = system_of(&replay.destination);
@@ -75,12 +76,15 @@ pub(super) fn render<'a>(
     let mut message = Message {
         key: source.key.clone(),
         body: source.body.clone(),
-        headers: kept_headers(system, source),
+        headers: kept_headers(source, &replay.destination, options),
         properties: None,
     };
     if system == System::RabbitMq {
         let properties = source.properties.as_deref().cloned().unwrap_or_default();
-        let (properties, _) = properties_on_replay(&properties, connection_user);
+        let (mut properties, _) = properties_on_replay(&properties, connection_user);
+        if options.restore_expiration {
+            properties.expiration = expiration_at_death(letter);
+        }
         message.properties = Some(Box::new(properties));
     }
     let added = added_headers(letter, revision.is_some(), replay);
@@ -88,7 +92,12 @@ pub(super) fn render<'a>(
         .into_iter()
         .map(|(name, value)| text_header(system, name, value));
     message.headers.extend(texts);
-    append_previous_error(letter.decoded, system, &mut message);
+    let error = previous_error(letter.decoded);
+    append_if_it_fits(system, REPLAY_PREV_ERROR, error, &mut message);
+    if system == System::RabbitMq && !options.keep_x_death {
+        let deaths = previous_deaths(source);
+        append_if_it_fits(system, REPLAY_PREV_DEATHS, deaths, &mut message);
+    }
     fits(system, &message)?;
     Ok(message)
 }
@@ -100,12 +109,16 @@ const fn system_of(destination: &Destination) -> System {
     }
 }
 
-fn kept_headers(system: System, message: &Message) -> Vec<Header> {
-    let mut changes: HashMap<usize, Option<HeaderValue>> =
-        headers_stripped_on_replay(system, message)
-            .into_iter()
-            .map(|stripped| (stripped.index, stripped.instead))
-            .collect();
+fn kept_headers(
+    message: &Message,
+    destination: &Destination,
+    options: ReplayOptions,
+) -> Vec<Header> {
+    let stripped = headers_stripped_on_replay(system_of(destination), message).into_iter();
+    let mut changes: HashMap<usize, Option<HeaderValue>> = stripped
+        .filter(|stripped| !is_asked_for(&message.headers[stripped.index], destination, options))
+        .map(|stripped| (stripped.index, stripped.instead))
+        .collect();
     let headers = message.headers.iter().enumerate();
     headers
         .filter_map(|(index, header)| {
@@ -116,6 +129,24 @@ fn kept_headers(system: System, message: &Message) -> Vec<Header> {
             }
         })
         .collect()
+}
+
+/// Whether an option keeps what replays leave behind.
+fn is_asked_for(header: &Header, destination: &Destination, options: ReplayOptions) -> bool {
+    let Destination::RabbitMq { exchange, .. } = destination else {
+        return false;
+    };
+    if is_death_history(&header.name) {
+        return options.keep_x_death;
+    }
+    // Anything but a list closes the channel, and the default exchange takes its keys for queues.
+    let is_list = matches!(header.value, HeaderValue::Amqp(AmqpValue::Array(_)));
+    header.name == "CC" && options.keep_cc && is_list && !exchange.as_str().is_empty()
+}
+
+fn expiration_at_death(letter: Source<'_>) -> Option<String> {
+    let queue = letter.decoded.origin.destination.as_deref()?;
+    original_expiration(letter.original, queue).map(str::to_owned)
 }
 
 fn added_headers(letter: Source<'_>, edited: bool, replay: &Replay) -> Vec<(&'static str, String)> {
@@ -138,14 +169,12 @@ fn added_headers(letter: Source<'_>, edited: bool, replay: &Replay) -> Vec<(&'st
     headers
 }
 
-/// The error is good to know and no more: it is left out where it would not fit.
-fn append_previous_error(decoded: &Decoded, system: System, message: &mut Message) {
-    let Some(error) = previous_error(decoded) else {
+/// Adds what is good to know and no more: it is left out where it would not fit.
+fn append_if_it_fits(system: System, name: &str, value: Option<String>, message: &mut Message) {
+    let Some(value) = value else {
         return;
     };
-    message
-        .headers
-        .push(text_header(system, REPLAY_PREV_ERROR, error));
+    message.headers.push(text_header(system, name, value));
     if fits(system, message).is_err() {
         message.headers.pop();
     }

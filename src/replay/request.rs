@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::domain::{
     ClusterName, ConsumerGroup, DeadLetterId, Destination, ExchangeName, Filter, QueueName,
-    ReplayId, ReplayJobId, RevisionNumber, Timestamp, TopicName, VhostName,
+    ReplayId, ReplayJobId, ReplayOptions, RevisionNumber, Timestamp, TopicName, VhostName,
 };
 use crate::store::{RefusedReplay, StoreError};
 
@@ -17,6 +17,7 @@ pub struct ReplayRequest {
     pub selection: Selection,
     pub revision: RevisionChoice,
     pub destination: DestinationChoice,
+    pub options: ReplayOptions,
 }
 
 /// Which dead letters are meant.
@@ -118,6 +119,8 @@ pub struct Preflight {
     pub events: Vec<PreflightEvent>,
     /// Who will receive the replays, one for each destination, those of most events first.
     pub audiences: Vec<Audience>,
+    /// What the options of the request may do, sentences without a full stop.
+    pub cautions: Vec<String>,
 }
 
 /// What would happen to one dead letter.

@@ -111,6 +111,7 @@ fn new_job(request: &ReplayRequest, actor: &Actor) -> NewReplayJob {
         created_at: Timestamp::now(),
         created_by: actor.name.clone(),
         selection: selection_for_people(&request.selection),
+        options: request.options,
         replays: Vec::new(),
     }
 }
@@ -164,6 +165,7 @@ fn creation_entry(
         "job": job.id,
         "selection": job.selection,
         "destination": destination,
+        "options": request.options,
         "brake": brake_for_audit(brake),
     });
     entry("replay.create", actor, job.created_at, detail)

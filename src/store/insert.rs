@@ -202,7 +202,7 @@ fn cut_for_lists(message: &str) -> String {
 }
 
 /// A message that carries a replay ID of ours proves that this replay died again.
-async fn link_replay(
+pub(super) async fn link_replay(
     transaction: &mut Transaction<'_, Sqlite>,
     id: DeadLetterId,
     letter: &NewDeadLetter,

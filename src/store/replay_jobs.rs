@@ -7,11 +7,11 @@ use super::replay_transitions::advance_all_in;
 use super::{NewAuditEntry, Page, PageRequest, Store, StoreError, audit};
 use crate::domain::{
     Brake, DeadLetterIds, Replay, ReplayEvent, ReplayId, ReplayJob, ReplayJobId, ReplayJobState,
-    Timestamp,
+    ReplayOptions, Timestamp,
 };
 
 const COLUMNS: &str = "rowid AS row, id, created_at_ms, created_by, selection, state, reason, \
-     not_before_ms, events_per_second, ramp_step, ramp_base, stop_percent, stop_count, forgiven, \
+     not_before_ms, events_per_second, ramp_step, ramp_base, stop_percent, stop_count, forgiven, options, \
      COALESCE((SELECT f.refused FROM replay_freezings f WHERE f.job = replay_jobs.id), 0) AS refused, \
      EXISTS (SELECT 1 FROM replay_freezings f WHERE f.job = replay_jobs.id \
      AND f.finished_at_ms IS NULL) AS freezing";
@@ -242,6 +242,11 @@ async fn hold_while_cancelling(
     Ok(())
 }
 
+/// What another version wrote and this one cannot read is off, as everything is unless somebody asked.
+pub(super) fn options_from(text: &str) -> ReplayOptions {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
 #[derive(Debug, FromRow)]
 struct JobRow {
     row: i64,
@@ -258,6 +263,7 @@ struct JobRow {
     stop_percent: Option<u8>,
     stop_count: Option<u32>,
     forgiven: i64,
+    options: String,
     refused: i64,
     freezing: bool,
 }
@@ -281,6 +287,7 @@ impl JobRow {
                 stop_percent: self.stop_percent,
                 stop_count: self.stop_count,
             },
+            options: options_from(&self.options),
             ramp_step: self.ramp_step.map_or(0, |step| step as usize),
             ramp_base: u64::try_from(self.ramp_base).unwrap_or(0),
             forgiven: u64::try_from(self.forgiven).unwrap_or(0),

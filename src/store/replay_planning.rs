@@ -10,7 +10,7 @@ use super::replay_transitions::{count_planned, encode_state};
 use super::{NewAuditEntry, Store, StoreError, audit};
 use crate::domain::{
     Brake, Custody, DeadLetterId, DeadLetterStatus, Destination, ReplayId, ReplayJobId,
-    ReplayState, RevisionNumber, Timestamp,
+    ReplayOptions, ReplayState, RevisionNumber, Timestamp,
 };
 
 /// A job as it was confirmed.
@@ -21,6 +21,7 @@ pub struct NewReplayJob {
     pub created_by: String,
     /// For people: "1 dead letter", or the filter as typed.
     pub selection: String,
+    pub options: ReplayOptions,
     pub replays: Vec<NewReplay>,
 }
 
@@ -97,9 +98,11 @@ pub(super) async fn insert_job(
     job: &NewReplayJob,
     brake: &Brake,
 ) -> Result<(), StoreError> {
+    let options = serde_json::to_string(&job.options).map_err(StoreError::corrupt("options"))?;
     sqlx::query(
         "INSERT INTO replay_jobs (id, created_at_ms, created_by, selection, not_before_ms, \
-         events_per_second, ramp_step, stop_percent, stop_count) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+         events_per_second, ramp_step, stop_percent, stop_count, options) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(job.id.to_string())
     .bind(job.created_at.as_millis())
@@ -110,6 +113,7 @@ pub(super) async fn insert_job(
     .bind(brake.ramp.then_some(0_i64))
     .bind(brake.stop_percent)
     .bind(brake.stop_count)
+    .bind(options)
     .execute(&mut **transaction)
     .await?;
     Ok(())

@@ -4,11 +4,12 @@ use bytes::Bytes;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
+use super::replay_jobs::options_from;
 use super::replays::{COLUMNS, ReplayRow, decode_destination, replay_id};
 use super::{Store, StoreError};
 use crate::domain::{
     ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Origin, Replay, ReplayId, ReplayJobId,
-    ReplayState, RevisionNumber, Timestamp, TopicName,
+    ReplayOptions, ReplayState, RevisionNumber, Timestamp, TopicName,
 };
 
 /// IDs in one `IN (…)` list.
@@ -37,6 +38,8 @@ pub struct ReplayCandidate {
 #[derive(Clone, Debug)]
 pub struct PlannedReplay {
     pub replay: Replay,
+    /// Those of its job.
+    pub options: ReplayOptions,
     pub key: Option<Bytes>,
     /// Bytes of the dead letter; an edit may have changed it a little.
     pub size: u64,
@@ -100,7 +103,15 @@ impl Store {
             .push(" ORDER BY id LIMIT ")
             .push_bind(i64::from(limit));
         let rows: Vec<PlannedRow> = query.build_query_as().fetch_all(&self.reader).await?;
-        let planned = rows.into_iter().map(|row| row.into_planned(job));
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let options: String = sqlx::query_scalar("SELECT options FROM replay_jobs WHERE id = ?")
+            .bind(job.to_string())
+            .fetch_one(&self.reader)
+            .await?;
+        let options = options_from(&options);
+        let planned = rows.into_iter().map(|row| row.into_planned(job, options));
         planned.collect()
     }
 
@@ -239,7 +250,11 @@ struct PlannedRow {
 }
 
 impl PlannedRow {
-    fn into_planned(self, job: ReplayJobId) -> Result<PlannedReplay, StoreError> {
+    fn into_planned(
+        self,
+        job: ReplayJobId,
+        options: ReplayOptions,
+    ) -> Result<PlannedReplay, StoreError> {
         let replay = Replay {
             id: replay_id(&self.id),
             job,
@@ -252,6 +267,7 @@ impl PlannedRow {
         };
         Ok(PlannedReplay {
             replay,
+            options,
             key: self.message_key.map(Bytes::from),
             size: u64::try_from(self.size).unwrap_or(0),
         })

@@ -114,6 +114,7 @@ pub(super) fn job(dead_letters: &[DeadLetterId]) -> NewReplayJob {
         created_at: NOW,
         created_by: "alice".to_owned(),
         selection: "test".to_owned(),
+        options: ReplayOptions::default(),
         replays: dead_letters.iter().map(replay).collect(),
     }
 }
@@ -389,4 +390,28 @@ async fn what_waits_in_a_dlq_and_when_a_group_died_are_counted_as_they_change() 
     store.forget_old_minutes(later).await.unwrap();
     let arrivals = store.failure_group_arrivals(&group, span, 4);
     assert_eq!(arrivals.await.unwrap(), [0; 4]);
+}
+
+#[tokio::test]
+async fn a_job_s_options_come_with_its_planned_replays() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let letters = index(store, &[0]).await;
+    let options = ReplayOptions {
+        restore_expiration: true,
+        ..ReplayOptions::default()
+    };
+    let job = NewReplayJob {
+        options,
+        ..job(&[letters[0].id])
+    };
+    store.create_job(&job, &entry()).await.unwrap();
+    let planned = store.planned_replays(job.id, &"c".into(), None, 10).await;
+    assert_eq!(planned.unwrap()[0].options, options);
+    sqlx::query("UPDATE replay_jobs SET options = '{\"of a later version\":true}'")
+        .execute(&store.writer)
+        .await
+        .unwrap();
+    let read = store.replay_job(job.id).await.unwrap().unwrap();
+    assert_eq!(read.options, ReplayOptions::default());
 }

@@ -1,17 +1,20 @@
-//! Dead letters of Kafka whose body lies in the topic only, because it is too large for the store, until it is
-//! fetched.
+//! Dead letters of Kafka whose body lies in a topic only, until it is fetched: it is too large for the store, or the
+//! record only points to its original, which could not be read for now (KIP-1191).
 
 use sqlx::{FromRow, Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::insert::Row;
-use super::{NewAuditEntry, Store, StoreError, audit, filter_sql, search_follower};
-use crate::domain::{ClusterName, DeadLetterId, Filter, Offset, Partition, Timestamp, TopicName};
+use super::insert::{Row, link_replay};
+use super::{NewAuditEntry, Store, StoreError, audit, filter_sql, message_rows, search_follower};
+use crate::domain::{
+    ClusterName, DeadLetterId, Filter, NewDeadLetter, Offset, Partition, Timestamp, TopicName,
+};
 
 /// The others have their turn when these have their bodies.
 const MOST: i64 = 100_000;
 
-const COLUMNS: &str = "d.id, d.cluster, d.dlq, d.topic_id, d.partition, d.log_offset, d.dead_at_ms \
+const COLUMNS: &str = "d.id, d.cluster, d.dlq, d.topic_id, d.partition, d.log_offset, d.dead_at_ms, \
+     u.is_pointer \
      FROM unkept_bodies u JOIN dead_letters d ON d.id = u.dead_letter";
 
 /// A body that Redrive does not have, and where it lies.
@@ -26,6 +29,8 @@ pub struct UnkeptBody {
     pub offset: Offset,
     /// The timestamp of the record, after which retention counts.
     pub dead_at: Timestamp,
+    /// What lies there only points to the record with the body.
+    pub is_pointer: bool,
 }
 
 pub(super) async fn add(
@@ -34,8 +39,9 @@ pub(super) async fn add(
 ) -> Result<(), StoreError> {
     for row in rows {
         if row.entry.letter.has_body_in_topic() {
-            sqlx::query("INSERT INTO unkept_bodies (dead_letter) VALUES (?)")
+            sqlx::query("INSERT INTO unkept_bodies (dead_letter, is_pointer) VALUES (?, ?)")
                 .bind(row.id.0)
+                .bind(row.entry.letter.decoded.payload_absent)
                 .execute(&mut **transaction)
                 .await?;
         }
@@ -119,6 +125,57 @@ impl Store {
         transaction.commit().await?;
         Ok(true)
     }
+
+    /// Ends the search for what a pointer points to: `letter` is the dead letter with its original, or with the
+    /// reason for which it never comes. Its failure group stays. `false` if the search was over already.
+    pub async fn settle_pointer(
+        &self,
+        id: DeadLetterId,
+        letter: &NewDeadLetter,
+        entry: Option<&NewAuditEntry>,
+    ) -> Result<bool, StoreError> {
+        let parts = message_rows::encode(&letter.message)?;
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let waited = sqlx::query("DELETE FROM unkept_bodies WHERE dead_letter = ? AND is_pointer")
+            .bind(id.0)
+            .execute(&mut *transaction)
+            .await?;
+        if waited.rows_affected() == 0 {
+            return Ok(false);
+        }
+        sqlx::query(
+            "UPDATE bodies SET message_key = ?, body = ?, headers = ?, body_omitted = ? WHERE dead_letter = ?",
+        )
+        .bind(letter.message.key.as_deref())
+        .bind(letter.message.body.as_deref())
+        .bind(parts.headers)
+        .bind(letter.body_omitted.as_deref())
+        .bind(id.0)
+        .execute(&mut *transaction)
+        .await?;
+        let event = &letter.event;
+        sqlx::query(
+            "UPDATE dead_letters SET size = ?, event_id = ?, event_type = ?, correlation_id = ?, \
+             causation_id = ?, aggregate_id = ?, died_from_replay = ? WHERE id = ?",
+        )
+        .bind(i64::try_from(letter.message.size()).unwrap_or(i64::MAX))
+        .bind(event.event_id.as_deref())
+        .bind(event.event_type.as_deref())
+        .bind(event.correlation_id.as_deref())
+        .bind(event.causation_id.as_deref())
+        .bind(event.aggregate_id.as_deref())
+        .bind(letter.replay_id.map(|id| id.to_string()))
+        .bind(id.0)
+        .execute(&mut *transaction)
+        .await?;
+        link_replay(&mut transaction, id, letter, Timestamp::now()).await?;
+        search_follower::index_anew(&mut transaction, id, self.unwrap).await?;
+        if let Some(entry) = entry {
+            audit::append(&mut transaction, entry).await?;
+        }
+        transaction.commit().await?;
+        Ok(true)
+    }
 }
 
 #[derive(Debug, FromRow)]
@@ -130,6 +187,7 @@ struct UnkeptRow {
     partition: i32,
     log_offset: i64,
     dead_at_ms: i64,
+    is_pointer: bool,
 }
 
 impl From<UnkeptRow> for UnkeptBody {
@@ -142,6 +200,7 @@ impl From<UnkeptRow> for UnkeptBody {
             partition: Partition(row.partition),
             offset: Offset(row.log_offset),
             dead_at: Timestamp(row.dead_at_ms),
+            is_pointer: row.is_pointer,
         }
     }
 }

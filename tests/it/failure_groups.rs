@@ -1,6 +1,8 @@
 //! Failure groups on their pages and in the API.
 
-use redrive::domain::{Destination, Filter, ReplayId, ReplayJobId, RevisionNumber, Timestamp};
+use redrive::domain::{
+    Destination, Filter, ReplayId, ReplayJobId, ReplayOptions, RevisionNumber, Timestamp,
+};
 use redrive::store::{NewAuditEntry, NewReplay, NewReplayJob, RedriveFindings};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -309,6 +311,7 @@ async fn what_a_redrive_policy_leaves_to_a_person_and_why_it_stopped_is_said() {
         created_at: Timestamp::now(),
         created_by: "policy".to_owned(),
         selection: "test".to_owned(),
+        options: ReplayOptions::default(),
         replays: vec![NewReplay {
             id: ReplayId(Uuid::now_v7()),
             dead_letter: letter,

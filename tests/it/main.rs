@@ -52,6 +52,7 @@ mod replay_brake;
 mod replay_crash;
 mod replay_kafka;
 mod replay_large;
+mod replay_options;
 mod replay_outcome;
 mod replay_rabbitmq;
 mod replay_recovery;

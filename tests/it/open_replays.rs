@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use redrive::domain::{
-    Destination, Partition, ReplayEvent, ReplayId, ReplayJobId, RevisionNumber, Timestamp,
+    Destination, Partition, ReplayEvent, ReplayId, ReplayJobId, ReplayOptions, RevisionNumber,
+    Timestamp,
 };
 use redrive::store::{NewReplay, NewReplayJob, Store, UnknownReplays};
 use reqwest::StatusCode;
@@ -53,6 +54,7 @@ async fn unknown_job(dashboard: &Dashboard, event_type: &str, offsets: Range<i64
         created_at: Timestamp::now(),
         created_by: "alice".to_owned(),
         selection: "test".to_owned(),
+        options: ReplayOptions::default(),
         replays: letters.into_iter().map(replay).collect(),
     };
     let created = store.create_job(&job, &audit_entry()).await.unwrap();

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use redrive::domain::conventions as names;
 use redrive::domain::{
     DeadLetterId, Destination, Filter, NewDeadLetter, Partition, Position, QueueName, Replay,
-    ReplayId, ReplayJobId, ReplayStateName, RevisionNumber, Timestamp, TopicName,
+    ReplayId, ReplayJobId, ReplayOptions, ReplayStateName, RevisionNumber, Timestamp, TopicName,
 };
 use redrive::store::{NewReplay, NewReplayJob, Store};
 use tempfile::TempDir;
@@ -78,6 +78,7 @@ impl Instance {
             created_at: Timestamp::now(),
             created_by: "alice".to_owned(),
             selection: "test".to_owned(),
+            options: ReplayOptions::default(),
             replays: replays.collect(),
         };
         fixture

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use redrive::domain::{
-    Brake, DeadLetterId, Filter, Partition, ReplayJob, ReplayJobId, ReplayJobState,
+    Brake, DeadLetterId, Filter, Partition, ReplayJob, ReplayJobId, ReplayJobState, ReplayOptions,
     ReplayStateName, Timestamp, TopicName,
 };
 use redrive::replay::{DestinationChoice, ReplayRequest, RevisionChoice, Selection};
@@ -24,6 +24,7 @@ fn everything() -> ReplayRequest {
         selection: Selection::Filter(Filter::parse("status:open").unwrap()),
         revision: RevisionChoice::Latest,
         destination: DestinationChoice::Original,
+        options: ReplayOptions::default(),
     }
 }
 

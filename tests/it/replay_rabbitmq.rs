@@ -6,8 +6,8 @@ use redrive::config::{Config, Secret};
 use redrive::domain::conventions as names;
 use redrive::domain::{
     AmqpValue, Brake, DeadLetterId, Destination, ExchangeName, Filter, Header, QueueName,
-    ReplayEvent, ReplayId, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
-    VhostName,
+    ReplayEvent, ReplayId, ReplayJobId, ReplayOptions, ReplayState, ReplayStateName,
+    RevisionNumber, Timestamp, VhostName,
 };
 use redrive::replay::{Decision, DestinationChoice, ReplayError};
 use redrive::store::{NewReplay, NewReplayJob};
@@ -209,6 +209,7 @@ async fn what_a_dead_process_was_sending_waits_for_a_person() {
         created_at: Timestamp::now(),
         created_by: "alice".to_owned(),
         selection: "test".to_owned(),
+        options: ReplayOptions::default(),
         replays: ids.iter().map(replay).collect(),
     };
     let replays = store

@@ -9,7 +9,8 @@ use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
 use redrive::domain::conventions as names;
 use redrive::domain::{
     DeadLetterId, Destination, Header, Landing, Message, Offset, Partition, Replay, ReplayEvent,
-    ReplayId, ReplayJobId, ReplayState, ReplayStateName, RevisionNumber, Timestamp, TopicName,
+    ReplayId, ReplayJobId, ReplayOptions, ReplayState, ReplayStateName, RevisionNumber, Timestamp,
+    TopicName,
 };
 use redrive::replay::{Decision, ReplayError};
 use redrive::store::{NewReplay, NewReplayJob, Store};
@@ -42,6 +43,7 @@ pub(crate) async fn left_sending(
         created_at: Timestamp::now(),
         created_by: "alice".to_owned(),
         selection: "test".to_owned(),
+        options: ReplayOptions::default(),
         replays: ids.iter().map(replay).collect(),
     };
     let created = store.create_job(&job, &audit_entry()).await.unwrap();

@@ -17,6 +17,10 @@ pub(super) fn for_people(judged: &Value) -> String {
     for audience in judged["audiences"].as_array().into_iter().flatten() {
         text.push_str(&receivers(audience));
     }
+    for caution in judged["cautions"].as_array().into_iter().flatten() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "Careful. {}", text_of(caution));
+    }
     text.push_str(&events(judged));
     text
 }
@@ -141,6 +145,7 @@ mod tests {
             "refused": {"no_destination": 1202},
             "audiences": [{"destination": orders, "name": "topic orders", "events": 1, "known": true,
                 "recipients": [{"kind": "group", "name": "billing", "members": 2, "failed": true}]}],
+            "cautions": ["It can expire"],
             "events": [
                 {"dead_letter_id": 7, "revision": 2, "replayed_before": true, "destination": orders,
                  "refusal": null, "warnings": ["not checked"]},
@@ -152,6 +157,7 @@ mod tests {
         let expected = "1,203 selected; 1 will be sent; 1 of them were sent before; \
              1,202 refused: no destination\n\
              to topic orders on k: 1 event\n  group billing, 2 members, failed on them\n\
+             Careful. It can expire\n\
              ID  SENDS       TO                         REMARKS\n\
              7   revision 2  topic orders, partition 1  sent before; not checked\n\
              8   nothing     -                          its headers\\u{a}do not tell\n\

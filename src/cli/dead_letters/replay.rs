@@ -6,7 +6,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::preflight;
-use super::replay_options::{BrakeArgs, DestinationArgs};
+use super::replay_options::{BrakeArgs, DestinationArgs, RabbitMqArgs};
 use super::selection::Selection;
 use crate::cli::api_client::ApiArgs;
 use crate::cli::terminal::{confirmed_count, visible};
@@ -41,6 +41,8 @@ pub(super) struct ReplayArgs {
     #[command(flatten)]
     destination: DestinationArgs,
     #[command(flatten)]
+    rabbitmq: RabbitMqArgs,
+    #[command(flatten)]
     brake: BrakeArgs,
     /// Say what would be sent, to whom, and send nothing.
     #[arg(long)]
@@ -64,6 +66,7 @@ impl ReplayArgs {
         let mut body = self.selection.body();
         body["revision"] = json!(self.revision);
         body["destination"] = self.destination.body();
+        body["options"] = self.rabbitmq.body();
         body["brake"] = self.brake.body();
         body
     }

@@ -41,6 +41,31 @@ impl DestinationArgs {
     }
 }
 
+/// What RabbitMQ gets otherwise than usual; --dry-run says what each may do.
+#[derive(Debug, clap::Args)]
+pub(super) struct RabbitMqArgs {
+    /// Keep x-death, for consumers that count deaths on RabbitMQ up to 3.13.
+    #[arg(long)]
+    keep_x_death: bool,
+    /// Set the expiration again that RabbitMQ took off; the replay can then expire.
+    #[arg(long)]
+    restore_expiration: bool,
+    /// Keep CC, the further routing keys.
+    #[arg(long, requires = "exchange")]
+    keep_cc: bool,
+}
+
+impl RabbitMqArgs {
+    /// As the API takes it.
+    pub(super) fn body(&self) -> Value {
+        json!({
+            "keep_x_death": self.keep_x_death,
+            "restore_expiration": self.restore_expiration,
+            "keep_cc": self.keep_cc,
+        })
+    }
+}
+
 /// Without any of them, nothing holds a job back.
 #[derive(Debug, clap::Args)]
 pub(super) struct BrakeArgs {

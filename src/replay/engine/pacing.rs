@@ -153,7 +153,7 @@ async fn keep_step(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Brake, ReplayJobState, ReplayStateName};
+    use crate::domain::{Brake, ReplayJobState, ReplayOptions, ReplayStateName};
     use uuid::Uuid;
 
     fn job(events_per_second: u32) -> ReplayJob {
@@ -168,6 +168,7 @@ mod tests {
                 events_per_second: Some(events_per_second),
                 ..Brake::default()
             },
+            options: ReplayOptions::default(),
             ramp_step: 0,
             ramp_base: 0,
             forgiven: 0,

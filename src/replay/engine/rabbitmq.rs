@@ -214,8 +214,8 @@ async fn prepare(
     user: String,
     batch: Vec<PlannedReplay>,
 ) -> Result<(Outgoing, Vec<(Replay, ReplayEvent)>), EngineError> {
-    let replays: Vec<&Replay> = batch.iter().map(|planned| &planned.replay).collect();
-    let mut messages = load_messages(&context.store, &replays, &user).await?;
+    let planned: Vec<&PlannedReplay> = batch.iter().collect();
+    let mut messages = load_messages(&context.store, &planned, &user).await?;
     let mut outgoing = Outgoing::default();
     let mut refusals = Vec::new();
     let is_empty = batch.is_empty();

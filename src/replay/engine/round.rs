@@ -63,7 +63,8 @@ fn key_of(planned: &PlannedReplay) -> Option<(TopicName, Bytes)> {
 mod tests {
     use super::*;
     use crate::domain::{
-        DeadLetterId, Replay, ReplayId, ReplayJobId, ReplayState, RevisionNumber, Timestamp,
+        DeadLetterId, Replay, ReplayId, ReplayJobId, ReplayOptions, ReplayState, RevisionNumber,
+        Timestamp,
     };
     use uuid::Uuid;
 
@@ -83,6 +84,7 @@ mod tests {
             updated_at: Timestamp(0),
         };
         PlannedReplay {
+            options: ReplayOptions::default(),
             replay,
             key: key.map(|key| Bytes::from_static(key.as_bytes())),
             size: 1,

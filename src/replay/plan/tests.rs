@@ -3,8 +3,8 @@ use std::sync::Arc;
 use super::*;
 use crate::domain::{
     BindingSample, BrokerHealth, Custody, DeadLetterSummary, DeathReason, EventIdentity,
-    ExchangeSample, Filter, KafkaDetail, Origin, PartitionSample, RabbitMqDetail, RevisionNumber,
-    Timestamp, TopicStatus,
+    ExchangeSample, Filter, KafkaDetail, Origin, PartitionSample, RabbitMqDetail, ReplayOptions,
+    RevisionNumber, Timestamp, TopicStatus,
 };
 use crate::replay::RevisionChoice;
 
@@ -146,6 +146,7 @@ fn request(destination: &DestinationChoice) -> ReplayRequest {
         selection: Selection::DeadLetters(vec![DeadLetterId(1)]),
         revision: RevisionChoice::Latest,
         destination: destination.clone(),
+        options: ReplayOptions::default(),
     }
 }
 
@@ -306,6 +307,39 @@ fn a_queue_or_exchange_that_is_not_there_is_refused() {
         RefusalKind::NoDestination,
     );
     assert!(event(&in_rabbitmq(), &exchange("events")).verdict.is_ok());
+}
+
+#[test]
+fn cc_is_kept_only_to_an_exchange_that_is_named() {
+    let judged = |candidate: &ReplayCandidate, destination: &DestinationChoice| {
+        let options = ReplayOptions {
+            keep_cc: true,
+            ..ReplayOptions::default()
+        };
+        let context = PlanContext {
+            config: &config(),
+            snapshot: &snapshot(),
+            request: &ReplayRequest {
+                options,
+                ..request(destination)
+            },
+        };
+        judge(candidate, &context).verdict
+    };
+    let exchange = |name: &str| DestinationChoice::Exchange {
+        cluster: "rabbitmq".into(),
+        vhost: "shop".into(),
+        exchange: name.into(),
+        routing_key: "order.created".to_owned(),
+    };
+    assert!(judged(&in_rabbitmq(), &exchange("events")).is_ok());
+    for straight_to_a_queue in [original(), exchange("")] {
+        let refusal = judged(&in_rabbitmq(), &straight_to_a_queue).unwrap_err();
+        assert_eq!(refusal.kind, RefusalKind::NotAllowed);
+        assert!(refusal.reason.contains("CC"), "{}", refusal.reason);
+    }
+    // Kafka has none, and a selection may be of both systems.
+    assert!(judged(&in_kafka(origin("orders", 0, 0)), &original()).is_ok());
 }
 
 #[test]

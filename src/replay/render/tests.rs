@@ -33,7 +33,7 @@ fn to_rabbitmq() -> Replay {
 }
 
 fn rendered(letter: &DeadLetter, replay: &Replay) -> Message {
-    render(letter, None, replay, "redrive").unwrap()
+    render(letter, None, replay, (ReplayOptions::default(), "redrive")).unwrap()
 }
 
 #[test]
@@ -78,7 +78,13 @@ fn an_edit_keeps_what_its_editor_wrote_and_names_what_it_replaced() {
         headers: vec![Header::text("added by the editor", "2")],
         properties: None,
     };
-    let message = render(&letter, Some(&edited), &to_kafka(), "").unwrap();
+    let message = render(
+        &letter,
+        Some(&edited),
+        &to_kafka(),
+        (ReplayOptions::default(), ""),
+    )
+    .unwrap();
     assert_eq!((&message.key, &message.body), (&edited.key, &None));
     assert_eq!(message.headers[0], edited.headers[0]);
     assert_eq!(message.header_text(REPLAY_EDITED), Some("true"));
@@ -126,14 +132,150 @@ fn headers_that_do_not_fit_a_frame_are_refused_before_they_cost_the_connection()
             ..Message::default()
         })
     };
-    let refused = render(&with(140_000), None, &to_rabbitmq(), "redrive");
+    let refused = render(
+        &with(140_000),
+        None,
+        &to_rabbitmq(),
+        (ReplayOptions::default(), "redrive"),
+    );
     assert!(matches!(refused, Err(RenderError::HeadersTooLarge { size }) if size > 140_000));
-    assert!(render(&with(120_000), None, &to_rabbitmq(), "redrive").is_ok());
+    assert!(
+        render(
+            &with(120_000),
+            None,
+            &to_rabbitmq(),
+            (ReplayOptions::default(), "redrive")
+        )
+        .is_ok()
+    );
     let on_kafka = in_kafka(Message {
         headers: vec![Header::text("big", "x".repeat(140_000))],
         ..Message::default()
     });
-    assert!(render(&on_kafka, None, &to_kafka(), "").is_ok());
+    assert!(render(&on_kafka, None, &to_kafka(), (ReplayOptions::default(), "")).is_ok());
+}
+
+fn x_death(queue: &str, expiration: &str) -> Header {
+    let fields = [
+        ("queue", queue),
+        ("reason", "rejected"),
+        ("original-expiration", expiration),
+    ];
+    let fields = fields.map(|(name, value)| (name.to_owned(), AmqpValue::long_string(value)));
+    let death = AmqpValue::Table(fields.into());
+    Header::amqp("x-death", AmqpValue::Array(vec![death]))
+}
+
+#[test]
+fn the_stripped_history_goes_along_as_a_copy_where_it_fits() {
+    let with = |size: usize| {
+        in_rabbitmq(Message {
+            headers: vec![
+                x_death("orders", "60000"),
+                Header::amqp("big", AmqpValue::long_string("x".repeat(size))),
+            ],
+            ..Message::default()
+        })
+    };
+    let message = rendered(&with(1), &to_rabbitmq());
+    assert_eq!(message.header("x-death"), None);
+    let copy = message.header_text(REPLAY_PREV_DEATHS).unwrap();
+    let expected =
+        r#"{"x-death":[{"queue":"orders","reason":"rejected","original-expiration":"60000"}]}"#;
+    assert_eq!(copy, expected);
+    let large = rendered(&with(126_600), &to_rabbitmq());
+    assert_eq!(large.header(REPLAY_PREV_DEATHS), None);
+
+    let again = in_rabbitmq(Message {
+        headers: message.headers,
+        ..Message::default()
+    });
+    let again = rendered(&again, &to_rabbitmq());
+    assert_eq!(
+        again.header(REPLAY_PREV_DEATHS),
+        None,
+        "there is no new history"
+    );
+}
+
+fn with_options(letter: &DeadLetter, exchange: &str, options: ReplayOptions) -> Message {
+    let destination = Destination::RabbitMq {
+        cluster: "c".into(),
+        vhost: "/".into(),
+        exchange: exchange.into(),
+        routing_key: "orders".to_owned(),
+    };
+    render(letter, None, &replay(destination), (options, "redrive")).unwrap()
+}
+
+#[test]
+fn each_option_keeps_one_thing_and_nothing_else() {
+    let keys = AmqpValue::Array(vec![AmqpValue::long_string("copies")]);
+    let letter = in_rabbitmq(Message {
+        headers: vec![
+            x_death("orders", "60000"),
+            Header::amqp("x-last-death-queue", AmqpValue::long_string("orders")),
+            Header::amqp("CC", keys.clone()),
+            Header::amqp("BCC", keys),
+            Header::amqp("x-delivery-count", AmqpValue::I64(3)),
+        ],
+        properties: Some(Box::default()),
+        ..Message::default()
+    });
+    let off = ReplayOptions::default();
+    let carried = |exchange, options| {
+        let message = with_options(&letter, exchange, options);
+        let names = [
+            "x-death",
+            "x-last-death-queue",
+            "CC",
+            "BCC",
+            "x-delivery-count",
+        ];
+        let is_there = |name: &&str| message.header(name).is_some();
+        let mut kept: Vec<&str> = names.into_iter().filter(is_there).collect();
+        kept.extend(message.header(REPLAY_PREV_DEATHS).map(|_| "copy"));
+        let expiration = message.properties.unwrap().expiration;
+        kept.extend(expiration.map(|text| if text == "60000" { "expiration" } else { "?" }));
+        kept
+    };
+    assert_eq!(carried("events", off), ["copy"]);
+    let keep_x_death = ReplayOptions {
+        keep_x_death: true,
+        ..off
+    };
+    assert_eq!(carried("", keep_x_death), ["x-death", "x-last-death-queue"]);
+    let restore_expiration = ReplayOptions {
+        restore_expiration: true,
+        ..off
+    };
+    assert_eq!(carried("", restore_expiration), ["copy", "expiration"]);
+    let keep_cc = ReplayOptions {
+        keep_cc: true,
+        ..off
+    };
+    assert_eq!(carried("events", keep_cc), ["CC", "copy"]);
+    assert_eq!(carried("", keep_cc), ["copy"]);
+}
+
+#[test]
+fn an_option_never_sends_what_closes_the_channel() {
+    let letter = in_rabbitmq(Message {
+        headers: vec![
+            x_death("orders", "soon"),
+            Header::amqp("CC", AmqpValue::long_string("copies")),
+        ],
+        properties: Some(Box::default()),
+        ..Message::default()
+    });
+    let all = ReplayOptions {
+        keep_x_death: true,
+        restore_expiration: true,
+        keep_cc: true,
+    };
+    let message = with_options(&letter, "events", all);
+    assert_eq!(message.header("CC"), None);
+    assert_eq!(message.properties.unwrap().expiration, None);
 }
 
 proptest! {

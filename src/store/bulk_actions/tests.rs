@@ -154,6 +154,7 @@ async fn a_replay_that_is_active_is_not_discarded_and_a_discarded_one_is_not_rep
         created_at: NOW,
         created_by: "alice".to_owned(),
         selection: "test".to_owned(),
+        options: ReplayOptions::default(),
         replays: vec![crate::store::NewReplay {
             id: ReplayId(uuid::Uuid::now_v7()),
             dead_letter: id,

@@ -20,6 +20,8 @@ pub(super) struct PreflightView {
     already_replayed: u64,
     refused: BTreeMap<RefusalKind, u64>,
     audiences: Vec<AudienceView>,
+    /// What the options may do.
+    cautions: Vec<String>,
     /// The first thousand, in the order of sending.
     events: Vec<EventView>,
 }
@@ -86,6 +88,7 @@ impl PreflightView {
             eligible: judged.eligible,
             already_replayed: judged.already_replayed,
             refused: judged.refused,
+            cautions: judged.cautions,
             audiences: judged.audiences.into_iter().map(AudienceView::of).collect(),
             events: judged.events.into_iter().map(EventView::of).collect(),
         }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::list::time;
 use crate::domain::{
-    Brake, ClusterName, DeadLetterId, ExchangeName, Filter, QueueName, RevisionNumber, TopicName,
-    VhostName,
+    Brake, ClusterName, DeadLetterId, ExchangeName, Filter, QueueName, ReplayOptions,
+    RevisionNumber, TopicName, VhostName,
 };
 use crate::replay::{DestinationChoice, ReplayRequest, RevisionChoice, Selection};
 use crate::web::problem::Problem;
@@ -22,6 +22,8 @@ pub(super) struct NewReplays {
     revision: Option<u32>,
     destination: Option<DestinationBody>,
     brake: Option<BrakeBody>,
+    #[serde(default)]
+    options: ReplayOptions,
     /// How many events would be sent when the person looked; with another number nothing is.
     pub(super) eligible: Option<u64>,
 }
@@ -35,6 +37,7 @@ impl NewReplays {
                 Some(number) => RevisionChoice::Number(RevisionNumber(number)),
             },
             destination: destination(self.destination.as_ref())?,
+            options: self.options,
         })
     }
 

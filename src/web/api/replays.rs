@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::Body;
 use super::list::{List, page_request, time};
 use super::replay_request::{BrakeBody, NewReplays};
-use crate::domain::{Destination, Replay, ReplayJob, ReplayJobId, ReplayState, Timestamp};
+use crate::domain::{
+    Destination, Replay, ReplayJob, ReplayJobId, ReplayOptions, ReplayState, Timestamp,
+};
 use crate::replay::SeenUnknown;
 use crate::store::{PageRequest, RefusedReplay};
 use crate::web::AppState;
@@ -29,6 +31,7 @@ pub(super) struct Job {
     /// Why it is paused.
     reason: Option<String>,
     brake: BrakeBody,
+    options: ReplayOptions,
     total: u64,
     counts: BTreeMap<&'static str, u64>,
     /// Of a large job: selected events that are not part of it.
@@ -237,6 +240,7 @@ impl Job {
             created_at: time(job.created_at),
             state: job.state.as_str(),
             brake: BrakeBody::of(&job.brake),
+            options: job.options,
             total: job.total(),
             refused_count: job.refused,
             counts: job

@@ -22,7 +22,7 @@ use super::frame::NavigationEntry;
 use super::payload::{self, Reading};
 use super::preflight::{AudienceRow, audience_row};
 use super::schema_view::SchemaView;
-use crate::domain::{DeadLetter, DeadLetterId, Message, RevisionNumber, sha256_hex};
+use crate::domain::{DeadLetter, DeadLetterId, Message, ReplayOptions, RevisionNumber, sha256_hex};
 use crate::replay::{
     DestinationChoice, Finding, ReplayRequest, RevisionChoice, Selection, Severity,
 };
@@ -215,6 +215,7 @@ async fn audiences(state: &AppState, id: DeadLetterId) -> Vec<AudienceRow> {
         selection: Selection::DeadLetters(vec![id]),
         revision: RevisionChoice::Latest,
         destination: DestinationChoice::Original,
+        options: ReplayOptions::default(),
     };
     match state.replay.preflight(&request).await {
         Ok(preflight) => preflight.audiences.iter().map(audience_row).collect(),

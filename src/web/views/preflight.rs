@@ -5,9 +5,9 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use super::edited_events::{EditedEvent, edited_events};
 use super::frame::NavigationEntry;
 use super::replay_form::{
-    BrakeFields, DESTINATION, SELECTION, brake_of, destination_of, request_of,
+    BrakeFields, DESTINATION, OPTIONS, SELECTION, brake_of, destination_of, options_of, request_of,
 };
-use crate::domain::System;
+use crate::domain::{ReplayOptions, System};
 use crate::replay::{
     Actor, Audience, DestinationChoice, Preflight, PreflightEvent, Recipient, ReplayRequest,
     Selection,
@@ -90,7 +90,8 @@ struct PreflightPage {
     topics: Vec<String>,
     queues: Vec<String>,
     selected: Vec<(String, String)>,
-    /// The destination of which the page tells, as a query: another is not sent to before it was looked at.
+    /// The destination and the options of which the page tells, as a query: with others nothing is sent before
+    /// somebody looked at what they do.
     checked: String,
     csrf: String,
     eligible: u64,
@@ -98,6 +99,10 @@ struct PreflightPage {
     must_type: bool,
     back: String,
     brake: BrakeFields,
+    /// There is a RabbitMQ to which the options could apply.
+    has_rabbitmq: bool,
+    options: ReplayOptions,
+    cautions: Vec<String>,
 }
 
 pub(crate) async fn preflight(
@@ -132,10 +137,12 @@ pub(crate) async fn start_replay(
     }
     let brake = brake_of(&fields)?;
     let judged = state.replay.preflight(&request).await?;
-    let checked = fields.get("checked").unwrap_or("");
-    if destination_of(&Parameters::parse(checked.as_bytes()))? != request.destination {
-        let notice = "another destination was chosen after the last check; look at what will happen there and \
-            confirm again";
+    let checked = Parameters::parse(fields.get("checked").unwrap_or("").as_bytes());
+    let is_checked =
+        destination_of(&checked)? == request.destination && options_of(&checked) == request.options;
+    if !is_checked {
+        let notice = "another destination or another option was chosen after the last check; look at what will \
+            happen and confirm again";
         return show(
             &state,
             &visit,
@@ -232,13 +239,16 @@ impl PreflightPage {
             topics,
             queues,
             selected: carried(parameters, &SELECTION),
-            checked: destination_query(parameters),
+            checked: checked_query(parameters),
             csrf: visit.csrf.clone(),
             eligible,
             eligible_words: markup::counted(eligible, "event", "events"),
             must_type: eligible > TYPED_FROM,
             back: back(&request.selection),
             brake: BrakeFields::typed(parameters),
+            has_rabbitmq: !state.config.rabbitmq.is_empty(),
+            options: request.options,
+            cautions: judged.cautions,
         }
     }
 }
@@ -260,11 +270,14 @@ fn carried(parameters: &Parameters, names: &[&str]) -> Vec<(String, String)> {
     values.collect()
 }
 
-fn destination_query(parameters: &Parameters) -> String {
-    let fields = carried(parameters, &DESTINATION).into_iter();
-    let query = fields.fold(Parameters::default(), |query, (name, value)| {
-        query.with(&name, &value)
-    });
+fn checked_query(parameters: &Parameters) -> String {
+    let mut fields = carried(parameters, &DESTINATION);
+    fields.extend(carried(parameters, &OPTIONS));
+    let query = fields
+        .into_iter()
+        .fold(Parameters::default(), |query, (name, value)| {
+            query.with(&name, &value)
+        });
     query.url("").trim_start_matches('?').to_owned()
 }
 

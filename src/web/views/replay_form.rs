@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use crate::domain::{
-    Brake, ClusterName, DeadLetterId, ExchangeName, Filter, QueueName, RevisionNumber, Timestamp,
-    TopicName, VhostName,
+    Brake, ClusterName, DeadLetterId, ExchangeName, Filter, QueueName, ReplayOptions,
+    RevisionNumber, Timestamp, TopicName, VhostName,
 };
 use crate::replay::{DestinationChoice, ReplayError, ReplayRequest, RevisionChoice, Selection};
 use crate::store::RefusedReplay;
@@ -20,6 +20,9 @@ pub(super) const DESTINATION: [&str; 7] = [
     "to", "cluster", "topic", "vhost", "queue", "exchange", "key",
 ];
 
+/// The parameters that say what RabbitMQ gets otherwise than usual.
+pub(super) const OPTIONS: [&str; 3] = ["keep_x_death", "restore_expiration", "keep_cc"];
+
 /// Reads the request, or says what is missing.
 pub(super) fn request_of(parameters: &Parameters) -> Result<ReplayRequest, Problem> {
     Ok(ReplayRequest {
@@ -33,7 +36,18 @@ pub(super) fn request_of(parameters: &Parameters) -> Result<ReplayRequest, Probl
             }
         },
         destination: destination_of(parameters)?,
+        options: options_of(parameters),
     })
+}
+
+pub(super) fn options_of(parameters: &Parameters) -> ReplayOptions {
+    let [keep_x_death, restore_expiration, keep_cc] =
+        OPTIONS.map(|name| parameters.get(name).is_some());
+    ReplayOptions {
+        keep_x_death,
+        restore_expiration,
+        keep_cc,
+    }
 }
 
 fn selection_of(parameters: &Parameters) -> Result<Selection, Problem> {
@@ -222,6 +236,17 @@ mod tests {
         assert_eq!(request.selection, ids);
         assert_eq!(request.revision, RevisionChoice::Number(RevisionNumber(2)));
         assert_eq!(request.destination, DestinationChoice::Original);
+    }
+
+    #[test]
+    fn options_are_off_unless_they_are_ticked() {
+        let options = |query: &str| parse(query).unwrap().options;
+        assert_eq!(options("id=1&keep_cc="), ReplayOptions::default());
+        let expected = ReplayOptions {
+            restore_expiration: true,
+            ..ReplayOptions::default()
+        };
+        assert_eq!(options("id=1&restore_expiration=1"), expected);
     }
 
     #[test]

@@ -10,8 +10,8 @@ use super::frame::NavigationEntry;
 use super::replay_form::BrakeFields;
 use super::replays::state_status;
 use crate::domain::{
-    ClusterName, Replay, ReplayJob, ReplayJobId, ReplayJobState, ReplayState, ReplayStateName,
-    Timestamp, UnknownWord,
+    ClusterName, Replay, ReplayJob, ReplayJobId, ReplayJobState, ReplayOptions, ReplayState,
+    ReplayStateName, Timestamp, UnknownWord,
 };
 use crate::replay::Obstacle;
 use crate::store::PageRequest;
@@ -54,6 +54,8 @@ pub(crate) struct ReplayJobPage {
     selection: String,
     created: Markup,
     created_by: String,
+    /// What it does otherwise than replays usually do, a sentence; empty if nothing.
+    options: String,
     bar: Vec<Share>,
     events: Vec<EventRow>,
     /// The states that occur, to choose which events are shown.
@@ -168,6 +170,7 @@ impl ReplayJobPage {
             held: held(&job, visit.now),
             obstacles: obstacles(state, &job).await?,
             brake: BrakeFields::of(&job.brake),
+            options: options_sentence(job.options),
             cancel: format!("/replays/{id}/cancel"),
             resolve: format!("/replays/{id}/resolve"),
             reached: steps(&count, job.total()),
@@ -175,6 +178,15 @@ impl ReplayJobPage {
             selection: job.selection,
             created_by: job.created_by,
         })
+    }
+}
+
+/// "On RabbitMQ it keeps x-death and keeps CC."
+fn options_sentence(options: ReplayOptions) -> String {
+    match options.words().as_slice() {
+        [] => String::new(),
+        [only] => format!(" On RabbitMQ it {only}."),
+        [others @ .., last] => format!(" On RabbitMQ it {} and {last}.", others.join(", ")),
     }
 }
 

@@ -7,7 +7,7 @@ use redrive::config::Config;
 use redrive::dead_letters::from_export;
 use redrive::dialects::{
     HeaderMeanings, decode, event_type_of_framework, headers_stripped_on_replay, pointed_to,
-    previous_error, properties_on_replay, readable, title_of_dialect, unwrapped,
+    previous_deaths, previous_error, properties_on_replay, readable, title_of_dialect, unwrapped,
 };
 use redrive::domain::{
     Custody, DeadLetterStatus, Decoded, EXPORT_FORMAT, ExportedDeadLetter, Header, HeaderValue,
@@ -56,6 +56,10 @@ fn is_bounded_and_storable(decoded: &Decoded) {
 }
 
 fn replay_carries_the_rest(system: System, message: &Message) {
+    if let Some(deaths) = previous_deaths(message) {
+        assert!(deaths.len() <= 4 * 1024);
+        serde_json::from_str::<serde_json::Value>(&deaths).expect("it is JSON");
+    }
     let stripped = headers_stripped_on_replay(system, message);
     let ascend = |pair: &[usize]| pair[0] < pair[1];
     let places: Vec<usize> = stripped.iter().map(|one| one.index).collect();

@@ -8,8 +8,8 @@ use redrive::brokers::kafka::{KafkaAdmin, KafkaRecord, RecordReader};
 use redrive::config::{Config, HumanDuration, KafkaConfig};
 use redrive::dead_letters::{self, IntakeBoard, IntakeContext, ManagedQueues};
 use redrive::domain::{
-    DeadLetterId, Message, Offset, Partition, QueueName, Replay, ReplayId, ReplayStateName,
-    Snapshot, TopicName,
+    DeadLetterId, Message, Offset, Partition, QueueName, Replay, ReplayId, ReplayOptions,
+    ReplayStateName, Snapshot, TopicName,
 };
 use redrive::metrics::Metrics;
 use redrive::replay::{self, Actor, DestinationChoice, ReplayHandle, ReplayRequest};
@@ -66,6 +66,7 @@ pub(crate) fn request(ids: &[DeadLetterId]) -> ReplayRequest {
         selection: Selection::DeadLetters(ids.to_vec()),
         revision: RevisionChoice::Latest,
         destination: ORIGINAL,
+        options: ReplayOptions::default(),
     }
 }
 
@@ -169,6 +170,7 @@ impl Running {
             selection: Selection::DeadLetters(ids.to_vec()),
             revision: RevisionChoice::Latest,
             destination,
+            options: ReplayOptions::default(),
         };
         let started = self.handle.start(request, alice()).await.unwrap();
         assert!(started.refused.is_empty(), "{:?}", started.refused);

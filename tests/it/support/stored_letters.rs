@@ -279,6 +279,7 @@ async fn replay_in_every_state(store: &Store) {
         created_at: ago(90),
         created_by: "anonymous".to_owned(),
         selection: "source:orders error:Timeout".to_owned(),
+        options: ReplayOptions::default(),
         replays,
     };
     let entry = audit_entry(

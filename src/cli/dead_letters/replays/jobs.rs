@@ -9,6 +9,7 @@ use crate::cli::api_client::ApiArgs;
 use crate::cli::dead_letters::replay::{count, outcomes};
 use crate::cli::dead_letters::replay_options::BrakeArgs;
 use crate::cli::terminal::{confirmed_count, table, visible, width};
+use crate::domain::ReplayOptions;
 use crate::web::markup::counted;
 
 #[derive(Debug, clap::Args)]
@@ -151,6 +152,10 @@ fn print_job(job: &Value) {
     println!("{}, started {started} by {by}", text("state"));
     if job["reason"].is_string() {
         println!("why: {}", text("reason"));
+    }
+    let options = serde_json::from_value::<ReplayOptions>(job["options"].clone());
+    for words in options.unwrap_or_default().words() {
+        println!("on RabbitMQ it {words}");
     }
     for line in brake_words(&job["brake"]) {
         println!("{line}");

@@ -252,12 +252,9 @@ async fn render_round(
         return Ok(Rendered::default());
     }
     let placement = place(&admin, round).await?;
-    let replays: Vec<&Replay> = placement
-        .placed
-        .iter()
-        .map(|placed| &placed.planned.replay)
-        .collect();
-    let mut messages = load_messages(&context.store, &replays, "").await?;
+    let placed = placement.placed.iter();
+    let planned: Vec<&PlannedReplay> = placed.map(|placed| &placed.planned).collect();
+    let mut messages = load_messages(&context.store, &planned, "").await?;
     let topics = placement.placed.iter().map(|placed| &placed.topic);
     let topic_ids = context.topic_ids(topics);
     let mut rendered = Rendered {
