@@ -4,8 +4,8 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::domain::{
-    Brake, ClusterName, Filter, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName,
-    Snapshot, Timestamp,
+    Brake, ClusterName, Filter, Replay, ReplayEvent, ReplayId, ReplayJob, ReplayJobId,
+    ReplayJobState, ReplayStateName, Snapshot, Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::schemas::Schemas;
@@ -178,12 +178,16 @@ impl ReplayHandle {
         found.map(drop).ok_or(ReplayError::NoSuchJob(job))
     }
 
-    /// Why replays of a job that are planned had to wait lately, by the clusters to which they go.
+    /// Why replays of a job that are planned had to wait lately, by the clusters to which they go. None while
+    /// the job may not be sent.
     pub async fn obstacles(
         &self,
-        job: ReplayJobId,
+        job: &ReplayJob,
     ) -> Result<Vec<(ClusterName, Obstacle)>, ReplayError> {
-        let clusters = self.store.clusters_of_planned(job).await?;
+        if job.count(ReplayStateName::Planned) == 0 || job.state != ReplayJobState::Ready {
+            return Ok(Vec::new());
+        }
+        let clusters = self.store.clusters_of_planned(job.id).await?;
         let met = |cluster: ClusterName| Some((cluster.clone(), self.obstacles.of(&cluster)?));
         Ok(clusters.into_iter().filter_map(met).collect())
     }

@@ -270,7 +270,7 @@ impl Batch {
         }
         for (status, letters) in statuses {
             sqlx::query(
-                "UPDATE dead_letters SET status = ?1 \
+                "UPDATE OR FAIL dead_letters SET status = ?1 \
                  WHERE id IN (SELECT value FROM json_each(?2)) AND status <> ?1",
             )
             .bind(status)
@@ -293,13 +293,14 @@ async fn put_states(
     if rows.is_empty() {
         return Ok(0);
     }
-    // The list is the outer loop: each row is found by its ID.
+    // The list is the outer loop: each row is found by its ID. Whoever meets an error gives the transaction up, so
+    // `OR FAIL`: otherwise SQLite keeps a copy of every page to undo the statement alone.
     let sql = format!(
         "WITH changed AS MATERIALIZED (SELECT value ->> 0 AS id, value ->> 1 AS state, \
          value ->> 2 AS detail, value ->> 3 AS old_state, value ->> 4 AS old_time, \
          value ->> 5 AS partition, value ->> 6 AS log_offset, value ->> 7 AS stage \
          FROM json_each(?2)) \
-         UPDATE replays SET state = changed.state, detail = changed.detail, \
+         UPDATE OR FAIL replays SET state = changed.state, detail = changed.detail, \
          partition = changed.partition, log_offset = changed.log_offset, updated_at_ms = ?1{also} \
          FROM changed WHERE replays.id = changed.id AND replays.state = changed.old_state \
          AND replays.updated_at_ms = changed.old_time"

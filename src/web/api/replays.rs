@@ -44,9 +44,18 @@ pub(super) struct JobDetail {
     #[serde(flatten)]
     job: Job,
     events: Vec<Event>,
+    /// What keeps planned events from being sent now; it is tried again without anybody's doing.
+    obstacles: Vec<ObstacleAt>,
     /// Only in the answer that creates the job.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     refused: Vec<Refused>,
+}
+
+#[derive(Debug, Serialize)]
+struct ObstacleAt {
+    cluster: String,
+    at: String,
+    reason: String,
 }
 
 /// One replay of one dead letter.
@@ -261,9 +270,16 @@ impl JobDetail {
         let job = job.ok_or_else(|| Problem::not_found(format!("there is no replay job {id}")))?;
         let first = PageRequest::first(PageRequest::MAX_LIMIT);
         let events = state.store.events_of_job(id, None, &first).await?.items;
+        let met = state.replay.obstacles(&job).await?.into_iter();
+        let obstacles = met.map(|(cluster, obstacle)| ObstacleAt {
+            cluster: cluster.to_string(),
+            at: time(obstacle.at),
+            reason: obstacle.reason,
+        });
         Ok(Self {
             job: Job::of(job),
             events: events.iter().map(|replay| Event::of(replay, now)).collect(),
+            obstacles: obstacles.collect(),
             refused: Vec::new(),
         })
     }

@@ -191,10 +191,7 @@ fn options_sentence(options: ReplayOptions) -> String {
 }
 
 async fn obstacles(state: &AppState, job: &ReplayJob) -> Result<Vec<String>, Problem> {
-    if job.count(ReplayStateName::Planned) == 0 || job.state != ReplayJobState::Ready {
-        return Ok(Vec::new());
-    }
-    let met = state.replay.obstacles(job.id).await?.into_iter();
+    let met = state.replay.obstacles(job).await?.into_iter();
     let sentence = |(cluster, obstacle): (ClusterName, Obstacle)| {
         format!(
             "Something on {cluster} could not be sent at {}, and is tried again by itself: {}",

@@ -160,6 +160,15 @@ fn print_job(job: &Value) {
     for line in brake_words(&job["brake"]) {
         println!("{line}");
     }
+    for obstacle in job["obstacles"].as_array().into_iter().flatten() {
+        let text = |field: &str| visible(obstacle[field].as_str().unwrap_or("-"));
+        println!(
+            "could not be sent on {} at {}, and is tried again by itself: {}",
+            text("cluster"),
+            text("at"),
+            text("reason")
+        );
+    }
 }
 
 /// What holds the job back, a line each.
