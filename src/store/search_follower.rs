@@ -1,13 +1,15 @@
 //! Brings the full-text index up to the rows, in the background: what came in large batches, oldest first, then
 //! what is older than the index, newest first.
 //!
-//! Reading rows and making their documents is half of the work; it happens while the chunk before is written.
+//! Reading rows and making their documents is half of the work; it happens while the chunks before are written.
 //! While batches arrive one after the other, the follower leaves most of the writer's time to them. With many to
 //! index, FTS5 merges what it has written more seldom; the rest of the merging is done afterwards.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use sqlx::{Sqlite, Transaction};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::search_rows::{StoredRow, documents, rows_between};
@@ -20,6 +22,8 @@ const FEWEST_AT_ONCE: u32 = 50;
 const WANTED_WRITE: Duration = Duration::from_millis(50);
 /// Messages of a chunk are held in memory; larger ones make it shorter.
 const CHUNK_BYTES: i64 = 4 * 1024 * 1024;
+/// Chunks that are read before they are written, so that the writer need not wait for the documents of the next.
+const CHUNKS_AHEAD: usize = 2;
 /// While intake writes, the follower waits so many times as long as it has written.
 const PATIENCE: u32 = 4;
 /// With more dead letters than these to index, merging waits.
@@ -50,11 +54,30 @@ impl Missing {
     }
 }
 
-/// Documents of rows that follow one another, what is missing before they are written, and what after.
+type Documents = Vec<(DeadLetterId, String)>;
+
+/// Rows that follow one another, whose documents are being made; what is missing before they are written, and
+/// what after.
 struct Chunk {
-    documents: Vec<(DeadLetterId, String)>,
+    documents: JoinHandle<Result<Documents, StoreError>>,
     now: Missing,
     then: Missing,
+}
+
+/// How far rows were read; what was written last may lie behind.
+#[derive(Clone, Copy, Debug, Default)]
+struct ReadTo {
+    beyond: Option<i64>,
+    through: Option<i64>,
+}
+
+impl ReadTo {
+    const fn note(&mut self, then: Missing) {
+        match then {
+            Missing::Beyond(id) => self.beyond = Some(id),
+            Missing::Through(id) => self.through = Some(id),
+        }
+    }
 }
 
 impl Store {
@@ -98,9 +121,15 @@ impl Store {
         stop: &CancellationToken,
     ) -> Result<(), StoreError> {
         let mut batches = self.search_wanted.subscribe();
-        let mut next = self.next_missing(None, *at_once).await?;
+        let mut read_to = ReadTo::default();
+        let mut ahead = VecDeque::new();
+        while ahead.len() < CHUNKS_AHEAD
+            && let Some(chunk) = self.next_missing(&mut read_to, *at_once).await?
+        {
+            ahead.push_back(chunk);
+        }
         let mut merges_seldom = false;
-        while let Some(chunk) = next.take() {
+        while let Some(chunk) = ahead.pop_front() {
             if stop.is_cancelled() {
                 return Ok(());
             }
@@ -109,18 +138,20 @@ impl Store {
                 merges_seldom = true;
             }
             batches.mark_unchanged();
+            let documents = made(chunk.documents).await?;
             let written = async {
                 let started = Instant::now();
-                self.write_documents(&chunk).await?;
+                self.write_documents(&documents, (chunk.now, chunk.then))
+                    .await?;
                 Ok(started.elapsed())
             };
-            let read = self.next_missing(Some(chunk.then), *at_once);
+            let read = self.next_missing(&mut read_to, *at_once);
             let (elapsed, following) = tokio::try_join!(written, read)?;
             *at_once = adapted(*at_once, elapsed);
             if batches.has_changed().unwrap_or(false) {
                 tokio::time::sleep(elapsed * PATIENCE).await;
             }
-            next = following;
+            ahead.extend(following);
         }
         self.merge_what_waits(stop).await
     }
@@ -171,10 +202,10 @@ impl Store {
         Ok(())
     }
 
-    /// The rows that are missing next; `after` is where the chunk before ends, which may not be written yet.
+    /// The rows that are missing next.
     async fn next_missing(
         &self,
-        after: Option<Missing>,
+        read_to: &mut ReadTo,
         limit: u32,
     ) -> Result<Option<Chunk>, StoreError> {
         let (indexed, through): (i64, i64) = sqlx::query_as(
@@ -182,24 +213,23 @@ impl Store {
         )
         .fetch_one(&self.reader)
         .await?;
-        let (beyond, through) = match after {
-            Some(Missing::Beyond(beyond)) => (beyond, through),
-            Some(Missing::Through(through)) => (indexed, through),
-            None => (indexed, through),
-        };
-        if let Some(chunk) = self.read_missing(Missing::Beyond(beyond), limit).await? {
-            return Ok(Some(chunk));
+        // Few dead letters enter the index with their rows.
+        let beyond = indexed.max(read_to.beyond.unwrap_or(indexed));
+        let through = read_to.through.unwrap_or(through);
+        let mut chunk = self.read_missing(Missing::Beyond(beyond), limit).await?;
+        if chunk.is_none() && through > 0 {
+            let older = self.read_missing(Missing::Through(through), limit).await?;
+            // Nothing is left below: the mark says so from now on.
+            chunk = Some(older.unwrap_or_else(|| Chunk {
+                documents: tokio::spawn(async { Ok(Documents::new()) }),
+                now: Missing::Through(through),
+                then: Missing::Through(0),
+            }));
         }
-        if through <= 0 {
-            return Ok(None);
+        if let Some(chunk) = &chunk {
+            read_to.note(chunk.then);
         }
-        let older = self.read_missing(Missing::Through(through), limit).await?;
-        // Nothing is left below: the mark says so from now on.
-        Ok(Some(older.unwrap_or(Chunk {
-            documents: Vec::new(),
-            now: Missing::Through(through),
-            then: Missing::Through(0),
-        })))
+        Ok(chunk)
     }
 
     async fn read_missing(&self, from: Missing, limit: u32) -> Result<Option<Chunk>, StoreError> {
@@ -209,9 +239,6 @@ impl Store {
         let rows = self.rows_between(first, last).await?;
         let unwrap = self.unwrap;
         let documents = tokio::task::spawn_blocking(move || documents(rows, unwrap));
-        let documents = documents.await.unwrap_or_else(|failed| {
-            std::panic::resume_unwind(failed.into_panic());
-        })?;
         let then = match from {
             Missing::Beyond(_) => Missing::Beyond(last),
             Missing::Through(_) => Missing::Through(first - 1),
@@ -254,15 +281,19 @@ impl Store {
         Ok(rows_between(first, last).fetch_all(&self.reader).await?)
     }
 
-    async fn write_documents(&self, chunk: &Chunk) -> Result<(), StoreError> {
-        let documents = chunk.documents.iter();
+    async fn write_documents(
+        &self,
+        documents: &Documents,
+        (now, then): (Missing, Missing),
+    ) -> Result<(), StoreError> {
+        let documents = documents.iter();
         let documents: Vec<_> = documents.map(|(id, text)| (*id, text.as_str())).collect();
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let sql = match chunk.now {
+        let sql = match now {
             Missing::Beyond(_) => "UPDATE search_mark SET indexed = ?2 WHERE indexed = ?1",
             Missing::Through(_) => "UPDATE search_backlog SET through = ?2 WHERE through = ?1",
         };
-        let moved = sqlx::query(sql).bind(chunk.now.id()).bind(chunk.then.id());
+        let moved = sqlx::query(sql).bind(now.id()).bind(then.id());
         let moved = moved.execute(&mut *transaction).await?.rows_affected();
         // Otherwise somebody else has indexed them, and a second time is refused.
         if moved > 0 {
@@ -303,6 +334,19 @@ pub(super) async fn index_anew(
         .execute(&mut **transaction)
         .await?;
     search_index::put(transaction, &documents).await
+}
+
+async fn made(
+    documents: JoinHandle<Result<Documents, StoreError>>,
+) -> Result<Documents, StoreError> {
+    match documents.await {
+        Ok(made) => made,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is going down, and this with it.
+            Err(_) => std::future::pending().await,
+        },
+    }
 }
 
 /// A chunk that takes too long becomes shorter, and longer again when the machine has time.

@@ -278,7 +278,12 @@ async fn a_virtual_host_that_cannot_be_entered_keeps_no_other_waiting() {
     running.reaches(replays[1], ReplayStateName::Sent).await;
     let waiting = fixture.store.replay(replays[0]).await.unwrap();
     assert_eq!(waiting.state.name(), ReplayStateName::Planned);
-    let job = fixture.store.replay_job(waiting.job).await.unwrap().unwrap();
+    let job = fixture
+        .store
+        .replay_job(waiting.job)
+        .await
+        .unwrap()
+        .unwrap();
     let met = running.handle.obstacles(&job).await.unwrap();
     let [(named, obstacle)] = met.as_slice() else {
         panic!("{met:?}");
