@@ -146,6 +146,7 @@ impl Observer {
         let snapshot = self.context.snapshots.borrow().clone();
         let mut topics: HashMap<ClusterName, TopicIds> = HashMap::new();
         let mut readers: HashMap<ClusterName, Result<BodyReader, String>> = HashMap::new();
+        let mut pointers: HashMap<ClusterName, Vec<UnkeptBody>> = HashMap::new();
         let mut report = FetchReport::default();
         let ids = match selection {
             BulkSelection::DeadLetters(_) => self.selected(selection).await?,
@@ -165,10 +166,14 @@ impl Observer {
                 report.refused.push((id, self.why_not_unkept(id).await?));
                 continue;
             };
+            let ids = || topic_ids(&snapshot, &body.cluster);
+            let topics = topics.entry(body.cluster.clone()).or_insert_with(ids);
             if body.is_pointer {
-                match self.fetch_original(&body, requester).await? {
-                    Ok(()) => report.fetched.push(id),
-                    Err(reason) => report.refused.push((id, reason)),
+                if is_in_same_topic(&body, topics) {
+                    let cluster = pointers.entry(body.cluster.clone());
+                    cluster.or_default().push(body);
+                } else {
+                    report.refused.push((id, REPLACED.to_owned()));
                 }
                 continue;
             }
@@ -178,8 +183,6 @@ impl Observer {
             let fetched = match reader {
                 Ok(reader) => {
                     let entry = fetch_entry(&body, requester);
-                    let ids = || topic_ids(&snapshot, &body.cluster);
-                    let topics = topics.entry(body.cluster.clone()).or_insert_with(ids);
                     reader.fetch(store, &body, topics, Some(&entry)).await
                 }
                 Err(reason) => Err(reason.clone()),
@@ -189,23 +192,37 @@ impl Observer {
                 Err(reason) => report.refused.push((id, reason)),
             }
         }
+        for (cluster, bodies) in pointers {
+            let fetched = self.fetch_originals(&cluster, &bodies, requester).await;
+            for (id, outcome) in fetched {
+                match outcome {
+                    Ok(()) => report.fetched.push(id),
+                    Err(reason) => report.refused.push((id, reason)),
+                }
+            }
+        }
         Ok(report)
     }
 
-    /// Fetches what a pointer points to.
-    async fn fetch_original(
+    /// Fetches what pointers of one cluster point to.
+    async fn fetch_originals(
         &self,
-        body: &UnkeptBody,
+        cluster: &ClusterName,
+        bodies: &[UnkeptBody],
         requester: &Requester,
-    ) -> Result<Result<(), String>, LookError> {
-        let kafka = match self.kafka(&body.cluster) {
-            Ok(kafka) => kafka,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let entry = |body: &UnkeptBody| Some(fetch_entry(body, requester));
-        let outcomes = fetch_late(&self.context, kafka, &[body], entry).await?;
-        let outcome = outcomes.into_iter().next().map(|(_, outcome)| outcome);
-        Ok(outcome.unwrap_or(Ok(())))
+    ) -> Vec<(DeadLetterId, Result<(), String>)> {
+        let bodies: Vec<&UnkeptBody> = bodies.iter().collect();
+        match self.kafka(cluster) {
+            Ok(kafka) => {
+                let entry = |body: &UnkeptBody| Some(fetch_entry(body, requester));
+                fetch_late(&self.context, kafka, &bodies, entry).await
+            }
+            Err(reason) => {
+                let refused = bodies.into_iter();
+                let refused = refused.map(|body| (body.dead_letter, Err(reason.clone())));
+                refused.collect()
+            }
+        }
     }
 
     fn kafka(&self, cluster: &ClusterName) -> Result<&KafkaConfig, String> {

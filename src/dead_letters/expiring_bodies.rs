@@ -30,7 +30,7 @@ const ROUND_LIMIT: Duration = Duration::from_mins(1);
 const TRIED_AGAIN_AFTER: Duration = Duration::from_mins(5);
 
 /// Pointers of one round.
-const POINTERS_AT_ONCE: usize = 500;
+const POINTERS_AT_ONCE: u32 = 500;
 
 /// Between the first tries of a pointer; each pause is twice as long as the one before, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_mins(1);
@@ -79,7 +79,6 @@ impl Keeper {
     async fn round(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let snapshot = self.context.snapshots.borrow().clone();
         let mut bodies = self.context.store.unkept_bodies(&self.kafka.name).await?;
-        let pointers: Vec<UnkeptBody> = bodies.extract_if(.., |body| body.is_pointer).collect();
         let ids = topic_ids(&snapshot, &self.kafka.name);
         bodies.retain(|body| is_in_same_topic(body, &ids));
         let topics: HashSet<&TopicName> = bodies.iter().map(|body| &body.topic).collect();
@@ -97,28 +96,32 @@ impl Keeper {
             expiring = self.fetch(expiring, &ids).await;
         }
         self.publish(&expiring);
-        self.try_pointers(&pointers).await
+        if self.is_full().await? || self.context.stop.is_cancelled() {
+            return Ok(());
+        }
+        self.try_pointers(&ids).await
     }
 
     /// Those whose turn it is, the oldest first, at most [`POINTERS_AT_ONCE`] of them, which takes 15 seconds at
     /// most.
-    async fn try_pointers(&mut self, pointers: &[UnkeptBody]) -> Result<(), StoreError> {
-        let left: HashSet<DeadLetterId> = pointers.iter().map(|body| body.dead_letter).collect();
-        self.waiting.retain(|id, _| left.contains(id));
+    async fn try_pointers(&mut self, ids: &TopicIds) -> Result<(), StoreError> {
         let now = Instant::now();
-        let has_turn = |body: &&UnkeptBody| {
-            let turn = self.waiting.get(&body.dead_letter);
-            turn.is_none_or(|(at, _)| *at <= now)
-        };
-        let due: Vec<&UnkeptBody> = pointers
+        self.waiting
+            .retain(|_, (turn, _)| now < *turn + LONGEST_PAUSE);
+        let waiting = self.waiting.iter();
+        let waiting = waiting.filter(|(_, (turn, _))| now < *turn);
+        let waiting: Vec<DeadLetterId> = waiting.map(|(id, _)| *id).collect();
+        let (store, cluster) = (&self.context.store, &self.kafka.name);
+        let due = store.unkept_pointers(cluster, &waiting, POINTERS_AT_ONCE);
+        let due = due.await?;
+        let due: Vec<&UnkeptBody> = due
             .iter()
-            .filter(has_turn)
-            .take(POINTERS_AT_ONCE)
+            .filter(|body| is_in_same_topic(body, ids))
             .collect();
-        if due.is_empty() || self.context.stop.is_cancelled() {
+        if due.is_empty() {
             return Ok(());
         }
-        let outcomes = fetch_late(&self.context, &self.kafka, &due, |_| None).await?;
+        let outcomes = fetch_late(&self.context, &self.kafka, &due, |_| None).await;
         let not_read = outcomes.iter().filter(|(_, outcome)| outcome.is_err());
         for (id, _) in not_read {
             let before = self.waiting.get(id).map(|(_, pause)| *pause);
@@ -134,14 +137,16 @@ impl Keeper {
         Ok(())
     }
 
-    /// Not into a store that is larger than it shall be.
     async fn may_fetch(&self) -> Result<bool, StoreError> {
-        let config = &self.context.config;
-        let is_full = match config.retention.max_bytes {
+        Ok(self.context.config.dead_letters.fetch_expiring_bodies && !self.is_full().await?)
+    }
+
+    /// Whether the store is larger than it shall be: then nothing is fetched into it.
+    async fn is_full(&self) -> Result<bool, StoreError> {
+        Ok(match self.context.config.retention.max_bytes {
             Some(limit) => self.context.store.space().await?.used_bytes() > limit,
             None => false,
-        };
-        Ok(config.dead_letters.fetch_expiring_bodies && !is_full)
+        })
     }
 
     /// Fetches the bodies; answers those that are still in the topic alone.

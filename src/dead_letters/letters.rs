@@ -57,6 +57,7 @@ pub(super) fn dead_letter_or_pointer(
         let visible = dialects::decode(&position, &config.masking.without(&message));
         hide_failures(&mut decoded, visible);
     }
+    let is_original = matches!(fetched, Some(Ok(_)));
     let not_fetched = match fetched {
         Some(Ok(original)) => {
             message = original;
@@ -87,6 +88,8 @@ pub(super) fn dead_letter_or_pointer(
         .and_then(|text| text.parse().ok());
     let body_limit = config.dead_letters.body_limit_bytes;
     let body_omitted = not_fetched.or_else(|| match custody {
+        // It lies in the topic of its origin, which keeps it for nobody.
+        _ if is_original => None,
         Custody::Broker | Custody::Stream => {
             omit_large_body(&mut message, body_limit, position.system())
         }

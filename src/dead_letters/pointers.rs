@@ -13,13 +13,17 @@ use crate::dialects;
 use crate::domain::{
     Custody, DeadLetterId, Message, Offset, Partition, Position, Timestamp, TopicName,
 };
-use crate::store::{NewAuditEntry, StoreError, UnkeptBody};
+use crate::store::{NewAuditEntry, UnkeptBody};
 
 use super::IntakeContext;
 use super::letters::{Found, dead_letter_or_pointer};
 
 /// For all pointers of one batch; the intake of the cluster waits meanwhile.
 const TIME_LIMIT: Duration = Duration::from_secs(15);
+/// For those to one partition, so that it does not keep the others from being read.
+const PARTITION_LIMIT: Duration = Duration::from_secs(5);
+/// Originals of one batch are held in memory; what is left is read later.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 /// Clocks of producers and brokers differ; an original that is this much younger than its dead letter
 /// belongs to a topic that was made anew under the name.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(10);
@@ -52,8 +56,15 @@ pub(super) async fn fetch_originals(
     let mut fetched = HashMap::new();
     let deadline = Instant::now() + TIME_LIMIT;
     let mut reader = None;
+    let mut bytes = 0;
     for ((topic, partition), pointers) in pointers {
         let mut originals = HashMap::new();
+        let limit = deadline.min(Instant::now() + PARTITION_LIMIT);
+        let limit = if bytes > MOST_BYTES {
+            Instant::now()
+        } else {
+            limit
+        };
         let reading = read(
             config,
             &mut reader,
@@ -61,14 +72,15 @@ pub(super) async fn fetch_originals(
             &pointers,
             &mut originals,
         );
-        let missing = match timeout_at(deadline, reading).await {
+        let missing = match timeout_at(limit, reading).await {
             Ok(Ok(())) => NotFetched::ForGood("nothing lies there any more".to_owned()),
             Ok(Err(reason)) => NotFetched::ForNow(format!("reading it failed: {reason}")),
-            Err(_) => {
-                let seconds = TIME_LIMIT.as_secs();
-                NotFetched::ForNow(format!("Kafka did not give it within {seconds} s"))
-            }
+            Err(_) => NotFetched::ForNow("Kafka did not give it in time".to_owned()),
         };
+        let sizes = originals
+            .values()
+            .map(|original: &KafkaRecord| original.message.size());
+        bytes += sizes.sum::<usize>();
         for (offset, indexes) in pointers {
             let original = originals.get(&offset);
             fetched.extend(indexes.into_iter().map(|index| {
@@ -83,17 +95,25 @@ pub(super) async fn fetch_originals(
 }
 
 /// Fetches the originals of pointers that are in the store without them, or says of each why it is not here. What is
-/// gone for good is not tried again.
+/// gone for good is not tried again. What the store refuses of one is that one's.
 pub(super) async fn fetch_late(
     context: &IntakeContext,
     kafka: &KafkaConfig,
     bodies: &[&UnkeptBody],
     entry: impl Fn(&UnkeptBody) -> Option<NewAuditEntry>,
-) -> Result<Vec<(DeadLetterId, Result<(), String>)>, StoreError> {
+) -> Vec<(DeadLetterId, Result<(), String>)> {
     let store = &context.store;
-    let mut pointers = Vec::with_capacity(bodies.len());
+    let mut outcomes = Vec::with_capacity(bodies.len());
+    let (mut known, mut pointers) = (Vec::new(), Vec::new());
     for body in bodies {
-        let message = store.dead_letter(body.dead_letter).await?.message;
+        let message = match store.dead_letter(body.dead_letter).await {
+            Ok(letter) => letter.message,
+            Err(error) => {
+                outcomes.push((body.dead_letter, Err(crate::error_chain(&error))));
+                continue;
+            }
+        };
+        known.push(*body);
         pointers.push(KafkaRecord {
             topic: body.topic.clone(),
             partition: body.partition,
@@ -104,10 +124,9 @@ pub(super) async fn fetch_late(
         });
     }
     let mut fetched = fetch_originals(kafka, &pointers).await;
-    let mut outcomes = Vec::with_capacity(bodies.len());
-    for (index, (body, pointer)) in bodies.iter().zip(pointers).enumerate() {
-        let known = fetched.remove(&index);
-        let is_final = !matches!(known, Some(Err(NotFetched::ForNow(_))));
+    for (index, (body, pointer)) in known.into_iter().zip(pointers).enumerate() {
+        let original = fetched.remove(&index);
+        let is_final = !matches!(original, Some(Err(NotFetched::ForNow(_))));
         let found = Found {
             cluster: body.cluster.clone(),
             position: Position::Kafka {
@@ -121,21 +140,23 @@ pub(super) async fn fetch_late(
             custody: Custody::Broker,
             redelivered: false,
         };
-        let is_here = matches!(known, Some(Ok(_)));
-        let letter = dead_letter_or_pointer(found, known, &context.config, Timestamp::now());
+        let is_here = matches!(original, Some(Ok(_)));
+        let now = Timestamp::now();
+        let letter = dead_letter_or_pointer(found, original, &context.config, now);
+        let mut outcome = Ok(());
         if is_final {
             let entry = entry(body).filter(|_| is_here);
-            let kept = store.settle_pointer(body.dead_letter, &letter, entry.as_ref());
-            kept.await?;
+            let settled = store.settle_pointer(body.dead_letter, &letter, entry.as_ref(), now);
+            outcome = settled.await.map(drop);
         }
-        let outcome = if is_here {
-            Ok(())
-        } else {
-            Err(letter.body_omitted.unwrap_or_default())
-        };
-        outcomes.push((body.dead_letter, outcome));
+        let outcome = outcome.map_err(|error| crate::error_chain(&error));
+        let reason = letter.body_omitted;
+        outcomes.push((
+            body.dead_letter,
+            outcome.and_then(|()| reason.map_or(Ok(()), Err)),
+        ));
     }
-    Ok(outcomes)
+    outcomes
 }
 
 async fn read(

@@ -39,8 +39,8 @@ pub(super) fn cautions(
 const EXPIRATION: &str = "Where the headers tell the original expiration it is set again: such a replay \
      can expire before it is consumed, and then dies again or is gone";
 
-const CC: &str =
-    "CC is kept: what the exchange routes by its keys gets a copy too, and is not listed here";
+const CC: &str = "CC is kept: what the exchange routes by its keys gets a copy too, and is not listed here; a replay counts as \
+     sent also where only those keys lead to a queue";
 
 const IN_A_CYCLE: &str = "takes x-death for its own history and counts on in it; where that history has \
      automatic reasons only (expired, maxlen, delivery_limit), a replay that is to be dead-lettered into one \

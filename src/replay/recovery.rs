@@ -226,11 +226,7 @@ async fn gather(
     search: &Search,
 ) -> Result<Evidence, KafkaError> {
     let described = admin.topic(topic).await?;
-    let replicas = described.and_then(|found| {
-        let mut partitions = found.partitions.into_iter();
-        partitions.find(|known| known.partition == partition)
-    });
-    let Some(replicas) = replicas else {
+    let Some(replicas) = described.and_then(|found| found.partition(partition)) else {
         return Ok(Evidence::without_partition(search.from));
     };
     let replica_lag_limit = replica_lag_limit(admin, replicas).await;
@@ -264,25 +260,21 @@ async fn gather(
 async fn read(
     config: &KafkaConfig,
     admin: &KafkaAdmin,
-    (
-        topic,
-        PartitionReplicas {
-            partition,
-            has_leader,
-            ..
-        },
-    ): (&TopicName, PartitionReplicas),
+    (topic, described): (&TopicName, PartitionReplicas),
     search: &Search,
 ) -> Result<(Watermarks, ScanResult), KafkaError> {
-    if !has_leader {
-        let topic = topic.clone();
-        return Err(KafkaError::NoLeader { topic, partition });
-    }
-    let watermarks = admin.watermarks(topic, partition).await?;
+    let watermarks = admin.watermarks_of(topic, &described).await?;
     let replays = search.replays.iter();
     let wanted: HashSet<String> = replays.map(|(replay, _)| replay.id.to_string()).collect();
     let range = (search.from, watermarks.high);
-    let scan = scan_for_headers(config, (topic, partition), range, REPLAY_ID, &wanted).await?;
+    let scan = scan_for_headers(
+        config,
+        (topic, described.partition),
+        range,
+        REPLAY_ID,
+        &wanted,
+    )
+    .await?;
     Ok((watermarks, scan))
 }
 

@@ -157,7 +157,8 @@ pub(super) async fn inherit_attempts(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO redrive_attempts (dead_letter, attempts) SELECT ?, a.attempts FROM replays r \
-         JOIN redrive_attempts a ON a.dead_letter = r.dead_letter WHERE r.id = ?",
+         JOIN redrive_attempts a ON a.dead_letter = r.dead_letter WHERE r.id = ? \
+         ON CONFLICT (dead_letter) DO NOTHING",
     )
     .bind(dead_letter.0)
     .bind(replay.to_string())

@@ -50,18 +50,40 @@ pub(super) async fn add(
 }
 
 impl Store {
-    /// Those of the dead letters of a cluster that are open or being replayed, the oldest first.
+    /// Those of the dead letters of a cluster that are open or being replayed, the oldest first, without pointers.
     pub async fn unkept_bodies(
         &self,
         cluster: &ClusterName,
     ) -> Result<Vec<UnkeptBody>, StoreError> {
         let sql = format!(
             "SELECT {COLUMNS} WHERE d.cluster = ? AND d.status IN ('open', 'replaying') \
-             ORDER BY d.dead_at_ms LIMIT ?"
+             AND NOT u.is_pointer ORDER BY d.dead_at_ms LIMIT ?"
         );
         let rows: Vec<UnkeptRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(cluster.as_str())
             .bind(MOST)
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(rows.into_iter().map(UnkeptBody::from).collect())
+    }
+
+    /// The oldest pointers of a cluster whose dead letters are open or being replayed, without those that wait.
+    pub async fn unkept_pointers(
+        &self,
+        cluster: &ClusterName,
+        waiting: &[DeadLetterId],
+        limit: u32,
+    ) -> Result<Vec<UnkeptBody>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} WHERE d.cluster = ? AND d.status IN ('open', 'replaying') \
+             AND u.is_pointer AND d.id NOT IN (SELECT value FROM json_each(?)) \
+             ORDER BY d.dead_at_ms LIMIT ?"
+        );
+        let waiting = serde_json::to_string(waiting);
+        let rows: Vec<UnkeptRow> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+            .bind(cluster.as_str())
+            .bind(waiting.map_err(StoreError::corrupt("a list of dead letters"))?)
+            .bind(limit)
             .fetch_all(&self.reader)
             .await?;
         Ok(rows.into_iter().map(UnkeptBody::from).collect())
@@ -133,6 +155,7 @@ impl Store {
         id: DeadLetterId,
         letter: &NewDeadLetter,
         entry: Option<&NewAuditEntry>,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
         let parts = message_rows::encode(&letter.message)?;
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
@@ -168,7 +191,7 @@ impl Store {
         .bind(id.0)
         .execute(&mut *transaction)
         .await?;
-        link_replay(&mut transaction, id, letter, Timestamp::now()).await?;
+        link_replay(&mut transaction, id, letter, now).await?;
         search_follower::index_anew(&mut transaction, id, self.unwrap).await?;
         if let Some(entry) = entry {
             audit::append(&mut transaction, entry).await?;

@@ -30,6 +30,13 @@ pub struct PartitionReplicas {
     pub has_leader: bool,
 }
 
+impl TopicDescription {
+    pub fn partition(&self, partition: Partition) -> Option<PartitionReplicas> {
+        let mut known = self.partitions.iter();
+        known.find(|known| known.partition == partition).copied()
+    }
+}
+
 /// The first offset of a partition and the one after its last replicated record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Watermarks {
@@ -155,6 +162,20 @@ impl KafkaAdmin {
             partitions: found.partitions().iter().map(replicas_of).collect(),
         };
         Ok(Some(described).filter(|described| !described.partitions.is_empty()))
+    }
+
+    /// The watermarks of a partition as it was described just now, without a wait for a leader that it has not.
+    pub async fn watermarks_of(
+        &self,
+        topic: &TopicName,
+        described: &PartitionReplicas,
+    ) -> Result<Watermarks, KafkaError> {
+        let partition = described.partition;
+        if !described.has_leader {
+            let topic = topic.clone();
+            return Err(KafkaError::NoLeader { topic, partition });
+        }
+        self.watermarks(topic, partition).await
     }
 
     pub async fn watermarks(

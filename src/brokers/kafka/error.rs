@@ -35,6 +35,13 @@ pub enum KafkaError {
         topic: TopicName,
         partition: Partition,
     },
+    #[error("Kafka knows no partition {partition} of a topic {topic} now")]
+    NoPartition {
+        topic: TopicName,
+        partition: Partition,
+    },
+    #[error("{bytes} bytes were read, which is enough for once")]
+    EnoughForOnce { bytes: usize },
     #[error("cannot read the metadata of topic {topic}")]
     Metadata {
         topic: TopicName,

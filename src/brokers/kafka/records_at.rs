@@ -10,6 +10,8 @@ use crate::domain::{Offset, Partition, TopicName};
 
 /// Records read at once; a wanted offset that lies further away is fetched by itself.
 const BATCH_RECORDS: usize = 200;
+/// What is found is held in memory.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Reads single records wherever they lie, of every transaction state.
@@ -26,20 +28,21 @@ impl RecordReader {
         })
     }
 
-    /// Adds to `found` the records at the wanted offsets. What is not there (expired, compacted away,
-    /// a topic that is gone) stays out of it. What was found before an error or an abort is kept.
+    /// Adds to `found` the records at the wanted offsets. What is not there (expired, compacted away) stays out of
+    /// it. What was found before an error or an abort is kept. A topic that a broker does not know is an error, since
+    /// one that has just started knows few; and so are more than 64 MiB.
     pub async fn read(
         &self,
         (topic, partition): (&TopicName, Partition),
         mut wanted: BTreeSet<Offset>,
         found: &mut HashMap<Offset, KafkaRecord>,
     ) -> Result<(), KafkaError> {
-        let topic_found = self.admin.topic(topic).await?;
-        let count = topic_found.map_or(0, |topic| topic.partitions.len());
-        if usize::try_from(partition.0).map_or(true, |index| index >= count) {
-            return Ok(());
-        }
-        let watermarks = self.admin.watermarks(topic, partition).await?;
+        let described = self.admin.topic(topic).await?;
+        let Some(described) = described.and_then(|topic| topic.partition(partition)) else {
+            let topic = topic.clone();
+            return Err(KafkaError::NoPartition { topic, partition });
+        };
+        let watermarks = self.admin.watermarks_of(topic, &described).await?;
         wanted.retain(|offset| (watermarks.low..watermarks.high).contains(offset));
         while let Some(first) = wanted.first().copied() {
             let read_to = self
@@ -47,6 +50,10 @@ impl RecordReader {
                 .await?;
             // What was passed without being met is not there any more.
             wanted.retain(|offset| *offset > read_to);
+            let bytes = found.values().map(|record| record.message.size()).sum();
+            if bytes > MOST_BYTES && !wanted.is_empty() {
+                return Err(KafkaError::EnoughForOnce { bytes });
+            }
         }
         Ok(())
     }

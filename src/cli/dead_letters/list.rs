@@ -41,7 +41,12 @@ pub(super) async fn run(api: &ApiArgs, args: &ListArgs) -> anyhow::Result<ExitCo
     let header = ["ID", "STATUS", "DIED", "DLQ", "EVENT", "ERROR"];
     print!("{}", table(&header, &rows, width()));
     if let Some(cursor) = page["next_cursor"].as_str() {
-        println!("more follow: --cursor {}", visible(cursor));
+        let sort = args.sort.as_deref().map(|sort| format!("--sort {sort} "));
+        println!(
+            "more follow: {}--cursor {}",
+            sort.unwrap_or_default(),
+            visible(cursor)
+        );
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::brokers::kafka::{KafkaAdmin, KafkaError, TopicDescription, partition_for_key};
-use crate::domain::{Destination, Landing, Offset, Partition, Replay, TopicName};
+use crate::domain::{Destination, Landing, Partition, Replay, TopicName};
 use crate::store::PlannedReplay;
 
 /// A replay with its partition and that partition's high watermark before sending. The partition is
@@ -52,8 +52,12 @@ pub(super) async fn place(
         let place = (topic.clone(), partition);
         if !high_watermarks.contains_key(&place) {
             // The cluster answers, so an error is this partition's.
-            let offset = match high_watermark(admin, (&topic, partition), described).await {
-                Ok(offset) => offset,
+            let read = match described.partition(partition) {
+                Some(described) => admin.watermarks_of(&topic, &described).await,
+                None => admin.watermarks(&topic, partition).await,
+            };
+            let offset = match read {
+                Ok(watermarks) => watermarks.high,
                 Err(error) => {
                     let problem = crate::error_chain(&error);
                     placement.unreachable.insert(topic, problem);
@@ -69,19 +73,6 @@ pub(super) async fn place(
         });
     }
     Ok(placement)
-}
-
-async fn high_watermark(
-    admin: &KafkaAdmin,
-    (topic, partition): (&TopicName, Partition),
-    described: &TopicDescription,
-) -> Result<Offset, KafkaError> {
-    let mut known = described.partitions.iter();
-    if known.any(|known| known.partition == partition && !known.has_leader) {
-        let topic = topic.clone();
-        return Err(KafkaError::NoLeader { topic, partition });
-    }
-    Ok(admin.watermarks(topic, partition).await?.high)
 }
 
 /// The planned partition where the topic still has it, else the key's.
