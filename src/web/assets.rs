@@ -3,13 +3,13 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use rust_embed::RustEmbed;
 
 use super::problem::Problem;
 use crate::domain::digest_of_fields;
+use crate::web::path::Path;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]

@@ -21,6 +21,7 @@ mod lines;
 mod listener;
 pub(crate) mod markup;
 mod parameters;
+mod path;
 mod problem;
 mod scrape;
 mod security;

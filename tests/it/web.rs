@@ -24,6 +24,19 @@ async fn a_parameter_that_the_api_does_not_take_is_refused() {
 }
 
 #[tokio::test]
+async fn an_address_without_a_number_is_refused_like_every_other() {
+    let dashboard = Dashboard::busy().await;
+    let (status, headers, html) = get(&dashboard, "/dead-letters/replay").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(headers["content-type"].to_str().unwrap().contains("html"));
+    assert!(html.contains("there is nothing at /dead-letters/replay"));
+    let (status, headers, problem) = get(&dashboard, "/api/v1/dead-letters/replay").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert_eq!(headers["content-type"], "application/problem+json");
+    assert!(problem.contains("dead-letters/replay"), "{problem}");
+}
+
+#[tokio::test]
 async fn a_filter_that_is_not_understood_selects_nothing() {
     let dashboard = Dashboard::busy().await;
     let (status, _, html) = get(&dashboard, "/dead-letters/list?filter=colour:red").await;

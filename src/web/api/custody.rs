@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use super::discards::{Selected, selection};
 use crate::dead_letters::{FetchReport, ReturnReport};
 use crate::domain::DeadLetterId;
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{parse_custody, place, requester, set_custody};
 use crate::web::visit::Visit;

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::domain::{
 };
 use crate::store::NewBulkAction;
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{PATIENCE, actor, checked_reason};
 use crate::web::visit::Visit;

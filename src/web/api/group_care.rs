@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use super::list::time;
 use crate::domain::{FailureGroupId, Timestamp};
 use crate::store::GroupNote;
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{NOTES, author, checked_assignee, checked_note, known_group};
 use crate::web::visit::Visit;

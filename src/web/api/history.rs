@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use super::list::time;
@@ -7,6 +7,7 @@ use crate::domain::{ClusterName, ConsumerGroup, QueueName, VhostName};
 use crate::sampling::HistoryPoint;
 use crate::web::AppState;
 use crate::web::lines::{LineOf, group_lines, overview_lines, queue_lines, range};
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 

@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 
@@ -7,6 +7,7 @@ use super::list::time;
 use crate::config::NotificationConfig;
 use crate::store::TargetStatus;
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{kind_name, queue_test};
 use crate::web::visit::Visit;

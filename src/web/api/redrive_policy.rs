@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use crate::config::HumanDuration;
 use crate::domain::{FailureGroupId, RedrivePolicy};
 use crate::store::StoredPolicy;
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{known_group, no_policy, parse_delay, remove_policy, save_policy};
 use crate::web::visit::Visit;

@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use crate::dead_letters::Trial;
 use crate::domain::{DeadLetterId, Repair, RepairId};
 use crate::store::NewRepair;
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{PATIENCE, actor};
 use crate::web::visit::Visit;

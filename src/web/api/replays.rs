@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::domain::{
 use crate::replay::SeenUnknown;
 use crate::store::{PageRequest, RefusedReplay};
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{
     actor, changed_meanwhile, chosen_state, evidence, parse_decision, parse_job, parse_replay,

@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,7 @@ use super::dead_letters::{Payload, payload};
 use crate::domain::{AmqpProperties, DeadLetterId, Header, Message, RevisionNumber};
 use crate::store::NewRevision;
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{must_be_deliverable, save_revision};
 use crate::web::visit::{ANONYMOUS, Visit};

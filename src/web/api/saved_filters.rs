@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +7,7 @@ use super::Body;
 use super::list::{List, page_request, time};
 use crate::domain::SavedFilter;
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::views::{remove_filter, save_filter_as};
 use crate::web::visit::Visit;

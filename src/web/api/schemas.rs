@@ -1,11 +1,12 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use crate::dialects::unwrapped;
 use crate::domain::DeadLetterId;
 use crate::schemas::{Verdict, Violation};
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 

@@ -1,5 +1,5 @@
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use super::list::time;
@@ -7,6 +7,7 @@ use crate::domain::{EventIdentity, EventPlace, TapPlace, TraceGap, TracedEvent};
 use crate::store::TraceSummary;
 use crate::traces::{Node, Repeat, Step, TraceId};
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::trace_query::trace_query;
 use crate::web::views;

@@ -1,7 +1,7 @@
 //! One alert: its expression as it is shipped and as it is loaded, what fires, and its runbook.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use super::alerts::{ActiveRow, Source, active_rows, hidden, severity_badge, source, state_of};
@@ -10,6 +10,7 @@ use crate::alerts::{Block, LoadedRule, Runbook, Span, alert_overviews};
 use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 

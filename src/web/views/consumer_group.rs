@@ -1,5 +1,5 @@
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use super::charts::Charts;
@@ -15,6 +15,7 @@ use crate::web::escape::Markup;
 use crate::web::lines::group_lines;
 use crate::web::markup;
 use crate::web::parameters::list_url;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 

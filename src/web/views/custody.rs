@@ -1,7 +1,7 @@
 //! What the page of a dead letter offers about its message at the broker: to take it out of its queue, to put
 //! it back, or to fetch the body that the topic alone has.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use crate::dead_letters::Requester;
@@ -9,6 +9,7 @@ use crate::domain::{BulkSelection, Custody, DeadLetter, DeadLetterId, DeadLetter
 use crate::store::ReturnState;
 use crate::web::AppState;
 use crate::web::markup;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
 

@@ -1,5 +1,5 @@
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, Request, header};
 use axum::response::{IntoResponse as _, Response};
 
@@ -23,6 +23,7 @@ use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
 use crate::web::parameters::Parameters;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 

@@ -11,7 +11,7 @@ mod steps;
 pub(crate) mod typed;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use serde_json::json;
 
@@ -30,6 +30,7 @@ use crate::store::{NewAuditEntry, NewRevision};
 use crate::web::AppState;
 use crate::web::escape::{Markup, textarea};
 use crate::web::parameters::Parameters;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
 

@@ -1,7 +1,7 @@
 //! One failure group: what it is, what people said of it, and who takes care.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::failure_groups::{GroupCard, cards};
@@ -14,6 +14,7 @@ use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::path;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 

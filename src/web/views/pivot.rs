@@ -1,7 +1,7 @@
 //! Open dead letters by exception, source, event type, consumer or DLQ.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use super::dead_letter_list::parse_filter;
@@ -13,6 +13,7 @@ use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::{Parameters, list_url};
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 

@@ -1,5 +1,5 @@
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::charts::Charts;
@@ -20,6 +20,7 @@ use crate::web::escape::Markup;
 use crate::web::lines::queue_lines;
 use crate::web::markup;
 use crate::web::parameters::list_url;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 

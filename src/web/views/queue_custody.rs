@@ -1,7 +1,7 @@
 //! Gives a queue into custody after saying what that means, and ends it.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::custody::requester;
@@ -12,6 +12,7 @@ use crate::domain::{
     ClusterName, QueueName, QueuePlace, QueueRole, QueueStatus, QueueType, VhostName,
 };
 use crate::web::AppState;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::failure_group::{author, path_of};
@@ -13,6 +13,7 @@ use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup::{self, Status};
 use crate::web::parameters::Parameters;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 

@@ -2,7 +2,7 @@
 //! confirmation, and how far it has come.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::bulk_form::{PATIENCE, TYPED_FROM, selecting_fields, selection_of};
@@ -16,6 +16,7 @@ use crate::web::AppState;
 use crate::web::escape::{Markup, textarea};
 use crate::web::markup;
 use crate::web::parameters::{Parameters, list_url};
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 

@@ -1,6 +1,6 @@
 //! What people do on the page of a job: cancel what is not sent, decide what is unknown.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::decision_form::seen_unknown;
@@ -11,6 +11,7 @@ use crate::domain::{ReplayId, ReplayJobId};
 use crate::replay::Decision;
 use crate::web::AppState;
 use crate::web::parameters::Parameters;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{CheckedForm, Visit};
 

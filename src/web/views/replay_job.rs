@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::decision_form::DecisionForm;
@@ -18,6 +18,7 @@ use crate::store::PageRequest;
 use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 

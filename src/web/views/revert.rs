@@ -1,7 +1,7 @@
 //! Back to an earlier revision: it becomes the newest one once more, and what came after it stays in the
 //! history.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::edit::save_revision;
@@ -9,6 +9,7 @@ use crate::domain::{DeadLetterId, RevisionNumber};
 use crate::store::NewRevision;
 use crate::web::AppState;
 use crate::web::parameters::Parameters;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
 

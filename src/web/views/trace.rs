@@ -1,7 +1,7 @@
 //! The story of one correlation ID.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use super::frame::NavigationEntry;
@@ -11,6 +11,7 @@ use crate::web::AppState;
 use crate::web::escape::Markup;
 use crate::web::markup;
 use crate::web::parameters::list_url;
+use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::Visit;
 
