@@ -141,7 +141,7 @@ pub(crate) async fn start_replay(
     let is_checked =
         destination_of(&checked)? == request.destination && options_of(&checked) == request.options;
     if !is_checked {
-        let notice = "another destination or another option was chosen after the last check; look at what will \
+        let notice = "another destination or option was chosen after the last check; look at what will \
             happen and confirm again";
         return show(
             &state,
