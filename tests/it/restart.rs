@@ -36,8 +36,10 @@ impl Redrive {
             .unwrap()
             .local_addr()
             .unwrap();
+        // The DLQs of other tests have troubles of their own, which are logged.
         let configuration = format!(
             "[http]\nlisten = '{free}'\n[store]\nurl = 'sqlite:redrive.db'\n[sampling]\ninterval = '1s'\n\
+             [dead_letters]\nkafka_topics = []\n\
              [[kafka]]\nname = 'kafka'\nbootstrap_servers = ['{}']\n",
             required("REDRIVE_TEST_KAFKA")
         );
