@@ -1,15 +1,19 @@
 use std::collections::HashSet;
 use std::fmt;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::{ConfigError, KafkaSaslConfig, KafkaTlsConfig, Secret};
+use super::{ConfigError, HumanDuration, KafkaSaslConfig, KafkaTlsConfig, Secret};
 use crate::domain::{ClusterName, QueueName, QueueRole, VhostName};
 
 const LOCAL_AMQP: &str = "amqp://guest:guest@127.0.0.1:5672/%2f";
 const LOCAL_MANAGEMENT: &str = "http://guest:guest@127.0.0.1:15672";
+
+/// More often, a queue would be held more than it is left alone.
+const SHORTEST_OBSERVE_EVERY: Duration = Duration::from_secs(10);
 
 /// One Kafka cluster: `[[kafka]]`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -120,6 +124,7 @@ impl RabbitMqConfig {
             &self.management_url,
             &["http", "https"],
         )?;
+        self.queues.iter().try_for_each(QueueConfig::validate)?;
         self.prometheus_urls_are_usable()
     }
 
@@ -178,6 +183,31 @@ pub struct QueueConfig {
     /// `managed`: messages are moved into the store, which is then the record.
     #[serde(default)]
     pub custody: Option<QueueCustody>,
+    /// Looks at an observed queue that often by itself, from 10s on; a look holds the first messages for about a
+    /// second. Never where a look costs something or could harm.
+    #[serde(default)]
+    pub observe_every: Option<HumanDuration>,
+}
+
+impl QueueConfig {
+    fn validate(&self) -> Result<(), ConfigError> {
+        let key = "rabbitmq.queues.observe_every";
+        let Some(every) = self.observe_every else {
+            return Ok(());
+        };
+        if self.custody == Some(QueueCustody::Managed) {
+            let problem = format!(
+                "is set for {}, which is managed: it is read as messages arrive; take one of the two out",
+                self.name
+            );
+            return Err(ConfigError::invalid(key, problem));
+        }
+        if *every < SHORTEST_OBSERVE_EVERY {
+            let problem = format!("is shorter than 10s for {}", self.name);
+            return Err(ConfigError::invalid(key, problem));
+        }
+        Ok(())
+    }
 }
 
 fn default_vhost() -> VhostName {

@@ -196,6 +196,27 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_that_is_looked_at_by_itself_is_observed_and_left_alone_in_between() {
+        let check = |keys: &str, expected: &str| {
+            let file = format!("[[rabbitmq]]\n[[rabbitmq.queues]]\nname = 'q.dlq'\n{keys}");
+            let refused = parse(&file).map(|_| ()).map_err(|error| error.to_string());
+            match expected {
+                "" => assert_eq!(refused, Ok(())),
+                _ => assert!(
+                    refused.clone().unwrap_err().contains(expected),
+                    "{refused:?}"
+                ),
+            }
+        };
+        check("observe_every = '10s'", "");
+        check("observe_every = '9s'", "is shorter than 10s for q.dlq");
+        check(
+            "observe_every = '10m'\ncustody = 'managed'",
+            "is set for q.dlq, which is managed",
+        );
+    }
+
+    #[test]
     fn a_variable_overrides_the_file() {
         let file =
             "[http]\nlisten = '127.0.0.1:1'\n[[kafka]]\nname = 'a'\nbootstrap_servers = ['x:1']";

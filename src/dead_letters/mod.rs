@@ -3,7 +3,7 @@
 //! Kafka: every partition of every DLQ topic is read from the cursor in the store; rows and cursor are
 //! one transaction, so a record is indexed exactly once whatever crashes. RabbitMQ: a *managed* queue
 //! is emptied into the store, each message acknowledged only after its row is on disk; an *observed*
-//! queue is looked at when a person asks, and given back.
+//! queue is looked at when a person asks or as often as the configuration says, and given back.
 //!
 //! Which topics and queues are DLQs comes from the snapshot, so finding them costs no request.
 //! A new broker needs a file like `kafka_intake`, which turns its records into
@@ -30,6 +30,7 @@ mod rabbitmq_intake;
 mod rabbitmq_intakes;
 mod repairs;
 mod retention;
+mod scheduled_looks;
 mod stream;
 mod take_one;
 mod trends;
@@ -107,6 +108,8 @@ pub fn tasks(context: &IntakeContext) -> Vec<(&'static str, BoxFuture<'static, (
     for rabbitmq in &context.config.rabbitmq {
         let task = rabbitmq_intakes::run(context.clone(), rabbitmq.clone());
         tasks.push(("rabbitmq dead letter intake", Box::pin(task)));
+        let task = scheduled_looks::run(context.clone(), rabbitmq.clone());
+        tasks.push(("looks that are due", Box::pin(task)));
     }
     tasks
 }

@@ -48,6 +48,7 @@ fn wanted(
         name: place.queue.clone(),
         role: None,
         custody: Some(QueueCustody::Managed),
+        observe_every: None,
     });
     let place = |queue: QueueConfig| {
         let place = QueuePlace {

@@ -6,19 +6,20 @@ use super::observe::{LookError, LookResult, Observer};
 use crate::brokers::rabbitmq::amqp::{StreamMessage, StreamStart, read_stream};
 use crate::config::RabbitMqConfig;
 use crate::domain::{
-    ClusterName, Custody, NewDeadLetter, QueueName, QueueStatus, QueueType, System, Timestamp,
+    Custody, NewDeadLetter, QueueName, QueuePlace, QueueStatus, QueueType, System, Timestamp,
     VhostName,
 };
 
 impl Observer {
     /// Whether the last sample knows the queue as a stream.
-    pub fn is_stream(&self, cluster: &ClusterName, vhost: &VhostName, queue: &QueueName) -> bool {
+    pub fn is_stream(&self, place: &QueuePlace) -> bool {
         let snapshot = self.context.snapshots.borrow().clone();
         let detail = snapshot
-            .cluster(cluster)
+            .cluster(&place.cluster)
             .and_then(|cluster| cluster.rabbitmq());
-        let is_it =
-            |status: &&QueueStatus| status.sample.vhost == *vhost && status.sample.queue == *queue;
+        let is_it = |status: &&QueueStatus| {
+            status.sample.vhost == place.vhost && status.sample.queue == place.queue
+        };
         detail
             .and_then(|detail| detail.queues.iter().find(is_it))
             .is_some_and(|status| status.sample.queue_type == QueueType::Stream)
@@ -28,36 +29,36 @@ impl Observer {
     pub(super) async fn read_on(
         &self,
         config: &RabbitMqConfig,
-        vhost: &VhostName,
-        queue: &QueueName,
+        queue_place: &QueuePlace,
     ) -> Result<LookResult, LookError> {
         let store = &self.context.store;
-        let place = (vhost, queue);
+        let place = (&queue_place.vhost, &queue_place.queue);
         let cursor = store.stream_cursor(&config.name, place).await?;
         let messages = self.next_messages(config, place, cursor).await?;
         let Some(last) = messages.last().map(|one| one.offset) else {
             return Ok(LookResult {
                 seen: 0,
                 new: 0,
+                kept: 0,
                 ready: None,
             });
         };
         let now = Timestamp::now();
-        let place_of_letter = (&config.name, vhost, queue);
         let letter =
-            |one: StreamMessage| self.letter(place_of_letter, one.message, Custody::Stream, now);
+            |one: StreamMessage| self.letter(queue_place, one.message, Custody::Stream, now);
         let letters: Vec<NewDeadLetter> = messages.into_iter().map(letter).collect();
         let indexed = store
             .index_stream(&config.name, place, &letters, last + 1, now)
             .await?;
         intake_metrics::count(&self.context.metrics, &letters, &indexed);
-        let dlq = (vhost.as_str(), queue.as_str());
+        let dlq = (place.0.as_str(), place.1.as_str());
         self.context
             .backlog_read(&config.name, System::RabbitMq, dlq)
             .await?;
         Ok(LookResult {
             seen: letters.len(),
             new: indexed.len(),
+            kept: 0,
             ready: None,
         })
     }

@@ -159,6 +159,24 @@ pub enum DeliveryLimit {
     Unlimited,
 }
 
+/// What a look costs each message of a quorum queue that it shows: one of the deliveries that the queue's limit
+/// allows. RabbitMQ lets a message come back as often as the limit says, and destroys it the next time
+/// (rabbitmq4.md 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookCost {
+    pub limit: u64,
+}
+
+impl LookCost {
+    /// Deliveries that a look leaves to others, and to connections that break.
+    pub const SPARE: u64 = 5;
+
+    /// Whether a message that came back so often has too few deliveries left to be given back.
+    pub const fn wears_out(self, came_back: u64) -> bool {
+        came_back.saturating_add(Self::SPARE) > self.limit
+    }
+}
+
 /// A queue with its effective settings (arguments and policies merged) and its counts. A count that
 /// the source does not give is absent, never 0.
 #[expect(

@@ -135,6 +135,7 @@ mod tests {
             name: name.into(),
             role,
             custody,
+            observe_every: None,
         };
         let config = RabbitMqConfig {
             queues: vec![

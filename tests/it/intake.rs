@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
-use redrive::brokers::rabbitmq::amqp::{AmqpChannel, GiveBack, look_at_window};
+use redrive::brokers::rabbitmq::amqp::{AmqpChannel, GiveBack};
 use redrive::config::{Config, HumanDuration, QueueConfig, QueueCustody, RabbitMqConfig};
 use redrive::dead_letters::{self, IntakeBoard, IntakeContext, LookError, ManagedQueues, Observer};
 use redrive::domain::conventions::{ERROR_CLASS, ORIGINAL_TOPIC};
 use redrive::domain::{
-    ClusterName, DeadLetterSummary, DeathReason, Filter, Header, Message, Offset, Partition,
-    Position, QueueRole, Timestamp, TopicName,
+    DeadLetterSummary, DeathReason, Filter, Header, Message, Offset, Partition, Position,
+    QueueRole, Timestamp, TopicName,
 };
 use redrive::lifecycle::Lifecycle;
 use redrive::metrics::{Format, Metrics};
@@ -20,7 +20,7 @@ use redrive::store::{GapKind, PageRequest, Store};
 use redrive::traces::{self, TapBoard, TapContext};
 use tempfile::TempDir;
 
-use crate::support::rabbitmq::{Vhost, bodies, body, fill, number, text};
+use crate::support::rabbitmq::{Vhost, bodies, body, fill, look_unasked, number, text};
 use crate::support::{eventually, kafka, unique};
 
 /// Sampling and intake in this process, on a store of their own.
@@ -234,15 +234,16 @@ async fn a_managed_queue_is_emptied_into_the_store() {
         name: queue.clone(),
         role: Some(QueueRole::Dlq),
         custody: Some(QueueCustody::Managed),
+        observe_every: None,
     };
     let folder = tempfile::tempdir().unwrap();
     let redrive = Redrive::start(with_queue(vhost.config(), managed), &folder).await;
     let found = redrive.await_dead_letters(25).await;
     redrive.stop().await;
     assert_eq!(found.len(), 25);
-    let rest = look_at_window(&vhost.config(), (&vhost.name, &queue), 10, GiveBack::Nack).await;
+    let rest = look_unasked(&vhost, &queue, GiveBack::Nack).await;
     assert_eq!(
-        rest.unwrap().messages.len(),
+        rest.messages.len(),
         0,
         "acknowledged only after it was stored"
     );
@@ -303,7 +304,6 @@ async fn an_observed_dlq_is_looked_at_and_the_application_s_own_queue_never() {
         rabbitmq: vec![vhost.config()],
         ..config()
     };
-    let cluster = ClusterName::new("rabbitmq");
     let redrive = Redrive::start(settings, &folder).await;
     eventually("the roles are known", async || {
         let snapshot = redrive.sampling.snapshot();
@@ -328,7 +328,7 @@ async fn an_observed_dlq_is_looked_at_and_the_application_s_own_queue_never() {
     let look = async |queue: &str| {
         redrive
             .observer
-            .look(&cluster, &vhost.name, &queue.into())
+            .look(&vhost.place(&queue.into()), None)
             .await
     };
     let refused = look("orders.queue").await;
@@ -351,15 +351,12 @@ async fn an_observed_dlq_is_looked_at_and_the_application_s_own_queue_never() {
     assert_eq!(redrive.dead_letters().await.len(), 3);
     redrive.stop().await;
 
-    let all = async |queue: &str, limit| {
-        let place = (&vhost.name, &queue.into());
-        look_at_window(&vhost.config(), place, limit, GiveBack::Nack)
-            .await
-            .unwrap()
-            .messages
+    let all = async |queue: &str| {
+        let seen = look_unasked(&vhost, &queue.into(), GiveBack::Nack).await;
+        seen.messages
     };
     assert_eq!(
-        bodies(&all("orders.dlq", 10).await),
+        bodies(&all("orders.dlq").await),
         ["dead0", "dead1", "dead2"]
     );
     let mut consumer = channel.consume(&"orders.queue".into(), 10).await.unwrap();
@@ -396,6 +393,7 @@ async fn a_rejected_message_tells_its_queue_and_reason() {
         name: "orders.dlq".into(),
         role: None,
         custody: Some(QueueCustody::Managed),
+        observe_every: None,
     };
     let folder = tempfile::tempdir().unwrap();
     let redrive = Redrive::start(with_queue(vhost.config(), managed), &folder).await;

@@ -35,6 +35,7 @@ mod prometheus;
 mod rabbitmq_access;
 mod rabbitmq_actions;
 mod rabbitmq_cluster;
+mod rabbitmq_costly_looks;
 mod rabbitmq_custody;
 mod rabbitmq_hostile;
 mod rabbitmq_limits;

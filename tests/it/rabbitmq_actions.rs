@@ -5,7 +5,7 @@ use std::time::Duration;
 use redrive::config::QueueCustody;
 use redrive::dead_letters::{LookError, Requester};
 use redrive::domain::{
-    AmqpProperties, AmqpValue, BulkSelection, ClusterName, Custody, DeadLetterId, DeadLetterStatus,
+    AmqpProperties, AmqpValue, BulkSelection, Custody, DeadLetterId, DeadLetterStatus,
     DeadLetterSummary, Filter, Header, Message, QueueName,
 };
 use redrive::store::ReturnState;
@@ -30,9 +30,8 @@ fn somebody() -> Requester {
 
 /// Looks at the queue until so many messages are in the window.
 async fn look(redrive: &Redrive, vhost: &Vhost, expected: usize) -> Vec<DeadLetterSummary> {
-    let cluster = ClusterName::new("rabbitmq");
     eventually("the queue is looked at", async || {
-        let looked = redrive.observer.look(&cluster, &vhost.name, &dlq()).await;
+        let looked = redrive.observer.look(&vhost.place(&dlq()), None).await;
         looked.ok().filter(|look| look.seen == expected)
     })
     .await;
@@ -44,7 +43,7 @@ async fn look(redrive: &Redrive, vhost: &Vhost, expected: usize) -> Vec<DeadLett
 /// Takes one once the statistics have forgotten the look before.
 async fn take(redrive: &Redrive, id: DeadLetterId) {
     eventually("the message is taken", async || {
-        match redrive.observer.take(id, &somebody()).await {
+        match redrive.observer.take(id, &somebody(), false).await {
             Ok(()) => Some(()),
             Err(LookError::Refused { reason, .. }) if reason.contains("consumer") => None,
             Err(error) => panic!("{error}"),
@@ -76,7 +75,7 @@ async fn one_of_the_middle_is_taken(vhost: &Vhost, arguments: &[(String, AmqpVal
         (taken.custody, taken.status),
         (Custody::Store, DeadLetterStatus::Open)
     );
-    let again = redrive.observer.take(rows[2].id, &somebody()).await;
+    let again = redrive.observer.take(rows[2].id, &somebody(), false).await;
     assert!(
         matches!(again, Err(LookError::NotTaken { .. })),
         "{again:?}"
@@ -120,7 +119,7 @@ async fn what_left_the_queue_is_not_taken_and_nothing_else_is() {
     drain(&vhost, &dlq(), 3).await;
     fill(&channel, &dlq(), "another", 2).await;
     let refused = eventually("the queue may be read", async || {
-        match redrive.observer.take(rows[1].id, &somebody()).await {
+        match redrive.observer.take(rows[1].id, &somebody(), false).await {
             Err(LookError::Refused { reason, .. }) if reason.contains("consumer") => None,
             other => Some(other),
         }

@@ -11,7 +11,7 @@ use redrive::brokers::rabbitmq::amqp::AmqpChannel;
 use redrive::config::{Config, QueueConfig, QueueCustody, RabbitMqConfig, Secret};
 use redrive::dead_letters::IntakeState;
 use redrive::domain::{
-    AmqpProperties, AmqpValue, Message, QueueName, QueueRole, QueueStatus, Snapshot,
+    AmqpProperties, AmqpValue, Message, QueueName, QueuePlace, QueueRole, QueueStatus, Snapshot,
 };
 use tempfile::TempDir;
 use tokio::sync::RwLock;
@@ -129,6 +129,7 @@ fn in_custody(vhost: &Vhost, queue: &str, custody: QueueCustody) -> QueueConfig 
         name: queue.into(),
         role: Some(QueueRole::Dlq),
         custody: Some(custody),
+        observe_every: None,
     }
 }
 
@@ -317,10 +318,11 @@ async fn without_the_second_node(queues: &Queues, redrive: &Redrive) {
     })
     .await;
     let (cluster, queue) = (&second.name, QueueName::new("on-second"));
-    let refusal = redrive
-        .observer
-        .refusal(cluster, &queues.vhost.name, &queue);
-    let refusal = refusal.unwrap();
+    let place = QueuePlace {
+        cluster: cluster.clone(),
+        ..queues.vhost.place(&queue)
+    };
+    let refusal = redrive.observer.refusal(&place).unwrap();
     assert!(
         refusal.contains("does not say who consumes it"),
         "{refusal}"

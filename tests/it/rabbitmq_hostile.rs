@@ -1,9 +1,8 @@
 //! Messages that are made to harm their reader, published by a client that writes its own bytes.
 
-use redrive::brokers::rabbitmq::amqp::observe_window;
 use redrive::domain::{AmqpValue, HeaderValue, Message, QueueName};
 
-use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, bodies, consume_alone, fill};
+use crate::support::rabbitmq::{REQUEST_TIMEOUT, Vhost, bodies, consume_alone, fill, look_at};
 use crate::support::raw_amqp::{RawClient, long, short};
 
 /// A header `x` of so many arrays or tables in each other.
@@ -99,8 +98,7 @@ async fn a_look_at_them_changes_nothing_in_the_queue() {
             sample.messages == Some(4) && sample.consumers == Some(0)
         })
         .await;
-    let place = (&vhost.name, &queue);
-    let window = observe_window(&vhost.config(), REQUEST_TIMEOUT, place, 10)
+    let window = look_at(&vhost.config(), &vhost.place(&queue), 10)
         .await
         .unwrap();
     assert_eq!(bodies(&window.messages), EXPECTED);

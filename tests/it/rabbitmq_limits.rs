@@ -3,7 +3,7 @@
 
 use redrive::config::QueueCustody;
 use redrive::dead_letters::IntakeState;
-use redrive::domain::{ClusterName, QueueName};
+use redrive::domain::QueueName;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -115,8 +115,7 @@ async fn messages_that_died_of_a_limit_outlast_looks_and_lost_connections() {
     let redrive = Redrive::start(in_custody(&vhost, QueueCustody::Observe), &folder).await;
     for _ in 0..2 {
         eventually("the queue is looked at", async || {
-            let cluster = ClusterName::new("rabbitmq");
-            let looked = redrive.observer.look(&cluster, &vhost.name, &dlq()).await;
+            let looked = redrive.observer.look(&vhost.place(&dlq()), None).await;
             looked.ok().filter(|look| look.seen == 3)
         })
         .await;

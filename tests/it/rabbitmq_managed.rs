@@ -7,8 +7,8 @@ use redrive::brokers::rabbitmq::amqp::AmqpChannel;
 use redrive::config::{Config, QueueConfig, QueueCustody};
 use redrive::dead_letters::{IntakeState, Requester};
 use redrive::domain::{
-    AmqpProperties, ClusterName, Custody, DeadLetterStatus, DeadLetterSummary, Filter, Message,
-    QueueName, QueuePlace, QueueRole, Timestamp,
+    AmqpProperties, Custody, DeadLetterStatus, DeadLetterSummary, Filter, Message, QueueName,
+    QueuePlace, QueueRole, Timestamp,
 };
 use redrive::store::{PageRequest, Store};
 use tempfile::TempDir;
@@ -46,6 +46,7 @@ pub(crate) fn in_custody(vhost: &Vhost, custody: QueueCustody) -> Config {
         name: dlq(),
         role: Some(QueueRole::Dlq),
         custody: Some(custody),
+        observe_every: None,
     };
     with_queue(vhost.config(), queue)
 }
@@ -70,7 +71,7 @@ pub(crate) fn write_config(vhost: &Vhost, folder: &Path, queues: &[QueueName]) {
     std::fs::write(folder.join("redrive.toml"), settings).unwrap();
 }
 
-async fn rows_in(folder: &Path) -> Vec<DeadLetterSummary> {
+pub(crate) async fn rows_in(folder: &Path) -> Vec<DeadLetterSummary> {
     let url = format!("sqlite:{}", folder.join("redrive.db").display());
     let store = Store::open(&url).await.unwrap();
     let page = PageRequest::first(10_000);
@@ -206,8 +207,7 @@ async fn what_was_observed_before_keeps_its_rows_when_the_queue_becomes_managed(
     observed.dead_letters.observe_window = 7;
     let redrive = Redrive::start(observed, &folder).await;
     eventually("the queue may be looked at", async || {
-        let cluster = ClusterName::new("rabbitmq");
-        let looked = redrive.observer.look(&cluster, &vhost.name, &dlq()).await;
+        let looked = redrive.observer.look(&vhost.place(&dlq()), None).await;
         looked.ok().filter(|look| look.seen == 7)
     })
     .await;

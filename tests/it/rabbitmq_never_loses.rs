@@ -10,13 +10,12 @@ use futures_util::future::join_all;
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use redrive::brokers::rabbitmq::amqp::{
-    AmqpChannel, ObserveError, QueueConsumer, StreamStart, observe_window, read_stream,
+    AmqpChannel, ObserveError, QueueConsumer, StreamStart, read_stream,
 };
 use redrive::config::{Config, QueueConfig, QueueCustody, RabbitMqConfig};
 use redrive::dead_letters::IntakeState;
 use redrive::domain::{
-    AmqpProperties, AmqpValue, ClusterName, Header, Message, Position, QueueName, QueueRole,
-    QueueSample,
+    AmqpProperties, AmqpValue, Header, Message, Position, QueueName, QueueRole, QueueSample,
 };
 use serde_json::json;
 use tempfile::TempDir;
@@ -27,7 +26,9 @@ use crate::support::crashes::{Kill, Kills, run_and_kill};
 use crate::support::eventually;
 use crate::support::line::Line;
 use crate::support::queue_kinds::{Kind, Life, MESSAGES, ONWARD, kinds};
-use crate::support::rabbitmq::{REQUEST_TIMEOUT, TEST_CONNECTION, Vhost, body, default_exchange};
+use crate::support::rabbitmq::{
+    REQUEST_TIMEOUT, TEST_CONNECTION, Vhost, body, default_exchange, look_at,
+};
 
 /// A window that ends in the middle of each queue.
 const WINDOW: u16 = 5;
@@ -158,6 +159,7 @@ impl Queues {
             name: kind.queue.clone(),
             role: Some(QueueRole::Dlq),
             custody: Some(custody),
+            observe_every: None,
         };
         let mut config = config();
         config.dead_letters.observe_window = WINDOW;
@@ -232,9 +234,9 @@ impl Queues {
 
 /// Looks as the button of its page does, until the statistics let it say what it thinks of this kind.
 async fn look(redrive: &Redrive, vhost: &Vhost, kind: &Kind) {
-    let (cluster, queue) = (ClusterName::new("rabbitmq"), &kind.queue);
+    let queue = &kind.queue;
     eventually(&format!("a verdict about {queue}"), async || {
-        let looked = redrive.observer.look(&cluster, &vhost.name, queue).await;
+        let looked = redrive.observer.look(&vhost.place(queue), None).await;
         match (looked, kind.observed) {
             (Ok(look), Ok(())) => {
                 // A stream is read on, the others are looked at from their head again.
@@ -281,10 +283,7 @@ async fn look_and_be_cut(queues: &Queues) {
         queues.vhost.queue_once(&kind.queue, is_idle).await;
         let line = Line::to(queues.vhost.config()).await;
         let (config, queue) = (line.config.clone(), &kind.queue);
-        let look = async {
-            let place = (&queues.vhost.name, queue);
-            observe_window(&config, REQUEST_TIMEOUT, place, 200).await
-        };
+        let look = async { look_at(&config, &queues.vhost.place(queue), 200).await };
         let cut = async {
             let what = format!("all of {queue} is held");
             eventually(&what, async || {

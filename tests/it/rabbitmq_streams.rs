@@ -1,7 +1,7 @@
 //! Streams are read by offset: nothing in them changes, nothing is read twice, other readers do not matter.
 
 use redrive::config::QueueCustody;
-use redrive::domain::{ClusterName, Custody, DeadLetterSummary};
+use redrive::domain::{Custody, DeadLetterSummary};
 use tempfile::TempDir;
 
 use crate::intake::Redrive;
@@ -11,9 +11,8 @@ use crate::support::rabbitmq::{Vhost, bodies, fill, text};
 
 /// Reads on once the stream is known to the last sample. Answers how many came.
 async fn read_on(redrive: &Redrive, vhost: &Vhost) -> usize {
-    let cluster = ClusterName::new("rabbitmq");
     eventually("the stream is read", async || {
-        let looked = redrive.observer.look(&cluster, &vhost.name, &dlq()).await;
+        let looked = redrive.observer.look(&vhost.place(&dlq()), None).await;
         looked.ok().map(|look| look.seen)
     })
     .await

@@ -50,6 +50,47 @@ impl Refused {
     }
 }
 
+/// What a look at a queue brought.
+#[derive(Debug, Serialize)]
+pub(super) struct Look {
+    /// Messages that it showed.
+    seen: usize,
+    /// Those that were not known before.
+    new: usize,
+    /// Those that had too few deliveries left to be given back, and are in the store now.
+    kept: usize,
+    /// Messages that were ready when it began; null for a stream, which does not tell.
+    ready: Option<u32>,
+}
+
+/// Takes a look at the head of an observed queue, or reads on in a stream.
+pub(super) async fn look(
+    State(state): State<AppState>,
+    Path(names): Path<(String, String, String)>,
+    visit: Visit,
+) -> Result<Json<Look>, Problem> {
+    let accepted_by = accepts_cost(&visit)?.then(|| requester(&visit));
+    let place = place(names);
+    let looked = state.observer.look(&place, accepted_by.as_ref()).await?;
+    Ok(Json(Look {
+        seen: looked.seen,
+        new: looked.new,
+        kept: looked.kept,
+        ready: looked.ready,
+    }))
+}
+
+/// `accept_cost`: whether it is accepted that a look counts as a delivery.
+fn accepts_cost(visit: &Visit) -> Result<bool, Problem> {
+    match visit.query.get("accept_cost") {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(Problem::bad_request(format!(
+            "accept_cost is {other:?}; it must be true or false"
+        ))),
+    }
+}
+
 /// Takes a dead letter out of its observed queue into the store.
 pub(super) async fn take(
     State(state): State<AppState>,
@@ -57,7 +98,8 @@ pub(super) async fn take(
     visit: Visit,
 ) -> Result<Json<Summary>, Problem> {
     let id = DeadLetterId(id);
-    state.observer.take(id, &requester(&visit)).await?;
+    let (requester, accepts_cost) = (requester(&visit), accepts_cost(&visit)?);
+    state.observer.take(id, &requester, accepts_cost).await?;
     let letter = state.store.dead_letter_summary(id).await?;
     Ok(Json(Summary::of(&letter)))
 }

@@ -86,6 +86,11 @@ fn dead_letter_routes() -> Vec<Route> {
             "/queues/{cluster}/{vhost}/{queue}/custody",
             post(custody::set_queue_custody),
         ),
+        (
+            "post",
+            "/queues/{cluster}/{vhost}/{queue}/look",
+            post(custody::look),
+        ),
         ("get", "/dead-letters", get(dead_letters::list)),
         ("get", "/dead-letters/export", get(transfer::export)),
         ("post", "/dead-letters/import", import),

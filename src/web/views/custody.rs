@@ -5,10 +5,13 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use crate::dead_letters::Requester;
-use crate::domain::{BulkSelection, Custody, DeadLetter, DeadLetterId, DeadLetterStatus, System};
+use crate::domain::{
+    BulkSelection, Custody, DeadLetter, DeadLetterId, DeadLetterStatus, LookCost, System,
+};
 use crate::store::ReturnState;
 use crate::web::AppState;
 use crate::web::markup;
+use crate::web::parameters::Parameters;
 use crate::web::path::Path;
 use crate::web::problem::Problem;
 use crate::web::visit::{ANONYMOUS, CheckedForm, Visit};
@@ -20,6 +23,8 @@ pub(super) struct CustodyAction {
     pub(super) href: String,
     /// Why it is not possible; empty if it is.
     pub(super) refusal: String,
+    /// What has to be accepted first.
+    pub(super) cost: Option<LookCost>,
 }
 
 /// What can be done about where the message lies: of RabbitMQ with an open dead letter.
@@ -30,6 +35,7 @@ pub(super) fn custody_action(state: &AppState, letter: &DeadLetter) -> Option<Cu
             means: "Reads the body from its topic into the store, from where it can be replayed",
             href: format!("/dead-letters/{}/fetch-body", letter.summary.id),
             refusal: String::new(),
+            cost: None,
         });
     }
     let letter = &letter.summary;
@@ -45,12 +51,14 @@ pub(super) fn custody_action(state: &AppState, letter: &DeadLetter) -> Option<Cu
             means: "Takes this one message out of its queue into the store, from where it can be replayed",
             href: format!("/dead-letters/{id}/take"),
             refusal: state.observer.take_refusal(letter).unwrap_or_default(),
+            cost: state.observer.take_cost(letter),
         },
         Custody::Store => CustodyAction {
             label: "Return to queue",
             means: "Publishes the original back into the queue that it was taken from",
             href: format!("/dead-letters/{id}/return"),
             refusal: state.observer.return_refusal(letter).unwrap_or_default(),
+            cost: None,
         },
     })
 }
@@ -84,14 +92,22 @@ pub(crate) fn requester(visit: &Visit) -> Requester {
     }
 }
 
+/// Whether a form accepts what a look at a queue costs.
+pub(super) fn accepts_cost(fields: &Parameters) -> bool {
+    fields.get("accept_cost").is_some()
+}
+
 pub(crate) async fn take_dead_letter(
     State(state): State<AppState>,
     Path(id): Path<i64>,
     visit: Visit,
-    CheckedForm(_): CheckedForm,
+    CheckedForm(fields): CheckedForm,
 ) -> Result<Response, Problem> {
     let requester = requester(&visit);
-    state.observer.take(DeadLetterId(id), &requester).await?;
+    let take = state
+        .observer
+        .take(DeadLetterId(id), &requester, accepts_cost(&fields));
+    take.await?;
     Ok(Redirect::to(&format!("/dead-letters/{id}")).into_response())
 }
 

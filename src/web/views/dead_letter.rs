@@ -17,7 +17,9 @@ use super::payload_tab::{Payload, Tab, payload};
 use super::schema_view::SchemaView;
 use super::shown_revision::{RevisionLine, as_shown, revision_line};
 use super::trace_rows::{trace_table, trace_url};
-use crate::domain::{DeadLetter, DeadLetterId, DeadLetterStatus, RevisionNumber, Timestamp};
+use crate::domain::{
+    DeadLetter, DeadLetterId, DeadLetterStatus, LookCost, RevisionNumber, Timestamp,
+};
 use crate::traces;
 use crate::web::AppState;
 use crate::web::escape::Markup;

@@ -6,6 +6,7 @@ use crate::web::parameters::Parameters;
 
 const SEEN: &str = "seen";
 const READY: &str = "ready";
+const KEPT: &str = "kept";
 
 /// What the address of the list tells of the look.
 pub(super) fn look_parameters(looked: &LookResult) -> Parameters {
@@ -13,6 +14,7 @@ pub(super) fn look_parameters(looked: &LookResult) -> Parameters {
     Parameters::default()
         .with(SEEN, &looked.seen.to_string())
         .with(READY, &ready.unwrap_or_default())
+        .with(KEPT, &looked.kept.to_string())
 }
 
 /// The same in words; empty if the address tells of no look.
@@ -22,7 +24,18 @@ pub(super) fn look_notice(query: &Parameters) -> String {
         return String::new();
     };
     let messages = markup::counted(seen, "message", "messages");
-    match number(READY) {
+    let kept = match number(KEPT) {
+        None | Some(0) => String::new(),
+        Some(1) => {
+            " 1 of them had too few deliveries left to be given back and is in the store now."
+                .to_owned()
+        }
+        Some(kept) => format!(
+            " {} of them had too few deliveries left to be given back and are in the store now.",
+            markup::thousands(kept)
+        ),
+    };
+    let looked = match number(READY) {
         Some(ready) if seen < ready => {
             let first = markup::thousands(seen);
             let about = markup::thousands(ready);
@@ -35,7 +48,8 @@ pub(super) fn look_notice(query: &Parameters) -> String {
         Some(_) => format!("The look saw all that was in the queue: {messages}."),
         None if seen == 0 => "Nothing in the stream is new since the last read.".to_owned(),
         None => format!("{messages} of the stream were read; the next read goes on after them."),
-    }
+    };
+    looked + &kept
 }
 
 #[cfg(test)]
@@ -48,6 +62,7 @@ mod tests {
             let looked = LookResult {
                 seen,
                 new: 0,
+                kept: 0,
                 ready,
             };
             let notice = look_notice(&look_parameters(&looked));
@@ -58,6 +73,29 @@ mod tests {
         check(0, Some(0), "no message in the queue");
         check(7, None, "7 messages of the stream");
         check(0, None, "Nothing in the stream is new");
+    }
+
+    #[test]
+    fn the_list_says_what_was_not_given_back() {
+        let check = |kept, expected: &str| {
+            let looked = LookResult {
+                seen: 3,
+                new: 3,
+                kept,
+                ready: Some(3),
+            };
+            let notice = look_notice(&look_parameters(&looked));
+            assert!(notice.ends_with(expected), "{notice}");
+        };
+        check(0, "in the queue: 3 messages.");
+        check(
+            1,
+            " 1 of them had too few deliveries left to be given back and is in the store now.",
+        );
+        check(
+            2,
+            " 2 of them had too few deliveries left to be given back and are in the store now.",
+        );
     }
 
     #[test]

@@ -3,17 +3,18 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::charts::Charts;
+use super::custody::{accepts_cost, requester};
 use super::frame::NavigationEntry;
 use super::freshness::{StaleNotice, is_stale, stale_notices};
 use super::look_notice::look_parameters;
-use super::queue_custody::{CustodyOffer, offer};
+use super::queue_custody::{CustodyOffer, offer, place as place_named};
 use super::queue_troubles::troubles;
 use super::queues::{NOT_GIVEN, QueueLink, dead_letter_links, queue_path, role_badge, warning};
 use crate::config::QueueCustody;
 use crate::dead_letters::IntakeState;
 use crate::domain::{
-    BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, QueueName,
-    QueuePlace, QueueRole, QueueStatus, QueueType, VhostName,
+    BindingDestination, ClusterName, ClusterSnapshot, DeliveryLimit, FilterField, LookCost,
+    QueueName, QueuePlace, QueueRole, QueueStatus, QueueType, VhostName,
 };
 use crate::web::AppState;
 use crate::web::escape::Markup;
@@ -71,6 +72,8 @@ pub(crate) struct QueuePage {
 struct Observe {
     /// Why the queue may not be looked at; empty if it may.
     refusal: String,
+    /// What has to be accepted first.
+    cost: Option<LookCost>,
     action: String,
     csrf: String,
     label: String,
@@ -102,22 +105,23 @@ pub(crate) async fn queue(
 /// Takes a look at the head of an observed queue and shows what it found.
 pub(crate) async fn look_at_queue(
     State(state): State<AppState>,
-    Path((cluster, vhost, queue)): Path<(String, String, String)>,
-    CheckedForm(_): CheckedForm,
+    Path(names): Path<(String, String, String)>,
+    visit: Visit,
+    CheckedForm(fields): CheckedForm,
 ) -> Result<Response, Problem> {
-    let (cluster, vhost) = (ClusterName::new(cluster), VhostName::new(vhost));
-    let queue = QueueName::new(queue);
-    let looked = state.observer.look(&cluster, &vhost, &queue).await?;
-    let filter = format!("{} -status:gone", letters_of(&cluster, &vhost, &queue));
+    let place = place_named(names);
+    let requester = accepts_cost(&fields).then(|| requester(&visit));
+    let looked = state.observer.look(&place, requester.as_ref()).await?;
+    let filter = format!("{} -status:gone", letters_of(&place));
     let list = look_parameters(&looked).with("filter", &filter);
     Ok(Redirect::to(&list.url("/dead-letters/list")).into_response())
 }
 
 /// The dead letters of one queue as a filter: other virtual hosts may have a queue of that name.
-fn letters_of(cluster: &ClusterName, vhost: &VhostName, queue: &QueueName) -> String {
-    let dlq = FilterField::Dlq.term(queue.as_str());
-    let vhost = FilterField::Vhost.term(vhost.as_str());
-    let cluster = FilterField::Cluster.term(cluster.as_str());
+fn letters_of(place: &QueuePlace) -> String {
+    let dlq = FilterField::Dlq.term(place.queue.as_str());
+    let vhost = FilterField::Vhost.term(place.vhost.as_str());
+    let cluster = FilterField::Cluster.term(place.cluster.as_str());
     format!("{dlq} {vhost} {cluster}")
 }
 
@@ -152,7 +156,7 @@ impl QueuePage {
             bindings: bindings(cluster, queue),
             dead_letters_to: dead_letter_links(cluster, queue),
             dead_letters_from: dead_letters_from(cluster, queue),
-            letters: list_url(&letters_of(&cluster.name, &sample.vhost, &sample.queue)),
+            letters: list_url(&letters_of(&place(cluster, queue))),
             observe: observe_form(state, visit, cluster, queue),
             custody: custody(state, cluster, queue),
             not_read: not_read(state.intake.of_queue(&place(cluster, queue))),
@@ -224,17 +228,16 @@ fn observe_form(
     queue: &QueueStatus,
 ) -> Option<Observe> {
     let is_managed = known_custody(state, cluster, queue) == Some(QueueCustody::Managed);
-    let sample = &queue.sample;
-    let refusal = state
-        .observer
-        .refusal(&cluster.name, &sample.vhost, &sample.queue);
+    let place = place(cluster, queue);
+    let refusal = state.observer.refusal(&place);
     let window = state.config.dead_letters.observe_window;
-    let label = match sample.queue_type {
+    let label = match queue.sample.queue_type {
         QueueType::Stream => format!("Read the next {window} messages"),
         _ => format!("Look at the first {window} messages"),
     };
     (queue.role == QueueRole::Dlq && !is_managed).then(|| Observe {
         refusal: refusal.unwrap_or_default(),
+        cost: state.observer.look_cost(&place),
         action: format!("{}/observe", visit.path),
         csrf: visit.csrf.clone(),
         label,

@@ -1,6 +1,6 @@
 //! A managed queue whose node goes while it is read.
 
-use redrive::brokers::rabbitmq::amqp::{GiveBack, look_at_window};
+use redrive::brokers::rabbitmq::amqp::GiveBack;
 use redrive::config::{QueueCustody, RabbitMqConfig};
 use redrive::dead_letters::IntakeState;
 use redrive::domain::{Filter, QueueName, Timestamp};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::{NODES, address, channel, declare, in_custody, intake, publish};
 use crate::intake::{Redrive, with_queue};
 use crate::support::eventually;
-use crate::support::rabbitmq::{Vhost, text};
+use crate::support::rabbitmq::{Vhost, look_unasked, text};
 use crate::support::rabbitmq_cluster::Node;
 
 /// More than are taken while a node is being killed.
@@ -73,9 +73,8 @@ async fn a_managed_quorum_queue_survives_the_node_that_it_is_read_through() {
     })
     .await;
     redrive.stop().await;
-    let place = (&vhost.name, &queue);
-    let rest = look_at_window(&vhost.config(), place, 10, GiveBack::Close).await;
-    assert_eq!(rest.unwrap().messages.len(), 0, "all are acknowledged");
+    let rest = look_unasked(&vhost, &queue, GiveBack::Close).await;
+    assert_eq!(rest.messages.len(), 0, "all are acknowledged");
     let url = format!("sqlite:{}", folder.path().join("redrive.db").display());
     let (identities, marked) = stored(&Store::open(&url).await.unwrap()).await;
     assert_eq!(identities.len(), MANY);

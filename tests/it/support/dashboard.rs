@@ -162,6 +162,7 @@ pub(crate) fn managed_config() -> Config {
         name: "orders.dlq".into(),
         role: None,
         custody: Some(QueueCustody::Managed),
+        observe_every: None,
     });
     config
 }

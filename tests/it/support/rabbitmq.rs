@@ -1,9 +1,14 @@
 //! A virtual host of its own for each test, made and removed by the management API.
 
-use redrive::brokers::rabbitmq::amqp::{AmqpChannel, AmqpError, ManagedConsumer};
+use redrive::brokers::rabbitmq::amqp::{
+    AmqpChannel, AmqpError, GiveBack, HeldWindow, LookOrder, LookRule, ManagedConsumer,
+    ObserveError, hold_window,
+};
 use redrive::brokers::rabbitmq::{BrokerVersion, ManagementClient};
 use redrive::config::{RabbitMqConfig, Secret};
-use redrive::domain::{AmqpValue, ExchangeName, Message, QueueName, QueueSample, VhostName};
+use redrive::domain::{
+    AmqpValue, ExchangeName, Message, QueueName, QueuePlace, QueueSample, VhostName,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use url::Url;
@@ -31,6 +36,46 @@ pub(crate) async fn consume_alone(
     .await
 }
 
+/// What a look showed, and how many messages were ready before it and after all were given back.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) messages: Vec<Message>,
+    pub(crate) ready_before: u32,
+    pub(crate) ready_after: u32,
+}
+
+impl Seen {
+    async fn giving_back(held: HeldWindow) -> Result<Self, ObserveError> {
+        let messages = held.messages.iter().map(|one| one.message.clone());
+        Ok(Self {
+            messages: messages.collect(),
+            ready_before: held.ready_before,
+            ready_after: held.give_back().await?,
+        })
+    }
+}
+
+/// Looks at the head of a queue where RabbitMQ's statistics say that this is harmless, and gives all back.
+pub(crate) async fn look_at(
+    config: &RabbitMqConfig,
+    place: &QueuePlace,
+    limit: u16,
+) -> Result<Seen, ObserveError> {
+    let held = hold_window(config, REQUEST_TIMEOUT, place, LookOrder::free(limit)).await?;
+    Seen::giving_back(held).await
+}
+
+/// The same by whoever knows what he does.
+pub(crate) async fn look_unasked(vhost: &Vhost, queue: &QueueName, give_back: GiveBack) -> Seen {
+    let rule = LookRule {
+        give_back,
+        cost: None,
+    };
+    let (config, place) = (vhost.config(), vhost.place(queue));
+    let held = HeldWindow::hold(&config, &place, LookOrder::free(10), rule).await;
+    Seen::giving_back(held.unwrap()).await.unwrap()
+}
+
 /// A virtual host that is removed with all that is in it when this is dropped.
 pub(crate) struct Vhost {
     pub(crate) name: VhostName,
@@ -39,6 +84,15 @@ pub(crate) struct Vhost {
 }
 
 impl Vhost {
+    /// A queue in it.
+    pub(crate) fn place(&self, queue: &QueueName) -> QueuePlace {
+        QueuePlace {
+            cluster: self.config().name,
+            vhost: self.name.clone(),
+            queue: queue.clone(),
+        }
+    }
+
     /// Creates a virtual host in which the test user may do everything.
     pub(crate) async fn create() -> Self {
         Self::on(rabbitmq()).await

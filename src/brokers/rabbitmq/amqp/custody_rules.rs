@@ -2,7 +2,7 @@
 //! rabbitmq4.md 1 and 3. Pure.
 
 use crate::brokers::rabbitmq::BrokerVersion;
-use crate::domain::{DeliveryLimit, QueueSample, QueueType};
+use crate::domain::{DeliveryLimit, LookCost, QueueSample, QueueType};
 
 /// How a window of messages returns to its queue at its old place and uncounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,8 +14,25 @@ pub enum GiveBack {
     Close,
 }
 
-/// Whether a queue may be looked at without harm; the error says why not and what would help.
-pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<GiveBack, String> {
+/// How a queue may be looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookRule {
+    pub give_back: GiveBack,
+    /// What has to be accepted first.
+    pub cost: Option<LookCost>,
+}
+
+impl LookRule {
+    const fn free(give_back: GiveBack) -> Self {
+        Self {
+            give_back,
+            cost: None,
+        }
+    }
+}
+
+/// Whether a queue may be looked at without harm, or at which cost; the error says why not and what would help.
+pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<LookRule, String> {
     let Some(consumers) = queue.consumers else {
         return Err(
             "RabbitMQ does not say who consumes it: a new queue has statistics within seconds, one \
@@ -58,7 +75,7 @@ pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<Give
         );
     }
     match queue.queue_type {
-        QueueType::Classic => Ok(GiveBack::Nack),
+        QueueType::Classic => Ok(LookRule::free(GiveBack::Nack)),
         QueueType::Quorum => quorum_rule(queue, version),
         QueueType::Stream => Err("a stream is read by offset".to_owned()),
         QueueType::Other => Err("this type of queue is not known".to_owned()),
@@ -76,15 +93,27 @@ fn consumer_refusal(queue: &QueueSample) -> Option<&'static str> {
     )
 }
 
-fn quorum_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<GiveBack, String> {
-    if !is_unlimited(queue, version) {
-        return Err(limit_refusal(queue, version));
-    }
-    if version.is_surely_before(4, 3) {
-        Ok(GiveBack::Close)
+fn quorum_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<LookRule, String> {
+    let counts_its_own = version.is_surely_before(4, 3);
+    let give_back = if counts_its_own {
+        GiveBack::Close
     } else {
-        Ok(GiveBack::Nack)
+        GiveBack::Nack
+    };
+    if is_unlimited(queue, version) {
+        return Ok(LookRule::free(give_back));
     }
+    let cost = LookCost {
+        limit: limit_of(queue),
+    };
+    // Since 4.3 a message may arrive beyond the limit, and no count is told before it is held.
+    if counts_its_own && !cost.wears_out(0) {
+        return Ok(LookRule {
+            give_back,
+            cost: Some(cost),
+        });
+    }
+    Err(limit_refusal(queue, version))
 }
 
 fn is_unlimited(queue: &QueueSample, version: &BrokerVersion) -> bool {
@@ -96,11 +125,17 @@ fn is_unlimited(queue: &QueueSample, version: &BrokerVersion) -> bool {
     }
 }
 
-fn limit_refusal(queue: &QueueSample, version: &BrokerVersion) -> String {
-    let limit = match queue.delivery_limit {
+/// The limit of a queue that has one.
+const fn limit_of(queue: &QueueSample) -> u64 {
+    match queue.delivery_limit {
         Some(DeliveryLimit::Limited(limit)) => limit,
         Some(DeliveryLimit::Unlimited) | None => 20,
-    };
+    }
+}
+
+/// Why a queue with a delivery limit is not touched, and how to lift the limit.
+fn limit_refusal(queue: &QueueSample, version: &BrokerVersion) -> String {
+    let limit = limit_of(queue);
     let danger = if version.is_surely_before(4, 3) {
         "and whatever comes back to it counts as delivered, after a look as after a crash of who \
          manages it: after enough of them its messages are destroyed"
@@ -108,17 +143,31 @@ fn limit_refusal(queue: &QueueSample, version: &BrokerVersion) -> String {
         "and its messages arrive with the deliveries of the queue in which they died counted: giving \
          them back once can destroy them"
     };
-    // Before 4.0 a policy cannot say that there is no limit.
-    let remedy = if version.is_surely_before(4, 0) {
-        "take delivery-limit out of the policy that it has".to_owned()
-    } else {
-        let command = lifting_command(queue);
-        format!("lift it with {command}, or by the same key in the policy that it has")
-    };
+    let remedy = lifting_remedy(queue, version);
     format!(
         "the quorum queue has a delivery limit of {limit}, {danger}; {remedy} (a limit that the queue \
          was declared with stays)"
     )
+}
+
+/// Why a queue is not looked at before somebody has accepted the cost.
+pub(super) fn cost_refusal(cost: LookCost, queue: &QueueSample, version: &BrokerVersion) -> String {
+    let remedy = lifting_remedy(queue, version);
+    let limit = cost.limit;
+    format!(
+        "a look costs each message 1 of the {limit} times that RabbitMQ lets it come back to this quorum queue \
+         before it destroys it; accept that on the page (accept_cost=true in the API), or {remedy}"
+    )
+}
+
+fn lifting_remedy(queue: &QueueSample, version: &BrokerVersion) -> String {
+    // Before 4.0 a policy cannot say that there is no limit.
+    if version.is_surely_before(4, 0) {
+        "take delivery-limit out of the policy that it has".to_owned()
+    } else {
+        let command = lifting_command(queue);
+        format!("lift it with {command}, or by the same key in the policy that it has")
+    }
 }
 
 /// The command that lifts the limit of this queue alone, as a shell takes it.
@@ -188,7 +237,7 @@ mod tests {
 
     fn check(queue: &QueueSample, text: &str, expected: Result<GiveBack, &str>) {
         match (observe_rule(queue, &version(text)), expected) {
-            (Ok(way), Ok(expected)) => assert_eq!(way, expected, "{text}"),
+            (Ok(rule), Ok(expected)) => assert_eq!(rule, LookRule::free(expected), "{text}"),
             (Err(reason), Err(expected)) => assert!(reason.contains(expected), "{reason}"),
             (result, expected) => panic!("{text}: {result:?} instead of {expected:?}"),
         }
@@ -209,11 +258,10 @@ mod tests {
         };
         check(&with(None), "3.10.8", Ok(GiveBack::Close));
         check(
-            &with(Some(DeliveryLimit::Limited(5))),
+            &with(Some(DeliveryLimit::Limited(4))),
             "3.10.8",
-            Err("limit of 5"),
+            Err("limit of 4"),
         );
-        check(&with(None), "4.0.5", Err("limit of 20"));
         check(
             &with(Some(DeliveryLimit::Unlimited)),
             "4.0.5",
@@ -234,6 +282,27 @@ mod tests {
             "unreadable",
             Ok(GiveBack::Nack),
         );
+    }
+
+    #[test]
+    fn a_look_that_counts_costs_a_delivery_where_some_are_left() {
+        let check = |limit, text, expected: Option<u64>| {
+            let queue = QueueSample {
+                delivery_limit: limit,
+                ..queue(QueueType::Quorum)
+            };
+            let rule = observe_rule(&queue, &version(text));
+            let costly = expected.map(|limit| LookRule {
+                give_back: GiveBack::Close,
+                cost: Some(LookCost { limit }),
+            });
+            assert_eq!(rule.ok(), costly, "{limit:?} {text}");
+        };
+        check(Some(DeliveryLimit::Limited(5)), "3.10.8", Some(5));
+        check(Some(DeliveryLimit::Limited(4)), "3.10.8", None);
+        check(None, "4.0.5", Some(20));
+        check(Some(DeliveryLimit::Limited(20)), "4.3.6", None);
+        check(Some(DeliveryLimit::Limited(20)), "unreadable", None);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 use crate::domain::{AmqpProperties, Message, QueueName, VhostName, digest_of_fields};
 
 /// Headers that a redelivery changes.
-const CHANGED_BY_DELIVERY: [&str; 3] = ["x-delivery-count", "x-acquired-count", "x-stream-offset"];
+/// How often a message came back to its quorum queue.
+pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
+
+const CHANGED_BY_DELIVERY: [&str; 3] = [DELIVERY_COUNT, "x-acquired-count", "x-stream-offset"];
 
 /// SHA-256 in hex over everything about a message that a redelivery does not change (broker-facts
 /// C.4). RabbitMQ has no message identity of its own; two equal messages have equal fingerprints.

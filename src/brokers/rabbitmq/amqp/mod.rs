@@ -23,20 +23,18 @@ mod observe;
 mod publisher;
 mod return_publisher;
 mod stream;
-mod take_one;
 mod tap;
 
 pub use channel::{AmqpChannel, AmqpDelivery, QueueConsumer};
 pub use custody_rules::{
-    ANOTHER_CONSUMER, GiveBack, managed_refusal, observe_rule, settings_refusal,
+    ANOTHER_CONSUMER, GiveBack, LookRule, managed_refusal, observe_rule, settings_refusal,
 };
 pub use error::AmqpError;
 pub use fingerprint::fingerprint;
 pub use guarded_stream::guarded;
 pub use managed::{ManagedConsumer, TakenMessage, custody_prefetch};
-pub use observe::{ObserveError, Window, look_at_window, observe_window};
+pub use observe::{HeldWindow, LookOrder, ObserveError, hold_window};
 pub use publisher::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 pub use return_publisher::{ReturnOutcome, ReturnPublisher, as_returned};
 pub use stream::{StreamMessage, StreamStart, read_stream};
-pub use take_one::{HeldMessage, hold_message};
 pub use tap::{TAP_EXPIRES, TAP_MAX_BYTES, TapCopy, TapQueue, TapQueueError, configured_vhosts};

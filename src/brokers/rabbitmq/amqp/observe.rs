@@ -1,7 +1,9 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::options::{BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions};
+use lapin::options::{
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use thiserror::Error;
@@ -10,12 +12,13 @@ use tokio::time::Instant;
 use super::connect::{ask, close, connect, refused, short};
 use super::convert::message_of;
 use super::count::count;
-use super::custody_rules::{GiveBack, observe_rule};
+use super::custody_rules::{GiveBack, LookRule, cost_refusal, observe_rule};
 use super::error::AmqpError;
+use super::fingerprint::{DELIVERY_COUNT, fingerprint};
 use super::managed::TakenMessage;
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, QueueDetails, RabbitMqError};
 use crate::config::RabbitMqConfig;
-use crate::domain::{Message, QueueName, QueueSample, VhostName};
+use crate::domain::{HeaderValue, Message, QueueName, QueuePlace, QueueSample};
 
 /// The queue has nothing more to give when nothing came for so long.
 const IDLE: Duration = Duration::from_secs(1);
@@ -32,16 +35,6 @@ const MAX_WINDOW_BYTES: u64 = 64 * 1024 * 1024;
 
 const CONSUMER_TAG: &str = "redrive-look";
 
-/// The first messages of a queue, copied while they were held.
-#[derive(Clone, Debug)]
-pub struct Window {
-    pub messages: Vec<Message>,
-    /// Messages that were ready in the queue when the look began.
-    pub ready_before: u32,
-    /// The same after all were given back. Less than before if the application took some meanwhile.
-    pub ready_after: u32,
-}
-
 /// Why nothing was looked at, or what failed.
 #[derive(Debug, Error)]
 pub enum ObserveError {
@@ -54,25 +47,37 @@ pub enum ObserveError {
     Amqp(#[from] AmqpError),
 }
 
-/// Looks at up to `limit` messages at the head of a queue, after asking the broker how the queue is set
-/// at this moment: a policy may have changed since the last sample.
-pub async fn observe_window(
-    config: &RabbitMqConfig,
-    request_timeout: Duration,
-    place: (&VhostName, &QueueName),
-    limit: u16,
-) -> Result<Window, ObserveError> {
-    let (give_back, limit) = may_be_held(config, request_timeout, place, limit).await?;
-    look_at_window(config, place, limit, give_back).await
+/// What shall be held at the head of a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct LookOrder<'a> {
+    /// At most so many messages.
+    pub limit: u16,
+    /// Not beyond the first message with this fingerprint.
+    pub up_to: Option<&'a str>,
+    /// A person accepts what a look costs, where it costs something.
+    pub accepts_cost: bool,
 }
 
-/// How messages at the head of the queue may be given back, and how many of them may be held at once.
-pub(super) async fn may_be_held(
+impl LookOrder<'_> {
+    /// At most so many messages, and only where that costs nothing.
+    pub const fn free(limit: u16) -> Self {
+        Self {
+            limit,
+            up_to: None,
+            accepts_cost: false,
+        }
+    }
+}
+
+/// Holds messages at the head of a queue, after asking the broker how the queue is set at this moment: a policy may
+/// have changed since the last sample.
+pub async fn hold_window(
     config: &RabbitMqConfig,
     request_timeout: Duration,
-    (vhost, queue): (&VhostName, &QueueName),
-    limit: u16,
-) -> Result<(GiveBack, u16), ObserveError> {
+    place: &QueuePlace,
+    order: LookOrder<'_>,
+) -> Result<HeldWindow, ObserveError> {
+    let (vhost, queue) = (&place.vhost, &place.queue);
     let refused = |reason: String| ObserveError::Refused {
         queue: queue.clone(),
         reason,
@@ -81,11 +86,18 @@ pub(super) async fn may_be_held(
     let version = management.overview().await?.version;
     let details = management.queue(vhost, queue).await?;
     let details = details.ok_or_else(|| refused("it does not exist any more".to_owned()))?;
-    let give_back = current_rule(&details, &version).map_err(refused)?;
-    Ok((give_back, limit_by_size(&details.sample, limit)))
+    let rule = current_rule(&details, &version).map_err(refused)?;
+    if let Some(cost) = rule.cost
+        && !order.accepts_cost
+    {
+        return Err(refused(cost_refusal(cost, &details.sample, &version)));
+    }
+    let limit = limit_by_size(&details.sample, order.limit);
+    let order = LookOrder { limit, ..order };
+    HeldWindow::hold(config, place, order, rule).await
 }
 
-fn current_rule(details: &QueueDetails, version: &BrokerVersion) -> Result<GiveBack, String> {
+fn current_rule(details: &QueueDetails, version: &BrokerVersion) -> Result<LookRule, String> {
     // 4.3: what was returned, or what failed, is held back for a while.
     if let Some(kind @ ("all" | "returned")) = details.delayed_retry.as_deref() {
         return Err(format!(
@@ -105,60 +117,134 @@ pub(super) fn limit_by_size(queue: &QueueSample, limit: u16) -> u16 {
     u16::try_from(fitting).map_or(limit, |fitting| limit.min(fitting.max(1)))
 }
 
-/// Takes up to `limit` messages from the head of a queue, copies them and gives all of them back at
-/// their old place. [`observe_window`] asks first whether that is harmless and how to give back. A
-/// connection that breaks in between gives them back as well.
-pub async fn look_at_window(
-    config: &RabbitMqConfig,
-    (vhost, queue): (&VhostName, &QueueName),
-    limit: u16,
-    give_back: GiveBack,
-) -> Result<Window, ObserveError> {
-    let connection = connect(config, vhost, "look").await?;
-    let looked = look(&connection, queue, limit, give_back).await;
-    // Whatever failed before, closing gives back what is still held.
-    close(connection).await;
-    let window = looked?;
-    if window.ready_after < window.ready_before {
-        tracing::warn!(cluster = %config.name, %vhost, %queue, before = window.ready_before,
-            after = window.ready_after, "the queue holds fewer messages than before the look; did \
-            something else consume from it?");
+/// Messages at the head of a queue that are held on a channel of their own, whose consumer is cancelled. When this is
+/// dropped, or its connection breaks, all that were not acknowledged go back to their places.
+pub struct HeldWindow {
+    connection: Connection,
+    channel: Channel,
+    place: QueuePlace,
+    rule: LookRule,
+    /// The last of the messages is the one that was wanted.
+    has_wanted: bool,
+    acknowledged: u32,
+    /// In the order of the queue; those taken out by [`Self::take_worn`] are no longer among them.
+    pub messages: Vec<TakenMessage>,
+    /// Messages that were ready in the queue when the look began.
+    pub ready_before: u32,
+}
+
+impl HeldWindow {
+    /// Holds messages by a rule that the caller knows to be that of the queue; [`hold_window`] asks for it.
+    pub async fn hold(
+        config: &RabbitMqConfig,
+        place: &QueuePlace,
+        order: LookOrder<'_>,
+        rule: LookRule,
+    ) -> Result<Self, ObserveError> {
+        let connection = connect(config, &place.vhost, "look").await?;
+        let is_wanted = |one: &TakenMessage| {
+            let is_it = |wanted| fingerprint(&place.vhost, &place.queue, &one.message) == wanted;
+            order.up_to.is_some_and(is_it)
+        };
+        let held = hold_on(&connection, &place.queue, order.limit, &is_wanted, rule);
+        match held.await {
+            Ok((channel, messages, ready_before)) => Ok(Self {
+                connection,
+                channel,
+                place: place.clone(),
+                rule,
+                has_wanted: messages.last().is_some_and(is_wanted),
+                acknowledged: 0,
+                messages,
+                ready_before,
+            }),
+            Err(error) => {
+                // Closing gives back what is still held.
+                close(connection).await;
+                Err(error)
+            }
+        }
     }
-    Ok(window)
+
+    /// Takes out the message that was wanted, if it is among them. The caller stores and acknowledges it.
+    pub fn take_wanted(&mut self) -> Option<TakenMessage> {
+        let has_wanted = std::mem::take(&mut self.has_wanted);
+        has_wanted.then(|| self.messages.pop()).flatten()
+    }
+
+    /// Takes out what came back so often that it must not be given back once more. The caller stores and
+    /// acknowledges it.
+    pub fn take_worn(&mut self) -> Vec<TakenMessage> {
+        let Some(cost) = self.rule.cost else {
+            return Vec::new();
+        };
+        let is_worn = |one: &mut TakenMessage| cost.wears_out(came_back(&one.message));
+        self.messages.extract_if(.., is_worn).collect()
+    }
+
+    /// Acknowledges messages, which must be on disk. When this returns, the broker has seen it.
+    pub async fn acknowledge(&mut self, messages: &[TakenMessage]) -> Result<(), AmqpError> {
+        let options = BasicAckOptions { multiple: false };
+        for one in messages {
+            let acknowledged = self.channel.basic_ack(one.delivery_tag, options);
+            ask("an acknowledgement", acknowledged).await?;
+            self.acknowledged += 1;
+        }
+        // An acknowledgement has no answer; the answer to a method after it proves that it arrived.
+        let barrier = self.channel.basic_qos(1, BasicQosOptions::default());
+        ask("the barrier after an acknowledgement", barrier).await
+    }
+
+    /// Gives back all that was not acknowledged; answers how many messages are ready in the queue then. It is logged
+    /// if they are fewer than they should be.
+    pub async fn give_back(self) -> Result<u32, AmqpError> {
+        let expected = self.ready_before.saturating_sub(self.acknowledged);
+        let returned = self.rule.give_back.all(&self.channel).await;
+        let counted = match returned {
+            Ok(()) => count_after(&self.connection, &self.place.queue, expected).await,
+            Err(error) => Err(error),
+        };
+        // Whatever failed before, closing gives back what is still held.
+        close(self.connection).await;
+        let counted = counted?;
+        if counted < expected {
+            let QueuePlace {
+                cluster,
+                vhost,
+                queue,
+            } = &self.place;
+            tracing::warn!(%cluster, %vhost, %queue, expected, counted,
+                "the queue holds fewer messages than before the look; did something else consume from it?");
+        }
+        Ok(counted)
+    }
 }
 
-async fn look(
+/// How often a message came back to its queue. RabbitMQ writes it over what a publisher may have put there as soon
+/// as it is one; before 4.3, a dead letter's first delivery may show the count of the queue in which it died.
+fn came_back(message: &Message) -> u64 {
+    let counts = message
+        .headers
+        .iter()
+        .filter(|header| header.name == DELIVERY_COUNT.as_bytes());
+    let counts = counts.filter_map(|header| match &header.value {
+        HeaderValue::Amqp(value) => value.as_integer(),
+        HeaderValue::Bytes(_) | HeaderValue::Null => None,
+    });
+    counts
+        .filter_map(|count| u64::try_from(count).ok())
+        .max()
+        .unwrap_or(0)
+}
+
+/// Takes messages from the head of a queue, up to the limit or to the first that is wanted.
+async fn hold_on(
     connection: &Connection,
     queue: &QueueName,
     limit: u16,
-    give_back: GiveBack,
-) -> Result<Window, ObserveError> {
-    let held = hold_window(connection, queue, limit, &|_| false).await?;
-    give_back.all(&held.channel).await?;
-    let ready_before = held.ready_before;
-    let messages = held.messages?.into_iter().map(|one| one.message);
-    Ok(Window {
-        messages: messages.collect(),
-        ready_before,
-        ready_after: count_after(connection, queue, ready_before).await?,
-    })
-}
-
-/// Messages at the head of a queue that are held on a channel of their own, whose consumer is cancelled.
-pub(super) struct HeldWindow {
-    pub(super) channel: Channel,
-    /// What came, or why not all of it came; either way some may be held.
-    pub(super) messages: Result<Vec<TakenMessage>, AmqpError>,
-    pub(super) ready_before: u32,
-}
-
-/// Takes messages from the head of a queue, up to `limit` of them or up to the first that is wanted.
-pub(super) async fn hold_window(
-    connection: &Connection,
-    queue: &QueueName,
-    limit: u16,
-    is_wanted: &(dyn Fn(&TakenMessage) -> bool + Sync),
-) -> Result<HeldWindow, ObserveError> {
+    is_wanted: &(impl Fn(&TakenMessage) -> bool + Sync),
+    rule: LookRule,
+) -> Result<(Channel, Vec<TakenMessage>, u32), ObserveError> {
     let before = count(connection, queue).await?;
     if before.consumers > 0 {
         return Err(ObserveError::Refused {
@@ -178,18 +264,20 @@ pub(super) async fn hold_window(
     // (rabbitmq4.md 3).
     let cancelled = channel.basic_cancel(short(CONSUMER_TAG)?, BasicCancelOptions::default());
     ask("cancelling the look", cancelled).await?;
-    Ok(HeldWindow {
-        channel,
-        messages,
-        ready_before: before.ready,
-    })
+    match messages {
+        Ok(messages) => Ok((channel, messages, before.ready)),
+        Err(error) => {
+            rule.give_back.all(&channel).await?;
+            Err(error.into())
+        }
+    }
 }
 
 async fn collect(
     mut consumer: Consumer,
     queue: &QueueName,
     limit: u16,
-    is_wanted: &(dyn Fn(&TakenMessage) -> bool + Sync),
+    is_wanted: &(impl Fn(&TakenMessage) -> bool + Sync),
 ) -> Result<Vec<TakenMessage>, AmqpError> {
     let mut messages = Vec::new();
     let lease_end = Instant::now() + LEASE;
