@@ -27,6 +27,16 @@ pub(super) async fn run(context: IntakeContext, config: RabbitMqConfig) {
     join_all(looks).await;
 }
 
+impl Observer {
+    /// How often a queue is looked at without being asked, if it is.
+    pub fn observed_every(&self, place: &QueuePlace) -> Option<Duration> {
+        let mut clusters = self.context.config.rabbitmq.iter();
+        let config = clusters.find(|config| config.name == place.cluster)?;
+        let every = config.queue(&place.vhost, &place.queue)?.observe_every?;
+        Some(*every)
+    }
+}
+
 async fn look_every(
     context: &IntakeContext,
     config: &RabbitMqConfig,

@@ -37,9 +37,10 @@ const PROGRAMS: [(&str, &str); 3] = [
 
 /// The modules of `tests/it` that ask only RabbitMQ: the matrix of its releases. They know the rules of each
 /// release and assert those of the one that they find.
-const RABBITMQ_MATRIX: [&str; 15] = [
+const RABBITMQ_MATRIX: [&str; 16] = [
     "rabbitmq_access",
     "rabbitmq_actions",
+    "rabbitmq_costly_looks",
     "rabbitmq_custody",
     "rabbitmq_hostile",
     "rabbitmq_limits",

@@ -62,7 +62,7 @@ pub(crate) struct QueuePage {
     dead_letters_from: Vec<QueueLink>,
     letters: String,
     observe: Option<Observe>,
-    custody: &'static str,
+    custody: String,
     /// Why a managed queue is not read; empty if it is.
     not_read: String,
     offer: CustodyOffer,
@@ -204,10 +204,18 @@ fn not_read(intake: Option<IntakeState>) -> String {
     }
 }
 
-fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> &'static str {
-    match (queue.role, known_custody(state, cluster, queue)) {
+fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> String {
+    let by_itself = match state.observer.observed_every(&place(cluster, queue)) {
+        Some(every) => format!(
+            " By the configuration it is looked at by itself every {}.",
+            markup::duration(every)
+        ),
+        None => String::new(),
+    };
+    let sentences = match (queue.role, known_custody(state, cluster, queue)) {
         (_, Some(QueueCustody::Managed)) => {
-            "Managed: Redrive moves the messages into its store as they arrive; the store is the record."
+            return "Managed: Redrive moves the messages into its store as they arrive; the store is the record."
+                .to_owned();
         }
         (QueueRole::Dlq, _) if queue.sample.queue_type == QueueType::Stream => {
             "A stream: it is read by offset, from where the last read ended. Nothing in it changes, and its \
@@ -217,8 +225,9 @@ fn custody(state: &AppState, cluster: &ClusterSnapshot, queue: &QueueStatus) -> 
             "Observed: messages stay in the queue. A look reads the first ones and gives them back. To \
              search and replay at any size, manage the queue."
         }
-        _ => "",
-    }
+        _ => return String::new(),
+    };
+    sentences.to_owned() + &by_itself
 }
 
 fn observe_form(

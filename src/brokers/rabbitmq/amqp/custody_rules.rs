@@ -42,8 +42,8 @@ pub fn observe_rule(queue: &QueueSample, version: &BrokerVersion) -> Result<Look
     };
     if consumers > 0 {
         return Err(
-            "another consumer reads this queue; it would get its messages late and out of \
-                    order"
+            "another consumer reads this queue; it would get its messages late and out of order (for some \
+             seconds after a look it is Redrive's own)"
                 .to_owned(),
         );
     }
@@ -144,10 +144,7 @@ fn limit_refusal(queue: &QueueSample, version: &BrokerVersion) -> String {
          them back once can destroy them"
     };
     let remedy = lifting_remedy(queue, version);
-    format!(
-        "the quorum queue has a delivery limit of {limit}, {danger}; {remedy} (a limit that the queue \
-         was declared with stays)"
-    )
+    format!("the quorum queue has a delivery limit of {limit}, {danger}; {remedy}")
 }
 
 /// Why a queue is not looked at before somebody has accepted the cost.
@@ -162,12 +159,13 @@ pub(super) fn cost_refusal(cost: LookCost, queue: &QueueSample, version: &Broker
 
 fn lifting_remedy(queue: &QueueSample, version: &BrokerVersion) -> String {
     // Before 4.0 a policy cannot say that there is no limit.
-    if version.is_surely_before(4, 0) {
+    let remedy = if version.is_surely_before(4, 0) {
         "take delivery-limit out of the policy that it has".to_owned()
     } else {
         let command = lifting_command(queue);
-        format!("lift it with {command}, or by the same key in the policy that it has")
-    }
+        format!("lift the limit with {command}, or by the same key in the policy that it has")
+    };
+    format!("{remedy} (a limit that the queue was declared with stays)")
 }
 
 /// The command that lifts the limit of this queue alone, as a shell takes it.
