@@ -89,7 +89,7 @@ fn list_of(filter: &str, sort: &str) -> String {
 }
 
 /// Filters of each kind; every one of them finds something.
-fn searches(count: u64) -> [(&'static str, Vec<String>); 11] {
+fn searches(count: u64) -> [(&'static str, Vec<String>); 12] {
     let some =
         |format: &dyn Fn(u64) -> String| (0..8).map(|i| format(count / 9 * (i + 1))).collect();
     [
@@ -130,6 +130,14 @@ fn searches(count: u64) -> [(&'static str, Vec<String>); 11] {
         (
             "time of death",
             vec!["after:2020-01-01".to_owned(), "gateway age:>1s".to_owned()],
+        ),
+        (
+            "place",
+            vec![
+                "cluster:kafka".to_owned(),
+                "cluster:kafka -status:gone".to_owned(),
+                "status:open cluster:kafka system:kafka".to_owned(),
+            ],
         ),
     ]
 }

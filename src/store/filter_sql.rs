@@ -1,7 +1,9 @@
 //! A filter as a query over `dead_letters`. Values are always bound, never written into the text.
 //!
 //! Text, errors, payload fields and headers are answered by the full-text index, which then leads the
-//! query: it gives row IDs in either order without sorting, so a page ends after its rows.
+//! query: it gives row IDs in either order without sorting, so a page ends after its rows. Without them the index of
+//! one column leads, chosen here: SQLite, which has no statistics, would take one that knows more columns and sort
+//! all that it finds.
 
 use sqlx::{QueryBuilder, Sqlite};
 
@@ -65,11 +67,44 @@ pub(super) fn push(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Times
 
 fn push_columns(query: &mut QueryBuilder<Sqlite>, filter: &Filter, now: Timestamp) {
     let of_columns = |term: &&FilterTerm| !search_terms::is_indexed(term.field);
+    let leader = leader(filter);
     for term in filter.terms().iter().filter(of_columns) {
         query.push(if term.negated { " AND NOT (" } else { " AND (" });
-        push_term(query, term, now);
+        push_term(query, term, leader, now);
         query.push(")");
     }
+}
+
+/// The field that probably fits the fewest of those whose index lists row IDs in their order.
+fn leader(filter: &Filter) -> Option<FilterField> {
+    if asks_index(filter) {
+        return None;
+    }
+    let ranked = filter.terms().iter().filter_map(|term| {
+        let FilterCondition::Is(value) = &term.condition else {
+            return None;
+        };
+        (!term.negated).then_some((rank(term.field, value)?, term.field))
+    });
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, field)| field)
+}
+
+/// Lower leads. `None` without such an index.
+fn rank(field: FilterField, value: &str) -> Option<u8> {
+    Some(match field {
+        FilterField::Event => 0,
+        FilterField::Correlation => 1,
+        FilterField::Aggregate => 2,
+        FilterField::Group => 3,
+        FilterField::Status if value != "open" && value != "replayed" => 4,
+        FilterField::Dlq => 5,
+        FilterField::Source => 6,
+        FilterField::Consumer => 7,
+        FilterField::Type => 8,
+        FilterField::Cluster => 9,
+        FilterField::Status => 10,
+        _ => return None,
+    })
 }
 
 /// The column by which a selection is ordered and continued.
@@ -85,7 +120,12 @@ pub(super) fn id_column(filter: &Filter) -> &'static str {
 const REPAIRED: &str = "dead_letters.id IN \
      (SELECT dead_letter FROM repair_results WHERE revision IS NOT NULL AND (";
 
-fn push_term(query: &mut QueryBuilder<Sqlite>, term: &FilterTerm, now: Timestamp) {
+fn push_term(
+    query: &mut QueryBuilder<Sqlite>,
+    term: &FilterTerm,
+    leader: Option<FilterField>,
+    now: Timestamp,
+) {
     let column = column(term.field);
     if let FilterCondition::Ids(ranges) = &term.condition {
         let is_repair = term.field == FilterField::Repair;
@@ -103,7 +143,16 @@ fn push_term(query: &mut QueryBuilder<Sqlite>, term: &FilterTerm, now: Timestamp
         return;
     }
     // A column that is unknown does not match, so that its negation does.
-    query.push(column).push(" IS NOT NULL AND ").push(column);
+    query.push(column).push(" IS NOT NULL AND ");
+    let is_named = matches!(
+        term.condition,
+        FilterCondition::Is(_) | FilterCondition::Matches(_)
+    );
+    if is_named && leader != Some(term.field) {
+        // The sign keeps its index from leading.
+        query.push("+");
+    }
+    query.push(column);
     push_comparison(query, &term.condition, now);
 }
 

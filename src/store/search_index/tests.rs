@@ -324,6 +324,33 @@ async fn no_search_reads_all_dead_letters() {
     }
 }
 
+/// A page of what one column names reads that column's index, in the order of the list.
+#[tokio::test]
+async fn no_page_sorts_all_that_matches() {
+    let (store, _folder, _url) = filled_store().await;
+    let check = async |text: &str, expected: &str| {
+        let filter = Filter::parse(text).unwrap();
+        let mut query = sqlx::QueryBuilder::<Sqlite>::new("EXPLAIN QUERY PLAN SELECT size FROM ");
+        super::super::filter_sql::push_source(&mut query, &filter, NOW);
+        query.push(" ORDER BY dead_letters.id DESC LIMIT 50");
+        let steps = query.build_query_as().fetch_all(&store.reader).await;
+        let steps: Vec<(i64, i64, i64, String)> = steps.unwrap();
+        assert_eq!(steps.len(), 1, "{text}: {steps:?}");
+        assert!(steps[0].3.contains(expected), "{text}: {steps:?}");
+    };
+    check("dlq:a", "dead_letters_of_dlq").await;
+    check("dlq:a vhost:/ cluster:c status:open", "dead_letters_of_dlq").await;
+    check("cluster:c vhost:/ -status:gone", "dead_letters_of_cluster").await;
+    check("cluster:c status:open", "dead_letters_of_cluster").await;
+    check("status:discarded dlq:a source:b", "dead_letters_by_status").await;
+    check("status:open", "dead_letters_by_status").await;
+    check("source:a type:b consumer:c", "dead_letters_by_source").await;
+    check("group:v1:x dlq:a", "dead_letters_by_group").await;
+    check("dlq:a event:e", "dead_letters_by_event").await;
+    check("dlq:a*", "SCAN dead_letters").await;
+    check("-dlq:a", "SCAN dead_letters").await;
+}
+
 #[tokio::test]
 async fn what_is_added_at_once_is_one_segment() {
     let (store, _folder, _url) = filled_store().await;
