@@ -47,6 +47,22 @@ impl ApiArgs {
         self.answer(request.json(body)).await
     }
 
+    /// Posts what needs no body.
+    pub(super) async fn post_query(
+        &self,
+        path: &[&str],
+        query: &[(&str, &str)],
+    ) -> anyhow::Result<Value> {
+        let request = reqwest::Client::new().post(self.address(path, query)?);
+        self.answer(request).await
+    }
+
+    /// Posts what is answered without a body.
+    pub(super) async fn post_unanswered(&self, path: &[&str], body: &Value) -> anyhow::Result<()> {
+        let request = reqwest::Client::new().post(self.address(path, &[])?);
+        self.succeed(request.json(body)).await
+    }
+
     pub(super) async fn put(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
         let request = reqwest::Client::new().put(self.address(path, &[])?);
         self.answer(request.json(body)).await
@@ -55,6 +71,10 @@ impl ApiArgs {
     /// Removes something; the answer has no body.
     pub(super) async fn delete(&self, path: &[&str]) -> anyhow::Result<()> {
         let request = reqwest::Client::new().delete(self.address(path, &[])?);
+        self.succeed(request).await
+    }
+
+    async fn succeed(&self, request: reqwest::RequestBuilder) -> anyhow::Result<()> {
         let response = self.send(request).await?;
         if response.status().is_success() {
             return Ok(());

@@ -67,6 +67,7 @@ mod saved_filters;
 mod schemas;
 mod share_groups;
 mod shell;
+mod shell_custody;
 mod shell_edits;
 mod shell_groups;
 mod shell_live;

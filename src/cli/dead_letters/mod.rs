@@ -1,13 +1,16 @@
 //! `redrive dead-letters …`: from a shell what the pages do, one file a subcommand.
 
+mod custody;
 mod discard;
 mod edit;
 mod export;
 mod fetch_bodies;
+mod filters;
 mod groups;
 mod import;
 mod list;
 mod preflight;
+mod queues;
 mod repair;
 mod replay;
 mod replay_options;
@@ -54,6 +57,14 @@ enum DeadLettersCommand {
     Restore(discard::RestoreArgs),
     /// Fetch bodies that were too large for the store from their Kafka topics.
     FetchBodies(fetch_bodies::FetchBodiesArgs),
+    /// Take one out of its observed RabbitMQ queue into the store, from where it can be replayed.
+    Take(custody::TakeArgs),
+    /// Publish what was taken out of RabbitMQ queues back into them.
+    Return(custody::ReturnArgs),
+    /// Look at RabbitMQ DLQs, manage them, or end that.
+    Queues(queues::QueuesArgs),
+    /// List, save and remove filters that have a name.
+    Filters(filters::FiltersArgs),
     /// Write what matches as lines of JSON, with all that is needed to import it elsewhere.
     Export(export::ExportArgs),
     /// Import what another Redrive exported; the same line twice is one dead letter.
@@ -73,6 +84,10 @@ pub(super) async fn run(args: &DeadLettersArgs) -> anyhow::Result<ExitCode> {
         DeadLettersCommand::Discard(discard) => discard::discard(api, discard).await,
         DeadLettersCommand::Restore(restore) => discard::restore(api, restore).await,
         DeadLettersCommand::FetchBodies(fetch) => fetch_bodies::run(api, fetch).await,
+        DeadLettersCommand::Take(take) => custody::take(api, take).await,
+        DeadLettersCommand::Return(back) => custody::give_back(api, back).await,
+        DeadLettersCommand::Queues(queues) => queues::run(api, queues).await,
+        DeadLettersCommand::Filters(filters) => filters::run(api, filters).await,
         DeadLettersCommand::Export(export) => export::run(api, export).await,
         DeadLettersCommand::Import(import) => import::run(api, import).await,
     }
