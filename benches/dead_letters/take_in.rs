@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use redrive::config::{Config, HumanDuration};
-use redrive::dead_letters::{self, IntakeBoard, IntakeContext, IntakeState, ManagedQueues};
+use redrive::dead_letters::{self, IntakeBoard, IntakeContext, IntakeState, Looks, ManagedQueues};
 use redrive::domain::DeadLetterId;
 use redrive::lifecycle::Lifecycle;
 use redrive::metrics::Metrics;
@@ -104,6 +104,7 @@ fn start(store: &Store, topic: &str, lifecycle: &Lifecycle) -> Result<IntakeBoar
         snapshots: sampling.subscribe(),
         board: IntakeBoard::default(),
         managed: ManagedQueues::default(),
+        looks: Looks::default(),
         stop,
     };
     for (name, task) in dead_letters::tasks(&context) {

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use crate::alerts::{self, AlertBoard};
 use crate::config::Config;
 use crate::dead_letters::{
-    self, BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs, Retention,
+    self, BulkActions, IntakeBoard, IntakeContext, Looks, ManagedQueues, Observer, Repairs,
+    Retention,
 };
 use crate::domain::{DeathReason, GlobError, Timestamp};
 use crate::lifecycle::{Ending, Lifecycle};
@@ -138,6 +139,7 @@ impl Site<'_> {
             snapshots: sampling.subscribe(),
             board: IntakeBoard::default(),
             managed,
+            looks: Looks::default(),
             stop: self.stop.clone(),
         };
         for (name, task) in dead_letters::tasks(&intake) {

@@ -21,6 +21,7 @@ mod intake_status;
 mod kafka_intake;
 mod kafka_plan;
 mod letters;
+mod looks;
 mod manage;
 mod managed_queues;
 mod observe;
@@ -46,6 +47,7 @@ pub use bulk_actions::BulkActions;
 pub use give_back::{MOST_RETURNS, ReturnReport};
 pub use import::from_export;
 pub use intake_status::{IntakeBoard, IntakeState, IntakeStatus};
+pub use looks::Looks;
 pub use managed_queues::ManagedQueues;
 pub use observe::{LookError, LookResult, Observer};
 pub use repairs::{LONGEST_PROGRAM, RepairError, Repairs, Sample, Trial};
@@ -69,6 +71,7 @@ pub struct IntakeContext {
     pub board: IntakeBoard,
     /// Queues that were given into custody on their pages.
     pub managed: ManagedQueues,
+    pub looks: Looks,
     pub stop: CancellationToken,
 }
 

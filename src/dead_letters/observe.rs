@@ -111,7 +111,8 @@ impl Observer {
         place: &QueuePlace,
         accepted_by: Option<&Requester>,
     ) -> Result<LookResult, LookError> {
-        let (config, cost) = self.permitted(place)?;
+        let (config, _) = self.permitted(place)?;
+        let _alone = self.context.looks.alone(place).await;
         if self.is_stream(place) {
             return self.read_on(&config, place).await;
         }
@@ -122,14 +123,14 @@ impl Observer {
         let timeout = *self.context.config.sampling.request_timeout;
         // It asks RabbitMQ once more, right before the queue is touched: the sample may be old.
         let mut held = hold_window(&config, timeout, place, order).await?;
-        if let (Some(requester), Some(cost)) = (accepted_by, cost) {
+        if let (Some(requester), Some(cost)) = (accepted_by, held.cost()) {
             self.note_cost(place, cost, requester).await?;
         }
         let kept = self.keep_worn(place, &mut held).await?;
         let ready = Some(held.ready_before);
         let now = Timestamp::now();
-        let messages = held.messages.iter().map(|one| one.message.clone());
-        let letter = |message| self.letter(place, message, Custody::Broker, now);
+        let messages = std::mem::take(&mut held.messages).into_iter();
+        let letter = |one: TakenMessage| self.letter(place, one.message, Custody::Broker, now);
         let letters: Vec<NewDeadLetter> = messages.map(letter).collect();
         held.give_back().await?;
         let store = &self.context.store;

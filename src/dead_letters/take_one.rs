@@ -75,7 +75,8 @@ impl Observer {
         if letter.status != DeadLetterStatus::Open {
             return Err(not_taken("it is not open; look at its queue again"));
         }
-        let (config, cost) = self.permitted(&place)?;
+        let (config, _) = self.permitted(&place)?;
+        let _alone = self.context.looks.alone(&place).await;
         let order = LookOrder {
             up_to: Some(fingerprint),
             accepts_cost,
@@ -94,7 +95,7 @@ impl Observer {
         let now = Timestamp::now();
         let stored = self.letter(&place, taken.message.clone(), Custody::Store, now);
         let detail = serde_json::json!({ "dead_letter": id.0, "queue": place.queue,
-            "vhost": place.vhost, "cluster": place.cluster, "delivery_limit": cost.map(|cost| cost.limit) });
+            "vhost": place.vhost, "cluster": place.cluster, "delivery_limit": held.cost().map(|cost| cost.limit) });
         let entry = requester.entry(now, "custody.take", detail);
         let session = store.begin_custody().await?;
         if !store.take_observed(&session, id, &stored, &entry).await? {

@@ -7,7 +7,9 @@ use std::time::Duration;
 use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
 use redrive::brokers::rabbitmq::amqp::{AmqpChannel, GiveBack};
 use redrive::config::{Config, HumanDuration, QueueConfig, QueueCustody, RabbitMqConfig};
-use redrive::dead_letters::{self, IntakeBoard, IntakeContext, LookError, ManagedQueues, Observer};
+use redrive::dead_letters::{
+    self, IntakeBoard, IntakeContext, LookError, Looks, ManagedQueues, Observer,
+};
 use redrive::domain::conventions::{ERROR_CLASS, ORIGINAL_TOPIC};
 use redrive::domain::{
     DeadLetterSummary, DeathReason, Filter, Header, Message, Offset, Partition, Position,
@@ -65,6 +67,7 @@ impl Redrive {
             snapshots: sampling.subscribe(),
             board: board.clone(),
             managed,
+            looks: Looks::default(),
             stop,
         };
         for (name, task) in dead_letters::tasks(&context) {

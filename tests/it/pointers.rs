@@ -6,7 +6,7 @@ use std::time::Duration;
 use redrive::brokers::kafka::{KafkaAdmin, ReplayProducer};
 use redrive::config::KafkaConfig;
 use redrive::dead_letters::{
-    FetchReport, IntakeBoard, IntakeContext, ManagedQueues, Observer, Requester,
+    FetchReport, IntakeBoard, IntakeContext, Looks, ManagedQueues, Observer, Requester,
 };
 use redrive::dialects::headers_stripped_on_replay;
 use redrive::domain::{
@@ -166,6 +166,7 @@ fn observer(store: &Store, kafka: KafkaConfig) -> Observer {
         snapshots: watch::channel(Arc::default()).1,
         board: IntakeBoard::default(),
         managed: ManagedQueues::default(),
+        looks: Looks::default(),
         stop: CancellationToken::new(),
     })
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use redrive::config::Config;
-use redrive::dead_letters::{self, IntakeContext, ManagedQueues};
+use redrive::dead_letters::{self, IntakeContext, Looks, ManagedQueues};
 use redrive::domain::{Snapshot, Timestamp};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -164,6 +164,7 @@ async fn the_page_of_a_managed_queue_says_why_it_is_not_read() {
         snapshots: state.sampling.subscribe(),
         board: state.intake.clone(),
         managed: ManagedQueues::default(),
+        looks: Looks::default(),
         stop: state.stop.clone(),
     };
     for (_, task) in dead_letters::tasks(&intake) {

@@ -10,7 +10,7 @@ use axum::http::{Method, Request, StatusCode};
 use redrive::alerts::AlertBoard;
 use redrive::config::Config;
 use redrive::dead_letters::{
-    BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs,
+    BulkActions, IntakeBoard, IntakeContext, Looks, ManagedQueues, Observer, Repairs,
 };
 use redrive::domain::Snapshot;
 use redrive::metrics::Metrics;
@@ -105,6 +105,7 @@ async fn serve(folder: &Path) -> (Store, Router) {
         snapshots: sampling.subscribe(),
         board: IntakeBoard::default(),
         managed: ManagedQueues::default(),
+        looks: Looks::default(),
         stop: stop.clone(),
     };
     let state = AppState {

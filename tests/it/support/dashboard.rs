@@ -6,7 +6,7 @@ use std::time::Duration;
 use redrive::alerts::{self, AlertBoard};
 use redrive::config::{Config, QueueConfig, QueueCustody};
 use redrive::dead_letters::{
-    BulkActions, IntakeBoard, IntakeContext, ManagedQueues, Observer, Repairs,
+    BulkActions, IntakeBoard, IntakeContext, Looks, ManagedQueues, Observer, Repairs,
 };
 use redrive::domain::*;
 use redrive::metrics::Metrics;
@@ -94,6 +94,7 @@ impl Dashboard {
             snapshots: sampling.subscribe(),
             board: IntakeBoard::default(),
             managed: ManagedQueues::default(),
+            looks: Looks::default(),
             stop: stop.clone(),
         };
         let bulk_actions = BulkActions::new(store.clone());

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redrive::brokers::kafka::{KafkaAdmin, KafkaRecord, RecordReader};
 use redrive::config::{Config, HumanDuration, KafkaConfig};
-use redrive::dead_letters::{self, IntakeBoard, IntakeContext, ManagedQueues};
+use redrive::dead_letters::{self, IntakeBoard, IntakeContext, Looks, ManagedQueues};
 use redrive::domain::{
     DeadLetterId, Message, Offset, Partition, QueueName, Replay, ReplayId, ReplayOptions,
     ReplayStateName, Snapshot, TopicName,
@@ -117,6 +117,7 @@ impl Running {
             snapshots: sampling.subscribe(),
             board: IntakeBoard::default(),
             managed: ManagedQueues::default(),
+            looks: Looks::default(),
             stop,
         };
         for (_, task) in dead_letters::tasks(&intake) {

@@ -18,7 +18,7 @@ use super::fingerprint::{DELIVERY_COUNT, fingerprint};
 use super::managed::TakenMessage;
 use crate::brokers::rabbitmq::{BrokerVersion, ManagementClient, QueueDetails, RabbitMqError};
 use crate::config::RabbitMqConfig;
-use crate::domain::{HeaderValue, Message, QueueName, QueuePlace, QueueSample};
+use crate::domain::{HeaderValue, LookCost, Message, QueueName, QueuePlace, QueueSample};
 
 /// The queue has nothing more to give when nothing came for so long.
 const IDLE: Duration = Duration::from_secs(1);
@@ -166,6 +166,11 @@ impl HeldWindow {
         }
     }
 
+    /// What it costs each message to be given back, by the settings of the queue when the look began.
+    pub const fn cost(&self) -> Option<LookCost> {
+        self.rule.cost
+    }
+
     /// Takes out the message that was wanted, if it is among them. The caller stores and acknowledges it.
     pub fn take_wanted(&mut self) -> Option<TakenMessage> {
         let has_wanted = std::mem::take(&mut self.has_wanted);
@@ -175,7 +180,7 @@ impl HeldWindow {
     /// Takes out what came back so often that it must not be given back once more. The caller stores and
     /// acknowledges it.
     pub fn take_worn(&mut self) -> Vec<TakenMessage> {
-        let Some(cost) = self.rule.cost else {
+        let Some(cost) = self.cost() else {
             return Vec::new();
         };
         let is_worn = |one: &mut TakenMessage| cost.wears_out(came_back(&one.message));
