@@ -38,7 +38,7 @@ impl Observer {
         self.refusal(&place_of(letter)?)
     }
 
-    /// What it costs those that lie before it to take a dead letter into custody, if it costs something.
+    /// What it costs the first messages of its queue to take a dead letter into custody, if it costs something.
     pub fn take_cost(&self, letter: &DeadLetterSummary) -> Option<LookCost> {
         self.look_cost(&place_of(letter)?)
     }

@@ -158,6 +158,39 @@ async fn one_is_taken_at_the_cost_of_those_before_it() {
         .await;
 }
 
+/// What RabbitMQ delivers beside the one that is taken goes back as well, and is counted.
+#[tokio::test]
+async fn takes_wear_out_what_lies_behind_and_destroy_nothing() {
+    let vhost = Vhost::create().await;
+    if !counts_its_own(&vhost).await {
+        return;
+    }
+    let channel = vhost.channel().await;
+    channel.declare_queue(&dlq(), &limited()).await.unwrap();
+    fill(&channel, &dlq(), "m", 12).await;
+    let folder = TempDir::new().unwrap();
+    let redrive = Redrive::start(in_custody(&vhost, QueueCustody::Observe), &folder).await;
+    look(&redrive, &vhost).await.unwrap();
+    let mut rows = redrive.dead_letters().await;
+    rows.sort_by_key(|row| row.id);
+    for row in &rows[..3] {
+        eventually("the first is taken", async || {
+            match redrive.observer.take(row.id, &somebody(), true).await {
+                Err(LookError::Refused { reason, .. }) if reason.contains("consumer") => None,
+                taken => {
+                    taken.unwrap();
+                    Some(())
+                }
+            }
+        })
+        .await;
+    }
+    let rows = redrive.dead_letters().await;
+    let kept = rows.iter().filter(|row| row.custody == Custody::Store);
+    assert_eq!((rows.len(), kept.count()), (12, 12));
+    redrive.stop().await;
+}
+
 /// The process dies while it holds messages that are worn out, and again when they are on disk and not acknowledged.
 #[tokio::test]
 async fn what_is_worn_out_outlasts_crashes() {

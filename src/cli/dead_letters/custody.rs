@@ -13,7 +13,8 @@ use crate::cli::terminal::visible;
 pub(super) struct TakeArgs {
     /// The number of the dead letter, as `list` gives it.
     id: i64,
-    /// Accept that this counts as a delivery of the messages before it, where a delivery limit counts it.
+    /// Accept that this counts as a delivery of each of the first messages of its queue, where a delivery limit
+    /// counts it.
     #[arg(long)]
     accept_cost: bool,
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions,
 };
@@ -52,7 +53,8 @@ pub enum ObserveError {
 pub struct LookOrder<'a> {
     /// At most so many messages.
     pub limit: u16,
-    /// Not beyond the first message with this fingerprint.
+    /// No longer than until the first message with this fingerprint comes. What RabbitMQ has delivered by then is held
+    /// as well.
     pub up_to: Option<&'a str>,
     /// A person accepts what a look costs, where it costs something.
     pub accepts_cost: bool,
@@ -124,10 +126,10 @@ pub struct HeldWindow {
     channel: Channel,
     place: QueuePlace,
     rule: LookRule,
-    /// The last of the messages is the one that was wanted.
-    has_wanted: bool,
+    /// Which of the messages was wanted.
+    wanted: Option<usize>,
     acknowledged: u32,
-    /// In the order of the queue; those taken out by [`Self::take_worn`] are no longer among them.
+    /// All that is held, in the order of the queue; what was taken out is no longer among them.
     pub messages: Vec<TakenMessage>,
     /// Messages that were ready in the queue when the look began.
     pub ready_before: u32,
@@ -153,7 +155,7 @@ impl HeldWindow {
                 channel,
                 place: place.clone(),
                 rule,
-                has_wanted: messages.last().is_some_and(is_wanted),
+                wanted: messages.iter().position(is_wanted),
                 acknowledged: 0,
                 messages,
                 ready_before,
@@ -173,13 +175,14 @@ impl HeldWindow {
 
     /// Takes out the message that was wanted, if it is among them. The caller stores and acknowledges it.
     pub fn take_wanted(&mut self) -> Option<TakenMessage> {
-        let has_wanted = std::mem::take(&mut self.has_wanted);
-        has_wanted.then(|| self.messages.pop()).flatten()
+        let wanted = self.wanted.take()?;
+        (wanted < self.messages.len()).then(|| self.messages.remove(wanted))
     }
 
     /// Takes out what came back so often that it must not be given back once more. The caller stores and
-    /// acknowledges it.
+    /// acknowledges it. What was wanted is taken out before.
     pub fn take_worn(&mut self) -> Vec<TakenMessage> {
+        self.wanted = None;
         let Some(cost) = self.cost() else {
             return Vec::new();
         };
@@ -263,14 +266,17 @@ async fn hold_on(
     let (name, tag) = (short(queue.as_str())?, short(CONSUMER_TAG)?);
     let options = BasicConsumeOptions::default();
     let consumer = channel.basic_consume(name, tag, options, FieldTable::default());
-    let consumer = ask(format!("looking at {queue}"), consumer).await?;
-    let messages = collect(consumer, queue, limit, is_wanted).await;
+    let mut consumer = ask(format!("looking at {queue}"), consumer).await?;
+    let messages = collect(&mut consumer, queue, limit, is_wanted).await;
     // A live consumer would get the returned messages again at once, which counts as another delivery
     // (rabbitmq4.md 3).
     let cancelled = channel.basic_cancel(short(CONSUMER_TAG)?, BasicCancelOptions::default());
     ask("cancelling the look", cancelled).await?;
     match messages {
-        Ok(messages) => Ok((channel, messages, before.ready)),
+        Ok(mut messages) => {
+            read_delivered(&mut consumer, queue, &mut messages).await?;
+            Ok((channel, messages, before.ready))
+        }
         Err(error) => {
             rule.give_back.all(&channel).await?;
             Err(error.into())
@@ -279,7 +285,7 @@ async fn hold_on(
 }
 
 async fn collect(
-    mut consumer: Consumer,
+    consumer: &mut Consumer,
     queue: &QueueName,
     limit: u16,
     is_wanted: &(impl Fn(&TakenMessage) -> bool + Sync),
@@ -296,16 +302,34 @@ async fn collect(
         };
         let delivery = next.ok_or_else(cancelled)?;
         let delivery = delivery.map_err(refused(format!("looking at {queue}")))?;
-        messages.push(TakenMessage {
-            message: message_of(&delivery),
-            redelivered: delivery.redelivered,
-            delivery_tag: delivery.delivery_tag,
-        });
+        messages.push(taken(&delivery));
         if messages.last().is_some_and(is_wanted) {
             break;
         }
     }
     Ok(messages)
+}
+
+/// What was delivered before the consumer was cancelled and not read yet: it goes back with all others, which counts
+/// for it too.
+async fn read_delivered(
+    consumer: &mut Consumer,
+    queue: &QueueName,
+    messages: &mut Vec<TakenMessage>,
+) -> Result<(), AmqpError> {
+    while let Ok(Some(delivery)) = tokio::time::timeout(IDLE, consumer.next()).await {
+        let delivery = delivery.map_err(refused(format!("looking at {queue}")))?;
+        messages.push(taken(&delivery));
+    }
+    Ok(())
+}
+
+fn taken(delivery: &Delivery) -> TakenMessage {
+    TakenMessage {
+        message: message_of(delivery),
+        redelivered: delivery.redelivered,
+        delivery_tag: delivery.delivery_tag,
+    }
 }
 
 impl GiveBack {
