@@ -122,6 +122,11 @@ impl fmt::Display for RevisionNumber {
 #[serde(transparent)]
 pub struct ReplayId(pub Uuid);
 
+/// The store's number of a replay: the replays of a job are sent in its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ReplayNumber(pub i64);
+
 /// The identity of a replay job: a set of dead letters that was frozen when it was confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ClusterName, DeadLetterId, ExchangeName, Offset, Partition, QueueName, ReplayId, ReplayJobId,
-    ReplayState, RevisionNumber, Timestamp, TopicName, VhostName,
+    ReplayNumber, ReplayState, RevisionNumber, Timestamp, TopicName, VhostName,
 };
 
 /// Where a replay goes.
@@ -88,6 +88,7 @@ pub struct Landing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
     pub id: ReplayId,
+    pub number: ReplayNumber,
     pub job: ReplayJobId,
     pub dead_letter: DeadLetterId,
     pub revision: RevisionNumber,

@@ -165,6 +165,7 @@ mod tests {
     fn sent(at: Timestamp, landing: Option<Landing>) -> Replay {
         Replay {
             id: ReplayId(Uuid::nil()),
+            number: crate::domain::ReplayNumber(1),
             job: ReplayJobId(Uuid::nil()),
             dead_letter: DeadLetterId(1),
             revision: RevisionNumber(0),

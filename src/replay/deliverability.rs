@@ -386,6 +386,7 @@ fn sample_replay(letter: &DeadLetter) -> Replay {
     };
     Replay {
         id: ReplayId(Uuid::nil()),
+        number: crate::domain::ReplayNumber(1),
         job: ReplayJobId(Uuid::nil()),
         dead_letter: summary.id,
         revision: summary.latest_revision,

@@ -15,7 +15,7 @@ impl Store {
             .to_owned();
         for state in ReplayStateName::ALL {
             let newest = format!(
-                " || '.' || COALESCE((SELECT MAX(updated_at_ms) FROM replays \
+                " || '.' || COALESCE((SELECT MAX(updated_at_ms) FROM replay_states \
                  WHERE state = '{state}' AND stage <> 'to_send'), 0)"
             );
             sql.push_str(&newest);
@@ -31,9 +31,10 @@ impl Store {
     ) -> Result<Option<Replay>, StoreError> {
         // The few recent replays come first: without CROSS, SQLite reads all of the group.
         let id: Option<String> = sqlx::query_scalar(
-            "SELECT r.id FROM (SELECT id, dead_letter FROM replays ORDER BY id DESC LIMIT ?) r \
+            "SELECT r.id FROM (SELECT number, id, dead_letter FROM replay_plans \
+             ORDER BY number DESC LIMIT ?) r \
              CROSS JOIN dead_letters d ON d.id = r.dead_letter WHERE d.failure_group = ? \
-             ORDER BY r.id DESC LIMIT 1",
+             ORDER BY r.number DESC LIMIT 1",
         )
         .bind(i64::from(RECENT_REPLAYS))
         .bind(group.as_str())

@@ -43,6 +43,7 @@ mod replay_freezing;
 mod replay_jobs;
 mod replay_outcomes;
 mod replay_planning;
+mod replay_states;
 mod replay_transitions;
 mod replay_work;
 mod replays;

@@ -2,10 +2,10 @@
 //! those that await theirs.
 
 use futures_util::TryStreamExt as _;
-use sqlx::{FromRow, QueryBuilder, Sqlite};
+use sqlx::{QueryBuilder, Sqlite};
 
 use super::replay_transitions::{advance_all_in, advance_in};
-use super::replays::{COLUMNS, IS_OFF_THE_WAY, ReplayRow};
+use super::replays::{COLUMNS, IS_OFF_THE_WAY, ReplayRow, push_number_of};
 use super::{COUNTED, NewAuditEntry, Page, PageRequest, Store, StoreError, audit, filter_sql};
 use crate::domain::{
     DeadLetterIds, Filter, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName, Timestamp,
@@ -62,19 +62,19 @@ impl Store {
         let mut query = QueryBuilder::<Sqlite>::new("");
         for (index, state) in asked.outcome.states().iter().enumerate() {
             query.push(if index == 0 { "" } else { " UNION ALL " });
-            query.push(format!("SELECT rowid AS row, {COLUMNS} "));
+            query.push(format!("SELECT {COLUMNS} "));
             push_open(&mut query, *state, &asked.filter, asked.through);
-            if let Some((at, row)) = after {
-                query.push(" AND (updated_at_ms, rowid) > (").push_bind(at);
-                query.push(", ").push_bind(row).push(")");
+            if let Some((at, number)) = after {
+                query.push(" AND (updated_at_ms, number) > (").push_bind(at);
+                query.push(", ").push_bind(number).push(")");
             }
         }
         query
-            .push(" ORDER BY updated_at_ms, row LIMIT ")
+            .push(" ORDER BY updated_at_ms, number LIMIT ")
             .push_bind(page.rows());
-        let rows: Vec<OpenRow> = query.build_query_as().fetch_all(&self.reader).await?;
-        let page = Page::of(rows, page, OpenRow::position);
-        let items = page.items.into_iter().map(|row| row.replay.into_replay());
+        let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&self.reader).await?;
+        let page = Page::of(rows, page, position_of);
+        let items = page.items.into_iter().map(ReplayRow::into_replay);
         Ok(Page {
             items: items.collect::<Result<_, _>>()?,
             next_cursor: page.next_cursor,
@@ -133,8 +133,8 @@ impl Store {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT id ");
         match replays {
             UnknownReplays::OfJob(job) => {
-                query.push("FROM replays WHERE job = ");
-                query.push_bind(job.to_string());
+                query.push("FROM replays WHERE job_number = ");
+                push_number_of(&mut query, &job.to_string());
                 query.push(format!(" AND state = 'unknown' AND {IS_OFF_THE_WAY}"));
                 query
                     .push(" AND updated_at_ms <= ")
@@ -187,7 +187,7 @@ impl Store {
     }
 }
 
-/// `FROM` and the condition; the index `replays_by_state` gives them in the order of their last change.
+/// `FROM` and the condition; the index `replay_states_by_time` gives them in the order of their last change.
 fn push_open(
     query: &mut QueryBuilder<Sqlite>,
     state: ReplayStateName,
@@ -209,7 +209,7 @@ fn push_open(
     }
 }
 
-/// What [`OpenRow::position`] wrote.
+/// What [`position_of`] wrote.
 fn position(cursor: &str) -> Result<(i64, i64), StoreError> {
     let parts = cursor.split_once('-');
     parts
@@ -217,17 +217,7 @@ fn position(cursor: &str) -> Result<(i64, i64), StoreError> {
         .ok_or_else(|| StoreError::BadCursor(cursor.chars().take(64).collect()))
 }
 
-#[derive(Debug, FromRow)]
-struct OpenRow {
-    row: i64,
-    updated_at_ms: i64,
-    #[sqlx(flatten)]
-    replay: ReplayRow,
-}
-
-impl OpenRow {
-    /// Its place in the list, which stays whatever becomes of the replay.
-    fn position(&self) -> String {
-        format!("{}-{}", self.updated_at_ms, self.row)
-    }
+/// Its place in the list, which stays whatever becomes of the replay.
+fn position_of(row: &ReplayRow) -> String {
+    format!("{}-{}", row.updated_at_ms, row.number)
 }

@@ -33,10 +33,8 @@ impl Store {
         let rows: Vec<DepthRow> = sqlx::query_as(
             "SELECT q.system, q.cluster, q.vhost, q.dlq, q.waiting AS open, \
              (SELECT MIN(dead_at_ms) FROM dead_letters d WHERE d.cluster = q.cluster \
-             AND d.vhost = q.vhost AND d.dlq = q.dlq AND d.status = 'open') AS oldest_open_ms, \
-             (SELECT MIN(dead_at_ms) FROM dead_letters d WHERE d.cluster = q.cluster \
-             AND d.vhost = q.vhost AND d.dlq = q.dlq AND d.status = 'replaying') \
-             AS oldest_replaying_ms FROM dlq_depths q ORDER BY q.cluster, q.vhost, q.dlq",
+             AND d.vhost = q.vhost AND d.dlq = q.dlq AND d.status IN ('open', 'replaying')) \
+             AS oldest_ms FROM dlq_depths q ORDER BY q.cluster, q.vhost, q.dlq",
         )
         .fetch_all(&self.reader)
         .await?;
@@ -60,20 +58,18 @@ struct DepthRow {
     vhost: String,
     dlq: String,
     open: i64,
-    oldest_open_ms: Option<i64>,
-    oldest_replaying_ms: Option<i64>,
+    oldest_ms: Option<i64>,
 }
 
 impl From<DepthRow> for DlqDepth {
     fn from(row: DepthRow) -> Self {
-        let oldest = [row.oldest_open_ms, row.oldest_replaying_ms];
         Self {
             system: row.system.parse().unwrap_or(System::Kafka),
             cluster: row.cluster.into(),
             vhost: row.vhost,
             dlq: row.dlq,
             open: u64::try_from(row.open).unwrap_or(0),
-            oldest: oldest.into_iter().flatten().min().map(Timestamp),
+            oldest: row.oldest_ms.map(Timestamp),
         }
     }
 }

@@ -114,19 +114,21 @@ impl Store {
     /// The dead letters of a job.
     pub async fn dead_letters_of_job(&self, job: ReplayJobId) -> Result<DeadLetterIds, StoreError> {
         let mut letters: Vec<DeadLetterId> = Vec::new();
-        let mut last = String::new();
+        let mut last = 0;
         loop {
-            let rows: Vec<(String, i64)> = sqlx::query_as(
-                "SELECT id, dead_letter FROM replays WHERE job = ? AND id > ? ORDER BY id LIMIT ?",
+            let rows: Vec<(i64, i64)> = sqlx::query_as(
+                "SELECT number, dead_letter FROM replay_states \
+                 WHERE job = (SELECT number FROM replay_names WHERE name = ?) \
+                 AND number > ? ORDER BY number LIMIT ?",
             )
             .bind(job.to_string())
-            .bind(&last)
+            .bind(last)
             .bind(PAGE)
             .fetch_all(&self.reader)
             .await?;
             letters.extend(rows.iter().map(|(_, letter)| DeadLetterId(*letter)));
             match rows.into_iter().next_back() {
-                Some((id, _)) => last = id,
+                Some((number, _)) => last = number,
                 None => return Ok(letters.into_iter().collect()),
             }
         }

@@ -157,7 +157,8 @@ impl Store {
     ) -> Result<Vec<Replay>, StoreError> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         let planned: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM replays WHERE job = ? AND stage = 'to_send' AND state = 'planned' LIMIT ?",
+            "SELECT id FROM replays WHERE job_number = (SELECT number FROM replay_names WHERE name = ?) \
+             AND stage = 'to_send' AND state = 'planned' LIMIT ?",
         )
         .bind(job.to_string())
         .bind(CANCELLED_AT_ONCE)

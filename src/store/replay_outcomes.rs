@@ -2,15 +2,15 @@
 
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
-use super::replays::{COLUMNS, ReplayRow};
+use super::replays::{COLUMNS, ReplayRow, push_number_of};
 use super::{Store, StoreError};
 use crate::domain::{
-    ClusterName, DeadLetterId, Offset, Partition, Replay, ReplayStateName, System, Timestamp,
-    TopicName,
+    ClusterName, DeadLetterId, Offset, Partition, Replay, ReplayNumber, ReplayStateName, System,
+    Timestamp, TopicName,
 };
 
-/// The states of which the index `replays_landed` is made; a query must say the same to use it.
-const LANDED: &str = "state IN ('sent', 'passed', 'not_seen_again') AND topic IS NOT NULL";
+/// The states of which the index `replay_states_landed` is made; a query must say the same to use it.
+const LANDED: &str = "state IN ('sent', 'passed', 'not_seen_again') AND topic_number IS NOT NULL";
 
 /// A replay whose outcome is not settled, with what its dead letter tells.
 #[derive(Clone, Debug)]
@@ -24,8 +24,6 @@ pub struct TrackedReplay {
     pub source: Option<String>,
     /// The consumer that failed.
     pub consumer: Option<String>,
-    /// Its place among those that changed at the same time.
-    pub row: i64,
 }
 
 impl TrackedReplay {
@@ -33,16 +31,16 @@ impl TrackedReplay {
     pub const fn position(&self) -> TrackedPosition {
         TrackedPosition {
             updated_at: self.replay.updated_at,
-            row: self.row,
+            number: self.replay.number,
         }
     }
 }
 
 /// A place in the order of the last changes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct TrackedPosition {
     updated_at: Timestamp,
-    row: i64,
+    number: ReplayNumber,
 }
 
 impl TrackedPosition {
@@ -50,7 +48,7 @@ impl TrackedPosition {
     pub const fn at(time: Timestamp) -> Self {
         Self {
             updated_at: time,
-            row: -1,
+            number: ReplayNumber(-1),
         }
     }
 }
@@ -74,16 +72,16 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<TrackedReplay>, StoreError> {
         let rows: Vec<TrackedRow> = sqlx::query_as(
-            "SELECT r.rowid AS row, r.id, r.job, r.dead_letter, r.revision, r.destination, \
-             r.attempt, r.detail, r.updated_at_ms, d.system, d.cluster, d.dlq, d.source, d.consumer \
+            "SELECT r.id, r.number, r.job, r.dead_letter, r.revision, r.destination, r.attempt, \
+             r.detail, r.updated_at_ms, d.system, d.cluster, d.dlq, d.source, d.consumer \
              FROM replays r JOIN dead_letters d ON d.id = r.dead_letter \
              WHERE r.state = ? AND r.stage <> 'to_send' \
-             AND (r.updated_at_ms, r.rowid) > (?, ?) AND r.updated_at_ms <= ? \
-             ORDER BY r.updated_at_ms, r.rowid LIMIT ?",
+             AND (r.updated_at_ms, r.number) > (?, ?) AND r.updated_at_ms <= ? \
+             ORDER BY r.updated_at_ms, r.number LIMIT ?",
         )
         .bind(state.as_str())
         .bind(after.updated_at.as_millis())
-        .bind(after.row)
+        .bind(after.number.0)
         .bind(through.as_millis())
         .bind(i64::from(limit))
         .fetch_all(&self.reader)
@@ -95,18 +93,19 @@ impl Store {
     /// sent.
     pub async fn places_of_replays(&self) -> Result<Vec<LogPlace>, StoreError> {
         let mut places: Vec<PlaceRow> = sqlx::query_as(
-            "SELECT DISTINCT cluster, topic, partition FROM replays \
-             WHERE state = 'sending' AND topic IS NOT NULL AND partition IS NOT NULL",
+            "SELECT DISTINCT cluster_number, topic_number, partition, cluster, topic FROM replays \
+             WHERE state = 'sending' AND topic_number IS NOT NULL AND partition IS NOT NULL",
         )
         .fetch_all(&self.reader)
         .await?;
         // One seek a place instead of a walk through everything that landed.
         let next = format!(
-            "SELECT cluster, topic, partition FROM replays WHERE {LANDED} \
-             AND partition IS NOT NULL AND (cluster, topic, partition) > (?, ?, ?) \
-             ORDER BY cluster, topic, partition LIMIT 1"
+            "SELECT cluster_number, topic_number, partition, cluster, topic FROM replays \
+             WHERE {LANDED} AND partition IS NOT NULL \
+             AND (cluster_number, topic_number, partition) > (?, ?, ?) \
+             ORDER BY cluster_number, topic_number, partition LIMIT 1"
         );
-        let mut last = (String::new(), String::new(), i32::MIN);
+        let mut last = (0, 0, i32::MIN);
         while let Some(place) = sqlx::query_as::<_, PlaceRow>(sqlx::AssertSqlSafe(next.clone()))
             .bind(last.0)
             .bind(last.1)
@@ -114,15 +113,10 @@ impl Store {
             .fetch_optional(&self.reader)
             .await?
         {
-            last = place.clone();
+            last = (place.cluster_number, place.topic_number, place.partition);
             places.push(place);
         }
-        let place = |(cluster, topic, partition): PlaceRow| LogPlace {
-            cluster: cluster.into(),
-            topic: topic.into(),
-            partition: Partition(partition),
-        };
-        Ok(places.into_iter().map(place).collect())
+        Ok(places.into_iter().map(LogPlace::from).collect())
     }
 
     /// Replays that landed between two offsets, the second exclusive, that no DLQ has seen again and
@@ -135,10 +129,11 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Replay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {COLUMNS} FROM replays WHERE {LANDED} AND cluster = "
+            "SELECT {COLUMNS} FROM replays WHERE {LANDED} AND cluster_number = "
         ));
-        query.push_bind(place.cluster.as_str());
-        query.push(" AND topic = ").push_bind(place.topic.as_str());
+        push_number_of(&mut query, place.cluster.as_str());
+        query.push(" AND topic_number = ");
+        push_number_of(&mut query, place.topic.as_str());
         query.push(" AND partition = ").push_bind(place.partition.0);
         query.push(" AND log_offset >= ").push_bind(from.0);
         query.push(" AND log_offset < ").push_bind(to.0);
@@ -173,12 +168,27 @@ impl Store {
     }
 }
 
-/// Cluster, topic and partition.
-type PlaceRow = (String, String, i32);
+#[derive(Debug, FromRow)]
+struct PlaceRow {
+    cluster_number: i64,
+    topic_number: i64,
+    partition: i32,
+    cluster: String,
+    topic: String,
+}
+
+impl From<PlaceRow> for LogPlace {
+    fn from(row: PlaceRow) -> Self {
+        Self {
+            cluster: row.cluster.into(),
+            topic: row.topic.into(),
+            partition: Partition(row.partition),
+        }
+    }
+}
 
 #[derive(Debug, FromRow)]
 struct TrackedRow {
-    row: i64,
     #[sqlx(flatten)]
     replay: ReplayRow,
     system: String,
@@ -197,7 +207,6 @@ impl TrackedRow {
             dlq: self.dlq,
             source: self.source,
             consumer: self.consumer,
-            row: self.row,
         })
     }
 }

@@ -6,8 +6,8 @@ use std::collections::{HashMap, HashSet};
 use serde::Serialize;
 use sqlx::{FromRow, Sqlite, Transaction};
 
-use super::replay_transitions::{count_planned, encode_state};
-use super::{NewAuditEntry, Store, StoreError, audit};
+use super::replay_transitions::count_planned;
+use super::{NewAuditEntry, Store, StoreError, audit, replay_states};
 use crate::domain::{
     Brake, Custody, DeadLetterId, DeadLetterStatus, Destination, ReplayId, ReplayJobId,
     ReplayOptions, ReplayState, RevisionNumber, Timestamp,
@@ -251,16 +251,35 @@ async fn insert(
     at: Timestamp,
     rows: &[Row<'_>],
 ) -> Result<(), StoreError> {
+    let (job, planned) = (job.to_string(), json(&rows)?);
     sqlx::query(
-        "INSERT INTO replays (id, job, dead_letter, revision, destination, cluster, topic, attempt, \
-         state, detail, updated_at_ms) \
-         SELECT value ->> 0, ?2, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
-         (SELECT COALESCE(MAX(r.attempt), 0) + 1 FROM replays r WHERE r.dead_letter = value ->> 1), \
-         'planned', ?3, ?4 FROM json_each(?1) ORDER BY key",
+        "INSERT OR IGNORE INTO replay_names (name) SELECT ?2 UNION \
+         SELECT value ->> 4 FROM json_each(?1) UNION \
+         SELECT value ->> 5 FROM json_each(?1) WHERE value ->> 5 IS NOT NULL",
     )
-    .bind(json(&rows)?)
-    .bind(job.to_string())
-    .bind(encode_state(&ReplayState::Planned)?)
+    .bind(&planned)
+    .bind(&job)
+    .execute(&mut **transaction)
+    .await?;
+    sqlx::query(
+        "INSERT INTO replay_plans (id, job, dead_letter, revision, destination, cluster, topic, attempt) \
+         SELECT value ->> 0, ?2, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
+         (SELECT COALESCE(MAX(p.attempt), 0) + 1 FROM replay_plans p WHERE p.dead_letter = value ->> 1) \
+         FROM json_each(?1) ORDER BY key",
+    )
+    .bind(&planned)
+    .bind(&job)
+    .execute(&mut **transaction)
+    .await?;
+    sqlx::query(
+        "INSERT INTO replay_states (number, dead_letter, job, cluster, topic, state, stage, detail, \
+         updated_at_ms) SELECT p.number, p.dead_letter, j.number, c.number, t.number, 'planned', 'to_send', \
+         ?2, ?3 FROM json_each(?1) CROSS JOIN replay_plans p ON p.id = value ->> 0 \
+         JOIN replay_names j ON j.name = p.job JOIN replay_names c ON c.name = p.cluster \
+         LEFT JOIN replay_names t ON t.name = p.topic ORDER BY p.number",
+    )
+    .bind(&planned)
+    .bind(replay_states::encode(&ReplayState::Planned)?)
     .bind(at.as_millis())
     .execute(&mut **transaction)
     .await?;

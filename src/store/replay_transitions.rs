@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use sqlx::{QueryBuilder, Sqlite, Transaction};
 
+use super::replay_states::{self, NewState};
 use super::replays::{COLUMNS, ReplayRow};
 use super::{Store, StoreError};
 use crate::domain::{
-    DeadLetterId, DeadLetterStatus, Landing, Offset, Partition, Replay, ReplayEvent, ReplayId,
-    ReplayJobId, ReplayState, ReplayStateName, Timestamp,
+    DeadLetterId, DeadLetterStatus, Replay, ReplayEvent, ReplayId, ReplayJobId, ReplayStateName,
+    Timestamp,
 };
 
 impl Store {
@@ -96,11 +97,16 @@ struct Before {
     updated_at: Timestamp,
 }
 
-/// Replays that are about to change, and how they were.
+/// A replay that may change, and how it was if it does.
+struct Entry {
+    replay: Replay,
+    before: Option<Before>,
+}
+
+/// Replays that are about to change.
 struct Batch {
-    replays: HashMap<ReplayId, Replay>,
-    /// In the order in which the rows lie.
-    before: BTreeMap<ReplayId, Before>,
+    entries: Vec<Entry>,
+    positions: HashMap<ReplayId, usize>,
     /// A pause holds from the moment in which it is committed: nothing begins to be sent after it.
     paused: HashSet<ReplayJobId>,
     /// Of a cancelled job what never left is not planned again.
@@ -118,31 +124,36 @@ impl Batch {
         ));
         query.push_bind(json(&ids)?).push("))");
         let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&mut **transaction).await?;
-        let mut replays = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let replay = row.into_replay()?;
-            replays.insert(replay.id, replay);
-        }
-        Self::of(transaction, replays, events.iter().map(|(_, event)| event)).await
+        let replays = rows.into_iter().map(ReplayRow::into_replay);
+        let replays: Vec<Replay> = replays.collect::<Result<_, _>>()?;
+        let events = events.iter().map(|(_, event)| event);
+        Self::of(transaction, replays.into_iter(), events).await
     }
 
     async fn known(
         transaction: &mut Transaction<'_, Sqlite>,
         events: &[(Replay, ReplayEvent)],
     ) -> Result<Self, StoreError> {
-        let replays = events.iter().map(|(replay, _)| (replay.id, replay.clone()));
-        let replays = replays.collect();
-        Self::of(transaction, replays, events.iter().map(|(_, event)| event)).await
+        let replays = events.iter().map(|(replay, _)| replay.clone());
+        let events = events.iter().map(|(_, event)| event);
+        Self::of(transaction, replays, events).await
     }
 
     async fn of(
         transaction: &mut Transaction<'_, Sqlite>,
-        replays: HashMap<ReplayId, Replay>,
+        replays: impl Iterator<Item = Replay>,
         events: impl Iterator<Item = &ReplayEvent>,
     ) -> Result<Self, StoreError> {
+        let entry = |replay| Entry {
+            replay,
+            before: None,
+        };
+        let entries: Vec<Entry> = replays.map(entry).collect();
+        let positions = entries.iter().enumerate();
+        let positions = positions.map(|(position, entry)| (entry.replay.id, position));
         let mut batch = Self {
-            replays,
-            before: BTreeMap::new(),
+            positions: positions.collect(),
+            entries,
             paused: HashSet::new(),
             cancelled: HashSet::new(),
         };
@@ -166,23 +177,30 @@ impl Batch {
         event: ReplayEvent,
         at: Timestamp,
     ) -> Result<Replay, StoreError> {
-        let replay = self.replays.get_mut(&id);
-        let replay = replay.ok_or(StoreError::NoSuchReplay(id))?;
+        let position = self.positions.get(&id).copied();
+        let entry = position.and_then(|position| self.entries.get_mut(position));
+        let Entry { replay, before } = entry.ok_or(StoreError::NoSuchReplay(id))?;
         if matches!(event, ReplayEvent::Sending { .. }) && self.paused.contains(&replay.job) {
             return Err(StoreError::JobPaused(replay.job));
         }
-        let before = Before {
+        let is_absent = matches!(event, ReplayEvent::ProvenAbsent);
+        let mut state = replay.state.clone().advance(event)?;
+        if is_absent && self.cancelled.contains(&replay.job) {
+            state = state.advance(ReplayEvent::Cancel { at })?;
+        }
+        before.get_or_insert(Before {
             state: replay.state.name(),
             updated_at: replay.updated_at,
-        };
-        let is_absent = matches!(event, ReplayEvent::ProvenAbsent);
-        replay.state = replay.state.clone().advance(event)?;
-        if is_absent && self.cancelled.contains(&replay.job) {
-            replay.state = replay.state.clone().advance(ReplayEvent::Cancel { at })?;
-        }
+        });
+        replay.state = state;
         replay.updated_at = at;
-        self.before.entry(id).or_insert(before);
         Ok(replay.clone())
+    }
+
+    /// What changed, and how it was before.
+    fn changed(&self) -> impl Iterator<Item = (&Replay, Before)> {
+        let entries = self.entries.iter();
+        entries.filter_map(|entry| Some((&entry.replay, entry.before?)))
     }
 
     /// Writes what changed; `false` if one of the replays was not as this batch knew it, after which the
@@ -192,34 +210,19 @@ impl Batch {
         transaction: &mut Transaction<'_, Sqlite>,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        if self.before.is_empty() {
-            return Ok(true);
+        let mut ways: BTreeMap<_, Vec<NewState<'_>>> = BTreeMap::new();
+        for (replay, before) in self.changed() {
+            let way = (before.state, replay.state.name());
+            ways.entry(way).or_default().push(NewState {
+                number: replay.number,
+                state: &replay.state,
+                changed_before: before.updated_at,
+            });
         }
-        let (mut staying, mut moving) = (Vec::new(), Vec::new());
-        for (id, before) in &self.before {
-            let replay = &self.replays[id];
-            let name = replay.state.name();
-            let place = place_of(&replay.state);
-            let row = (
-                id,
-                name,
-                encode_state(&replay.state)?,
-                before.state,
-                before.updated_at,
-                place.map(|place| place.partition),
-                place.map(|place| place.offset),
-                stage_of(name),
-            );
-            if stage_of(name) == stage_of(before.state) {
-                staying.push(row);
-            } else {
-                moving.push(row);
+        for (way, states) in ways {
+            if replay_states::put(transaction, way, &states, at).await? < states.len() as u64 {
+                return Ok(false);
             }
-        }
-        let changed = put_states(transaction, "", &staying, at).await?
-            + put_states(transaction, ", stage = changed.stage", &moving, at).await?;
-        if changed < self.before.len() as u64 {
-            return Ok(false);
         }
         self.count(transaction).await?;
         self.update_dead_letters(transaction).await?;
@@ -229,8 +232,7 @@ impl Batch {
     /// Counts of a job are maintained, never aggregated while a page waits.
     async fn count(&self, transaction: &mut Transaction<'_, Sqlite>) -> Result<(), StoreError> {
         let mut changes: BTreeMap<(ReplayJobId, ReplayStateName), i64> = BTreeMap::new();
-        for (id, before) in &self.before {
-            let replay = &self.replays[id];
+        for (replay, before) in self.changed() {
             *changes.entry((replay.job, before.state)).or_default() -= 1;
             *changes
                 .entry((replay.job, replay.state.name()))
@@ -250,8 +252,7 @@ impl Batch {
     ) -> Result<(), StoreError> {
         let mut statuses: BTreeMap<&str, Vec<DeadLetterId>> = BTreeMap::new();
         let mut proven_sent = Vec::new();
-        for (id, before) in &self.before {
-            let replay = &self.replays[id];
+        for (replay, before) in self.changed() {
             let status = status_after(replay.state.name());
             if before.state.is_active() && status != DeadLetterStatus::Replaying {
                 let letters = statuses.entry(status.as_str()).or_default();
@@ -269,68 +270,20 @@ impl Batch {
             close.execute(&mut **transaction).await?;
         }
         for (status, letters) in statuses {
+            let letters = json(&letters)?;
+            if status == DeadLetterStatus::Replayed.as_str() {
+                count_brought_back(transaction, &letters).await?;
+            }
             sqlx::query(
                 "UPDATE OR FAIL dead_letters SET status = ?1 \
                  WHERE id IN (SELECT value FROM json_each(?2)) AND status <> ?1",
             )
             .bind(status)
-            .bind(json(&letters)?)
+            .bind(letters)
             .execute(&mut **transaction)
             .await?;
         }
         Ok(())
-    }
-}
-
-/// Writes the states of replays that are as they were, and `also`; answers how many were. A column that is
-/// not named costs its indexes nothing.
-async fn put_states(
-    transaction: &mut Transaction<'_, Sqlite>,
-    also: &str,
-    rows: &[StateRow<'_>],
-    at: Timestamp,
-) -> Result<u64, StoreError> {
-    if rows.is_empty() {
-        return Ok(0);
-    }
-    // The list is the outer loop: each row is found by its ID. Whoever meets an error gives the transaction up, so
-    // `OR FAIL`: otherwise SQLite keeps a copy of every page to undo the statement alone.
-    let sql = format!(
-        "WITH changed AS MATERIALIZED (SELECT value ->> 0 AS id, value ->> 1 AS state, \
-         value ->> 2 AS detail, value ->> 3 AS old_state, value ->> 4 AS old_time, \
-         value ->> 5 AS partition, value ->> 6 AS log_offset, value ->> 7 AS stage \
-         FROM json_each(?2)) \
-         UPDATE OR FAIL replays SET state = changed.state, detail = changed.detail, \
-         partition = changed.partition, log_offset = changed.log_offset, updated_at_ms = ?1{also} \
-         FROM changed WHERE replays.id = changed.id AND replays.state = changed.old_state \
-         AND replays.updated_at_ms = changed.old_time"
-    );
-    let written = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(at.as_millis())
-        .bind(json(&rows)?)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(written.rows_affected())
-}
-
-/// ID, state and its data, state and time before, partition, offset, stage.
-type StateRow<'a> = (
-    &'a ReplayId,
-    ReplayStateName,
-    String,
-    ReplayStateName,
-    Timestamp,
-    Option<Partition>,
-    Option<Offset>,
-    &'static str,
-);
-
-/// What the large indexes of the replays hang on (migration 0142).
-const fn stage_of(state: ReplayStateName) -> &'static str {
-    match state {
-        ReplayStateName::Planned | ReplayStateName::Sending => "to_send",
-        ReplayStateName::Unknown => "unknown",
-        _ => "ended",
     }
 }
 
@@ -342,16 +295,27 @@ const fn status_after(state: ReplayStateName) -> DeadLetterStatus {
     }
 }
 
-/// The partition and offset by which a replay is looked up, as its state knows them.
-const fn place_of(state: &ReplayState) -> Option<Landing> {
-    match state {
-        ReplayState::Sending { high_watermark, .. } => *high_watermark,
-        ReplayState::Sent { landing, .. } | ReplayState::NotSeenAgain { landing, .. } => *landing,
-        ReplayState::Passed { landing, .. } | ReplayState::Consumed { landing, .. } => {
-            Some(*landing)
-        }
-        _ => None,
+/// Counts the dead letters that are about to be replayed: no trigger does, which would count one at a time
+/// (migration 0173).
+async fn count_brought_back(
+    transaction: &mut Transaction<'_, Sqlite>,
+    letters: &str,
+) -> Result<(), StoreError> {
+    for count in [
+        "UPDATE failure_groups SET replaying = replaying - back.letters FROM \
+         (SELECT failure_group, COUNT(*) AS letters FROM dead_letters \
+         WHERE id IN (SELECT value FROM json_each(?)) AND status = 'replaying' \
+         GROUP BY failure_group) AS back WHERE failure_groups.id = back.failure_group",
+        "UPDATE dlq_depths SET waiting = waiting - back.letters FROM \
+         (SELECT cluster, vhost, dlq, COUNT(*) AS letters FROM dead_letters \
+         WHERE id IN (SELECT value FROM json_each(?)) AND status = 'replaying' \
+         GROUP BY cluster, vhost, dlq) AS back WHERE dlq_depths.cluster = back.cluster \
+         AND dlq_depths.vhost = back.vhost AND dlq_depths.dlq = back.dlq",
+    ] {
+        let count = sqlx::query(count).bind(letters);
+        count.execute(&mut **transaction).await?;
     }
+    Ok(())
 }
 
 async fn jobs_where(
@@ -392,10 +356,6 @@ async fn change_counts(
     .execute(&mut **transaction)
     .await?;
     Ok(())
-}
-
-pub(super) fn encode_state(state: &ReplayState) -> Result<String, StoreError> {
-    serde_json::to_string(state).map_err(StoreError::corrupt("the state of a replay"))
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {

@@ -5,11 +5,11 @@ use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::dead_letters::{SUMMARY_COLUMNS, SummaryRow};
 use super::replay_jobs::options_from;
-use super::replays::{COLUMNS, ReplayRow, decode_destination, replay_id};
+use super::replays::{COLUMNS, ReplayRow, decode_destination, push_number_of, replay_id};
 use super::{Store, StoreError};
 use crate::domain::{
     ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Origin, Replay, ReplayId, ReplayJobId,
-    ReplayOptions, ReplayState, RevisionNumber, Timestamp, TopicName,
+    ReplayNumber, ReplayOptions, ReplayState, RevisionNumber, Timestamp, TopicName,
 };
 
 /// IDs in one `IN (…)` list.
@@ -85,22 +85,22 @@ impl Store {
         &self,
         job: ReplayJobId,
         cluster: &ClusterName,
-        after: Option<ReplayId>,
+        after: Option<ReplayNumber>,
         limit: u32,
     ) -> Result<Vec<PlannedReplay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT id, dead_letter, revision, destination, attempt, updated_at_ms, \
+            "SELECT id, number, dead_letter, revision, destination, attempt, updated_at_ms, \
              {REPLAY_KEY} AS message_key, \
              (SELECT d.size FROM dead_letters d WHERE d.id = r.dead_letter) AS size \
-             FROM replays r WHERE stage = 'to_send' AND state = 'planned' AND job = "
+             FROM replays r WHERE stage = 'to_send' AND state = 'planned' AND job_number = "
         ));
+        push_number_of(&mut query, &job.to_string());
+        query.push(" AND cluster_number = ");
+        push_number_of(&mut query, cluster.as_str());
         query
-            .push_bind(job.to_string())
-            .push(" AND cluster = ")
-            .push_bind(cluster.as_str())
-            .push(" AND id > ")
-            .push_bind(after.map(|id| id.to_string()).unwrap_or_default())
-            .push(" ORDER BY id LIMIT ")
+            .push(" AND number > ")
+            .push_bind(after.map_or(0, |number| number.0))
+            .push(" ORDER BY number LIMIT ")
             .push_bind(i64::from(limit));
         let rows: Vec<PlannedRow> = query.build_query_as().fetch_all(&self.reader).await?;
         if rows.is_empty() {
@@ -120,24 +120,27 @@ impl Store {
         &self,
         job: ReplayJobId,
         limit: u32,
-    ) -> Result<Vec<ReplayId>, StoreError> {
-        let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM replays WHERE job = ? AND state = 'planned' ORDER BY id LIMIT ?",
+    ) -> Result<Vec<ReplayNumber>, StoreError> {
+        let numbers: Vec<i64> = sqlx::query_scalar(
+            "SELECT number FROM replay_states \
+             WHERE job = (SELECT number FROM replay_names WHERE name = ?) AND state = 'planned' \
+             ORDER BY number LIMIT ?",
         )
         .bind(job.to_string())
         .bind(i64::from(limit))
         .fetch_all(&self.reader)
         .await?;
-        Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+        Ok(numbers.into_iter().map(ReplayNumber).collect())
     }
 
     /// Replays to one cluster that are being sent, or were when the process ended.
     pub async fn sending_replays(&self, cluster: &ClusterName) -> Result<Vec<Replay>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(format!(
             "SELECT {COLUMNS} FROM replays WHERE state = 'sending' \
-             AND cluster = "
+             AND cluster_number = "
         ));
-        query.push_bind(cluster.as_str()).push(" ORDER BY id");
+        push_number_of(&mut query, cluster.as_str());
+        query.push(" ORDER BY number");
         let rows: Vec<ReplayRow> = query.build_query_as().fetch_all(&self.reader).await?;
         rows.into_iter().map(ReplayRow::into_replay).collect()
     }
@@ -165,11 +168,11 @@ impl Store {
         ));
         query
             .push_bind(key)
-            .push(" AND r.state = 'planned' AND r.job = ")
-            .push_bind(replay.job.to_string())
-            .push(" AND r.topic = ")
-            .push_bind(topic.as_str())
-            .push(" ORDER BY r.id");
+            .push(" AND r.stage = 'to_send' AND r.state = 'planned' AND r.topic = ")
+            .push_bind(topic.as_str().to_owned())
+            .push(" AND r.job_number = ");
+        push_number_of(&mut query, &replay.job.to_string());
+        query.push(" ORDER BY r.number");
         let ids: Vec<String> = query.build_query_scalar().fetch_all(&self.reader).await?;
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }
@@ -180,19 +183,22 @@ impl Store {
         job: ReplayJobId,
     ) -> Result<Vec<ClusterName>, StoreError> {
         // One seek a cluster instead of a walk through everything that is planned.
-        let mut clusters: Vec<ClusterName> = Vec::new();
+        let (mut clusters, mut last) = (Vec::new(), 0);
         loop {
-            let last = clusters.last().map_or("", ClusterName::as_str);
-            let next: Option<String> = sqlx::query_scalar(
-                "SELECT cluster FROM replays WHERE job = ? AND stage = 'to_send' AND cluster > ? \
-                 ORDER BY cluster LIMIT 1",
+            let next: Option<(i64, String)> = sqlx::query_as(
+                "SELECT cluster_number, cluster FROM replays \
+                 WHERE job_number = (SELECT number FROM replay_names WHERE name = ?) \
+                 AND stage = 'to_send' AND cluster_number > ? ORDER BY cluster_number LIMIT 1",
             )
             .bind(job.to_string())
             .bind(last)
             .fetch_optional(&self.reader)
             .await?;
             match next {
-                Some(cluster) => clusters.push(cluster.into()),
+                Some((number, cluster)) => {
+                    clusters.push(cluster.into());
+                    last = number;
+                }
                 None => return Ok(clusters),
             }
         }
@@ -200,10 +206,12 @@ impl Store {
 
     /// Clusters to which replays are planned or being sent.
     pub async fn clusters_of_open_replays(&self) -> Result<Vec<ClusterName>, StoreError> {
-        let names: Vec<String> =
-            sqlx::query_scalar("SELECT DISTINCT cluster FROM replays WHERE stage = 'to_send'")
-                .fetch_all(&self.reader)
-                .await?;
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM replay_names WHERE number IN \
+                 (SELECT cluster FROM replay_states WHERE stage = 'to_send')",
+        )
+        .fetch_all(&self.reader)
+        .await?;
         Ok(names.into_iter().map(ClusterName::from).collect())
     }
 }
@@ -240,6 +248,7 @@ impl CandidateRow {
 #[derive(Debug, FromRow)]
 struct PlannedRow {
     id: String,
+    number: i64,
     dead_letter: i64,
     revision: u32,
     destination: String,
@@ -257,6 +266,7 @@ impl PlannedRow {
     ) -> Result<PlannedReplay, StoreError> {
         let replay = Replay {
             id: replay_id(&self.id),
+            number: ReplayNumber(self.number),
             job,
             dead_letter: DeadLetterId(self.dead_letter),
             revision: RevisionNumber(self.revision),

@@ -22,7 +22,7 @@ const PARTS: [(&str, &str); 7] = [
     ("unkept_bodies", "dead_letter"),
     ("revisions", "dead_letter"),
     ("drafts", "dead_letter"),
-    ("replays", "dead_letter"),
+    ("replay_plans", "dead_letter"),
     ("repair_results", "dead_letter"),
     ("discarded_dead_letters", "dead_letter"),
 ];

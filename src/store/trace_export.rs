@@ -117,11 +117,11 @@ impl Store {
         most: u32,
     ) -> Result<Vec<TraceNews>, StoreError> {
         let sql = format!(
-            "SELECT r.rowid AS id, r.updated_at_ms AS changed_ms, d.correlation_id \
+            "SELECT r.number AS id, r.updated_at_ms AS changed_ms, d.correlation_id \
              FROM replays r JOIN dead_letters d ON d.id = r.dead_letter \
              WHERE r.state IN ({TOLD}) AND r.stage <> 'to_send' AND r.updated_at_ms BETWEEN ?1 AND ?3 \
-             AND (r.updated_at_ms, r.rowid) > (?1, ?2) \
-             ORDER BY r.updated_at_ms, r.rowid LIMIT ?4"
+             AND (r.updated_at_ms, r.number) > (?1, ?2) \
+             ORDER BY r.updated_at_ms, r.number LIMIT ?4"
         );
         let news = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(after.as_millis())

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::{EngineContext, WINDOW};
-use crate::domain::{ReplayId, ReplayJob, ReplayJobId, Timestamp};
+use crate::domain::{ReplayJob, ReplayJobId, ReplayNumber, Timestamp};
 use crate::store::{PlannedReplay, StoreError};
 
 /// A rate is kept in portions, each of at least so long.
@@ -23,7 +23,7 @@ pub(super) struct Allowed {
 }
 
 /// The last replay of each job that was loaded.
-pub(super) type LoadedTo = HashMap<ReplayJobId, ReplayId>;
+pub(super) type LoadedTo = HashMap<ReplayJobId, ReplayNumber>;
 
 /// What each job with a rate has saved up: at most what a second allows.
 #[derive(Debug, Default)]
@@ -90,7 +90,7 @@ impl Pacing {
                 keep_step(context, job.id, limit, &mut found).await?;
             }
             self.spend(job.id, found.len());
-            loaded.extend(found.last().map(|last| (job.id, last.replay.id)));
+            loaded.extend(found.last().map(|last| (job.id, last.replay.number)));
             planned.extend(found);
         }
         let is_full = planned.len() >= WINDOW as usize;
@@ -146,7 +146,7 @@ async fn keep_step(
         first.truncate(usize::try_from(allowed).unwrap_or(usize::MAX));
     }
     let last = first.last().copied();
-    found.retain(|planned| last.is_some_and(|last| planned.replay.id <= last));
+    found.retain(|planned| last.is_some_and(|last| planned.replay.number <= last));
     Ok(())
 }
 

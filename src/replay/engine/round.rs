@@ -71,6 +71,7 @@ mod tests {
     fn planned(number: i64, key: Option<&'static str>) -> PlannedReplay {
         let replay = Replay {
             id: ReplayId(Uuid::nil()),
+            number: crate::domain::ReplayNumber(1),
             job: ReplayJobId(Uuid::nil()),
             dead_letter: DeadLetterId(number),
             revision: RevisionNumber(0),

@@ -135,7 +135,7 @@ impl OutcomeWatcher {
     /// Says of what was not seen for too long just that.
     async fn note_silences(&self, now: Timestamp) -> Result<(), StoreError> {
         let limit = *self.settings.not_seen_after;
-        let mut after = TrackedPosition::default();
+        let mut after = TrackedPosition::at(Timestamp::default());
         loop {
             let sent = ReplayStateName::Sent;
             let page = self

@@ -15,6 +15,7 @@ fn replay(number: u128, started_at: i64, offset: i64) -> Replay {
     };
     Replay {
         id: ReplayId(Uuid::from_u128(number)),
+        number: crate::domain::ReplayNumber(1),
         job: ReplayJobId(Uuid::nil()),
         dead_letter: DeadLetterId(1),
         revision: RevisionNumber(0),

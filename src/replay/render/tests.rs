@@ -10,6 +10,7 @@ use uuid::Uuid;
 fn replay(destination: Destination) -> Replay {
     Replay {
         id: ReplayId(Uuid::from_u128(1)),
+        number: crate::domain::ReplayNumber(1),
         job: ReplayJobId(Uuid::from_u128(2)),
         dead_letter: DeadLetterId(1),
         revision: RevisionNumber(0),

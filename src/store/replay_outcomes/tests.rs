@@ -126,7 +126,7 @@ async fn what_waits_is_read_in_pages_in_the_order_of_its_last_change() {
         );
     }
     assert_eq!(seen, replays[1..], "the one that changed at 100 is too old");
-    let early = store.tracked_replays(state, TrackedPosition::default(), Timestamp(101), 9);
+    let early = store.tracked_replays(state, TrackedPosition::at(Timestamp(0)), Timestamp(101), 9);
     let early: Vec<ReplayId> = early.await.unwrap().iter().map(|t| t.replay.id).collect();
     assert_eq!(early, replays[..2]);
 }

@@ -126,6 +126,7 @@ fn tracked(consumer: Option<&str>) -> TrackedReplay {
     TrackedReplay {
         replay: Replay {
             id: ReplayId(Uuid::nil()),
+            number: crate::domain::ReplayNumber(1),
             job: ReplayJobId(Uuid::nil()),
             dead_letter: DeadLetterId(1),
             revision: RevisionNumber(0),
@@ -143,7 +144,6 @@ fn tracked(consumer: Option<&str>) -> TrackedReplay {
         dlq: "orders.dlq".to_owned(),
         source: Some("orders".to_owned()),
         consumer: consumer.map(str::to_owned),
-        row: 0,
     }
 }
 
