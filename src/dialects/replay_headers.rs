@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::dialect::{Dialect, KnownHeader, OnReplay};
 use super::{header_values, present_dialects};
 use crate::domain::conventions::REPLAY_HEADERS;
-use crate::domain::{AmqpProperties, Decoded, HeaderValue, Message, System, Timestamp};
+use crate::domain::{AmqpProperties, HeaderValue, LastDeath, Message, System, Timestamp};
 
 /// A header that a replay does not carry as it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,14 +122,14 @@ pub fn properties_on_replay(
 
 /// The value of header `x-replay-prev-error`: what the stripped headers said, as compact JSON of at
 /// most 2 KiB; `None` if they said nothing.
-pub fn previous_error(decoded: &Decoded) -> Option<String> {
-    if decoded.hops.is_empty() {
+pub fn previous_error(death: &LastDeath) -> Option<String> {
+    if !death.is_told {
         return None;
     }
     // JSON may need six bytes for one of text, so the length is known only afterwards.
     [1_500, 600, 200, 60, 0]
         .into_iter()
-        .filter_map(|limit| serde_json::to_string(&PreviousError::of(decoded, limit)).ok())
+        .filter_map(|limit| serde_json::to_string(&PreviousError::of(death, limit)).ok())
         .find(|json| json.len() <= LONGEST_PREVIOUS_ERROR)
 }
 
@@ -151,17 +151,17 @@ struct PreviousError<'a> {
 }
 
 impl<'a> PreviousError<'a> {
-    fn of(decoded: &'a Decoded, limit: usize) -> Self {
+    fn of(death: &'a LastDeath, limit: usize) -> Self {
         let cut = |text: &Option<String>, limit| {
             text.as_deref().map(|text| header_values::cut(text, limit))
         };
         Self {
-            reason: decoded.reason.as_str(),
-            source: cut(&decoded.origin.destination, limit),
-            class: cut(&decoded.failure.class, limit.min(200)),
-            message: cut(&decoded.failure.message, limit),
-            attempts: decoded.attempts.map(|(count, _)| count),
-            failed_at: decoded.last_failed_at.map(Timestamp::to_rfc3339),
+            reason: death.reason.as_str(),
+            source: cut(&death.origin.destination, limit),
+            class: cut(&death.failure.class, limit.min(200)),
+            message: cut(&death.failure.message, limit),
+            attempts: death.attempts.map(|(count, _)| count),
+            failed_at: death.last_failed_at.map(Timestamp::to_rfc3339),
         }
     }
 }

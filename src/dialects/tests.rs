@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::{
-    AmqpValue, AttemptsKind, DeathReason, Header, HeaderValue, Offset, Partition, Timestamp,
-    conventions as c,
+    AmqpValue, AttemptsKind, DeathReason, Header, HeaderValue, LastDeath, Offset, Partition,
+    Timestamp, conventions as c,
 };
 
 fn kafka() -> Position {
@@ -312,7 +312,7 @@ proptest! {
             prop_assert_eq!(&found, &decode(&position, &message));
             let stripped = headers_stripped_on_replay(position.system(), &message);
             prop_assert!(stripped.iter().all(|header| header.index < message.headers.len()));
-            if let Some(json) = previous_error(&found) {
+            if let Some(json) = previous_error(&LastDeath::from(&found)) {
                 prop_assert!(json.len() <= 2_048);
             }
         }

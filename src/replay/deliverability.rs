@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use super::ReplayHandle;
-use super::render::render;
+use super::render::render_letter;
 use crate::config::RabbitMqConfig;
 use crate::dialects::headers_stripped_on_replay;
 use crate::domain::{
@@ -328,7 +328,7 @@ fn sizes(
         return findings.refused("headers", reason, "flatten them");
     }
     let options = ReplayOptions::default();
-    let rendered = match render(
+    let rendered = match render_letter(
         letter,
         Some(edited),
         &sample_replay(letter),

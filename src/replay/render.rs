@@ -1,8 +1,6 @@
 //! The message of a replay: the chosen revision without the story of its death, with the headers by
 //! which consumers and Redrive recognise a replay (broker-facts B.3 and D.1). Pure.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use thiserror::Error;
 
@@ -15,10 +13,9 @@ use crate::domain::conventions::{
     REPLAY_ORIGINAL_TIMESTAMP, REPLAY_PREV_DEATHS, REPLAY_PREV_ERROR, REPLAY_SOURCE,
 };
 use crate::domain::{
-    AmqpValue, ClusterName, DeadLetter, Decoded, Destination, Header, HeaderValue,
+    AmqpValue, ClusterName, DeadLetter, Destination, Header, HeaderValue, LastDeath,
     MOST_AMQP_HEADER_BYTES, Message, Position, Replay, ReplayOptions, System, sha256_hex,
 };
-use crate::store::ReplayContent;
 
 /// Why a replay cannot be sent as it is.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -29,75 +26,73 @@ pub(super) enum RenderError {
     HeadersTooLarge { size: usize },
 }
 
-/// What a dead letter gives to the message of its replay.
+/// What a dead letter gives to the message of its replay beside the message itself.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
-    cluster: &'a ClusterName,
-    position: &'a Position,
-    original: &'a Message,
-    decoded: &'a Decoded,
+    pub(super) cluster: &'a ClusterName,
+    pub(super) position: &'a Position,
+    pub(super) death: &'a LastDeath,
+    /// The original, if an edited message is sent.
+    pub(super) edited_from: Option<&'a Message>,
 }
 
-impl<'a> From<&'a DeadLetter> for Source<'a> {
-    fn from(letter: &'a DeadLetter) -> Self {
-        Self {
-            cluster: &letter.summary.cluster,
-            position: &letter.summary.position,
-            original: &letter.message,
-            decoded: &letter.decoded,
-        }
-    }
-}
-
-impl<'a> From<&'a ReplayContent> for Source<'a> {
-    fn from(content: &'a ReplayContent) -> Self {
-        Self {
-            cluster: &content.cluster,
-            position: &content.position,
-            original: &content.original,
-            decoded: &content.decoded,
-        }
-    }
-}
-
-/// Makes the message that a replay sends. `revision` is the edited message, if it is not the original.
-/// On RabbitMQ the options of its job count, and who publishes: `connection_user`.
-pub(super) fn render<'a>(
-    letter: impl Into<Source<'a>>,
+/// Makes the message that a replay of a dead letter would send. `revision` is the edited message, if it is not
+/// the original.
+pub(super) fn render_letter(
+    letter: &DeadLetter,
     revision: Option<&Message>,
+    replay: &Replay,
+    options: (ReplayOptions, &str),
+) -> Result<Message, RenderError> {
+    let source = Source {
+        cluster: &letter.summary.cluster,
+        position: &letter.summary.position,
+        death: &LastDeath::from(&letter.decoded),
+        edited_from: revision.map(|_| &letter.message),
+    };
+    let stored = revision.unwrap_or(&letter.message).clone();
+    render(source, stored, replay, options)
+}
+
+/// Makes the message that a replay sends of what is `stored`, the original or an edited message. On RabbitMQ the
+/// options of its job count, and who publishes: `connection_user`.
+pub(super) fn render(
+    source: Source<'_>,
+    stored: Message,
     replay: &Replay,
     (options, connection_user): (ReplayOptions, &str),
 ) -> Result<Message, RenderError> {
-    let letter = letter.into();
     let system = system_of(&replay.destination);
-    let stored = revision.unwrap_or(letter.original);
-    let original = unwrapped(stored).map(|(original, _)| original);
-    let source = original.as_ref().unwrap_or(stored);
-    let mut message = Message {
-        key: source.key.clone(),
-        body: source.body.clone(),
-        headers: kept_headers(source, &replay.destination, options),
-        properties: None,
+    let expiration = if options.restore_expiration {
+        expiration_at_death(source.edited_from.unwrap_or(&stored), source.death)
+    } else {
+        None
     };
+    let mut message = match unwrapped(&stored) {
+        Some((original, _)) => original,
+        None => stored,
+    };
+    let deaths = if system == System::RabbitMq && !options.keep_x_death {
+        previous_deaths(&message)
+    } else {
+        None
+    };
+    keep_headers(&mut message, &replay.destination, options);
+    let properties = message.properties.take();
     if system == System::RabbitMq {
-        let properties = source.properties.as_deref().cloned().unwrap_or_default();
-        let (mut properties, _) = properties_on_replay(&properties, connection_user);
-        if options.restore_expiration {
-            properties.expiration = expiration_at_death(letter);
-        }
+        let (mut properties, _) =
+            properties_on_replay(&properties.unwrap_or_default(), connection_user);
+        properties.expiration = expiration;
         message.properties = Some(Box::new(properties));
     }
-    let added = added_headers(letter, revision.is_some(), replay);
+    let added = added_headers(source, replay);
     let texts = added
         .into_iter()
         .map(|(name, value)| text_header(system, name, value));
     message.headers.extend(texts);
-    let error = previous_error(letter.decoded);
+    let error = previous_error(source.death);
     append_if_it_fits(system, REPLAY_PREV_ERROR, error, &mut message);
-    if system == System::RabbitMq && !options.keep_x_death {
-        let deaths = previous_deaths(source);
-        append_if_it_fits(system, REPLAY_PREV_DEATHS, deaths, &mut message);
-    }
+    append_if_it_fits(system, REPLAY_PREV_DEATHS, deaths, &mut message);
     fits(system, &message)?;
     Ok(message)
 }
@@ -109,26 +104,24 @@ const fn system_of(destination: &Destination) -> System {
     }
 }
 
-fn kept_headers(
-    message: &Message,
-    destination: &Destination,
-    options: ReplayOptions,
-) -> Vec<Header> {
-    let stripped = headers_stripped_on_replay(system_of(destination), message).into_iter();
-    let mut changes: HashMap<usize, Option<HeaderValue>> = stripped
-        .filter(|stripped| !is_asked_for(&message.headers[stripped.index], destination, options))
-        .map(|stripped| (stripped.index, stripped.instead))
-        .collect();
-    let headers = message.headers.iter().enumerate();
-    headers
-        .filter_map(|(index, header)| {
-            let name = header.name.clone();
-            match changes.remove(&index) {
-                None => Some(header.clone()),
-                Some(instead) => instead.map(|value| Header { name, value }),
-            }
-        })
-        .collect()
+/// Takes out what replays leave behind.
+fn keep_headers(message: &mut Message, destination: &Destination, options: ReplayOptions) {
+    let mut stripped = headers_stripped_on_replay(system_of(destination), message);
+    stripped
+        .retain(|stripped| !is_asked_for(&message.headers[stripped.index], destination, options));
+    // Both are in the order of the message.
+    let mut stripped = stripped.into_iter().peekable();
+    let headers = std::mem::take(&mut message.headers).into_iter().enumerate();
+    let kept = headers.filter_map(|(index, header)| {
+        match stripped.next_if(|stripped| stripped.index == index) {
+            None => Some(header),
+            Some(stripped) => stripped.instead.map(|value| Header {
+                name: header.name,
+                value,
+            }),
+        }
+    });
+    message.headers = kept.collect();
 }
 
 /// Whether an option keeps what replays leave behind.
@@ -144,12 +137,12 @@ fn is_asked_for(header: &Header, destination: &Destination, options: ReplayOptio
     header.name == "CC" && options.keep_cc && is_list && !exchange.as_str().is_empty()
 }
 
-fn expiration_at_death(letter: Source<'_>) -> Option<String> {
-    let queue = letter.decoded.origin.destination.as_deref()?;
-    original_expiration(letter.original, queue).map(str::to_owned)
+fn expiration_at_death(original: &Message, death: &LastDeath) -> Option<String> {
+    let queue = death.origin.destination.as_deref()?;
+    original_expiration(original, queue).map(str::to_owned)
 }
 
-fn added_headers(letter: Source<'_>, edited: bool, replay: &Replay) -> Vec<(&'static str, String)> {
+fn added_headers(letter: Source<'_>, replay: &Replay) -> Vec<(&'static str, String)> {
     let source = letter.position.replay_source(letter.cluster);
     let mut headers = vec![
         (REPLAY_ID, replay.id.to_string()),
@@ -157,12 +150,12 @@ fn added_headers(letter: Source<'_>, edited: bool, replay: &Replay) -> Vec<(&'st
         (REPLAY_ATTEMPT, replay.attempt.to_string()),
         (REPLAY_SOURCE, source),
     ];
-    if edited {
-        let original = letter.original.body.as_deref().unwrap_or_default();
+    if let Some(original) = letter.edited_from {
+        let original = original.body.as_deref().unwrap_or_default();
         headers.push((REPLAY_EDITED, "true".to_owned()));
         headers.push((REPLAY_ORIGINAL_SHA256, sha256_hex(original)));
     }
-    if let Some(timestamp) = letter.decoded.origin.timestamp {
+    if let Some(timestamp) = letter.death.origin.timestamp {
         let millis = timestamp.as_millis().to_string();
         headers.push((REPLAY_ORIGINAL_TIMESTAMP, millis));
     }
@@ -170,7 +163,12 @@ fn added_headers(letter: Source<'_>, edited: bool, replay: &Replay) -> Vec<(&'st
 }
 
 /// Adds what is good to know and no more: it is left out where it would not fit.
-fn append_if_it_fits(system: System, name: &str, value: Option<String>, message: &mut Message) {
+fn append_if_it_fits(
+    system: System,
+    name: &'static str,
+    value: Option<String>,
+    message: &mut Message,
+) {
     let Some(value) = value else {
         return;
     };
@@ -181,10 +179,14 @@ fn append_if_it_fits(system: System, name: &str, value: Option<String>, message:
 }
 
 /// Strings on both brokers: some consumers fail on any other type.
-fn text_header(system: System, name: &str, value: String) -> Header {
-    match system {
-        System::Kafka => Header::text(name, value),
-        System::RabbitMq => Header::amqp(name, AmqpValue::LongString(Bytes::from(value))),
+fn text_header(system: System, name: &'static str, value: String) -> Header {
+    let value = Bytes::from(value);
+    Header {
+        name: Bytes::from_static(name.as_bytes()),
+        value: match system {
+            System::Kafka => HeaderValue::Bytes(value),
+            System::RabbitMq => HeaderValue::Amqp(AmqpValue::LongString(value)),
+        },
     }
 }
 

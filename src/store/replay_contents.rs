@@ -9,7 +9,7 @@ use super::dead_letters::{POSITION_COLUMNS, PositionRow};
 use super::message_rows::MessageRow;
 use super::{Store, StoreError};
 use crate::domain::{
-    ClusterName, DeadLetterId, Decoded, Message, Position, Replay, RevisionNumber,
+    ClusterName, DeadLetterId, LastDeath, Message, Position, Replay, RevisionNumber,
 };
 
 /// What a replay sends, as far as it is there.
@@ -19,48 +19,53 @@ pub struct ReplayContent {
     pub cluster: ClusterName,
     pub position: Position,
     pub original: Message,
-    pub decoded: Decoded,
+    pub death: LastDeath,
     /// The edited message, unless the original is sent.
     pub revision: Option<Message>,
 }
 
 impl Store {
-    /// The contents of replays by dead letter. One whose dead letter or revision is not there is missing.
+    /// The content of each replay, in their order; none where the dead letter or the revision is not there.
     pub async fn replay_contents(
         &self,
         replays: &[&Replay],
-    ) -> Result<HashMap<DeadLetterId, ReplayContent>, StoreError> {
-        let ids: Vec<DeadLetterId> = replays.iter().map(|replay| replay.dead_letter).collect();
-        let mut contents = self.originals(&ids).await?;
+    ) -> Result<Vec<Option<ReplayContent>>, StoreError> {
         let edited = replays.iter().filter(|replay| replay.revision.0 > 0);
         let edited: Vec<(DeadLetterId, RevisionNumber)> = edited
             .map(|replay| (replay.dead_letter, replay.revision))
             .collect();
         let mut revisions = self.messages_of(&edited).await?;
-        for (id, _) in edited {
-            match (contents.get_mut(&id), revisions.remove(&id)) {
-                (Some(content), Some(revision)) => content.revision = Some(revision),
-                _ => drop(contents.remove(&id)),
+        let mut originals = self.originals(replays).await?.into_iter().peekable();
+        let mut contents = Vec::with_capacity(replays.len());
+        for replay in replays {
+            let id = replay.dead_letter.0;
+            let Some(row) = originals.next_if(|row| row.id == id) else {
+                contents.push(None);
+                continue;
+            };
+            let mut content = row.into_content()?;
+            if replay.revision.0 > 0 {
+                content.revision = revisions.remove(&replay.dead_letter);
             }
+            let is_there = replay.revision.0 == 0 || content.revision.is_some();
+            contents.push(is_there.then_some(content));
         }
         Ok(contents)
     }
 
-    async fn originals(
-        &self,
-        ids: &[DeadLetterId],
-    ) -> Result<HashMap<DeadLetterId, ReplayContent>, StoreError> {
+    /// In the order of their replays.
+    async fn originals(&self, replays: &[&Replay]) -> Result<Vec<OriginalRow>, StoreError> {
+        let ids: Vec<DeadLetterId> = replays.iter().map(|replay| replay.dead_letter).collect();
         let query = format!(
             "SELECT d.id, d.cluster, {POSITION_COLUMNS}, \
              b.message_key, b.body, b.headers, b.properties, b.decoded \
              FROM json_each(?) wanted CROSS JOIN dead_letters d ON d.id = wanted.value \
-             CROSS JOIN bodies b ON b.dead_letter = wanted.value"
+             CROSS JOIN bodies b ON b.dead_letter = wanted.value ORDER BY wanted.key"
         );
-        let rows: Vec<OriginalRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
+        let rows = sqlx::query_as(sqlx::AssertSqlSafe(query))
             .bind(json(&ids)?)
-            .fetch_all(&self.reader)
-            .await?;
-        rows.into_iter().map(OriginalRow::into_content).collect()
+            .fetch_all(&self.reader);
+        Ok(rows.await?)
     }
 
     async fn messages_of(
@@ -100,16 +105,15 @@ struct OriginalRow {
 }
 
 impl OriginalRow {
-    fn into_content(self) -> Result<(DeadLetterId, ReplayContent), StoreError> {
-        let decoded = serde_json::from_str(&self.decoded);
-        let content = ReplayContent {
+    fn into_content(self) -> Result<ReplayContent, StoreError> {
+        let death = serde_json::from_str(&self.decoded);
+        Ok(ReplayContent {
             cluster: self.cluster.into(),
             position: self.position.position(),
             original: self.message.into_message()?,
-            decoded: decoded.map_err(StoreError::corrupt("decoded"))?,
+            death: death.map_err(StoreError::corrupt("decoded"))?,
             revision: None,
-        };
-        Ok((DeadLetterId(self.id), content))
+        })
     }
 }
 

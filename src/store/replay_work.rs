@@ -8,8 +8,8 @@ use super::replay_jobs::options_from;
 use super::replays::{COLUMNS, ReplayRow, decode_destination, push_number_of, replay_id};
 use super::{Store, StoreError};
 use crate::domain::{
-    ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Origin, Replay, ReplayId, ReplayJobId,
-    ReplayNumber, ReplayOptions, ReplayState, RevisionNumber, Timestamp, TopicName,
+    ClusterName, DeadLetterId, DeadLetterSummary, Decoded, Destination, Origin, Replay, ReplayId,
+    ReplayJobId, ReplayNumber, ReplayOptions, ReplayState, RevisionNumber, Timestamp, TopicName,
 };
 
 /// IDs in one `IN (…)` list.
@@ -111,8 +111,13 @@ impl Store {
             .fetch_one(&self.reader)
             .await?;
         let options = options_from(&options);
-        let planned = rows.into_iter().map(|row| row.into_planned(job, options));
-        planned.collect()
+        let mut planned: Vec<PlannedReplay> = Vec::with_capacity(rows.len());
+        let mut destination = Decoding::default();
+        for row in rows {
+            let destination = destination.of(&row.destination)?;
+            planned.push(row.into_planned(job, options, destination));
+        }
+        Ok(planned)
     }
 
     /// The next replays that a job has planned, to whatever cluster.
@@ -245,6 +250,23 @@ impl CandidateRow {
     }
 }
 
+/// Reads destinations, of which most are the one before.
+#[derive(Default)]
+struct Decoding {
+    last: Option<(String, Destination)>,
+}
+
+impl Decoding {
+    fn of(&mut self, json: &str) -> Result<Destination, StoreError> {
+        if let Some((_, destination)) = self.last.as_ref().filter(|(last, _)| last == json) {
+            return Ok(destination.clone());
+        }
+        let destination = decode_destination(json)?;
+        self.last = Some((json.to_owned(), destination.clone()));
+        Ok(destination)
+    }
+}
+
 #[derive(Debug, FromRow)]
 struct PlannedRow {
     id: String,
@@ -263,23 +285,24 @@ impl PlannedRow {
         self,
         job: ReplayJobId,
         options: ReplayOptions,
-    ) -> Result<PlannedReplay, StoreError> {
+        destination: Destination,
+    ) -> PlannedReplay {
         let replay = Replay {
             id: replay_id(&self.id),
             number: ReplayNumber(self.number),
             job,
             dead_letter: DeadLetterId(self.dead_letter),
             revision: RevisionNumber(self.revision),
-            destination: decode_destination(&self.destination)?,
+            destination,
             attempt: self.attempt,
             state: ReplayState::Planned,
             updated_at: Timestamp(self.updated_at_ms),
         };
-        Ok(PlannedReplay {
+        PlannedReplay {
             replay,
             options,
             key: self.message_key.map(Bytes::from),
             size: u64::try_from(self.size).unwrap_or(0),
-        })
+        }
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::domain::{AmqpValue, DeathReason, Failure, Header, Hop};
+use crate::domain::{AmqpValue, DeathReason, Decoded, Failure, Header, Hop};
 
 fn message(names: &[&str]) -> Message {
     Message {
@@ -172,7 +172,7 @@ fn properties_that_the_broker_would_refuse_or_expire_are_left_out() {
 
 #[test]
 fn the_previous_error_fits_its_header_whatever_it_holds() {
-    assert_eq!(previous_error(&Decoded::default()), None);
+    assert_eq!(previous_error(&LastDeath::default()), None);
     let hop = |failure: &Failure| Hop {
         dialect: "x-error".into(),
         failure: failure.clone(),
@@ -197,7 +197,7 @@ fn the_previous_error_fits_its_header_whatever_it_holds() {
             last_failed_at: Some(Timestamp(0)),
             ..Decoded::default()
         };
-        let json = previous_error(&decoded).unwrap();
+        let json = previous_error(&LastDeath::from(&decoded)).unwrap();
         assert!(json.len() <= 2_048, "{} bytes", json.len());
         let parsed: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(parsed["reason"], "exception");

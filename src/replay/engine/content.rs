@@ -1,30 +1,39 @@
-use std::collections::HashMap;
+use crate::domain::{Message, Replay};
+use crate::replay::render::{Source, render};
+use crate::store::{PlannedReplay, ReplayContent, Store, StoreError};
 
-use crate::domain::{Message, Replay, ReplayId};
-use crate::replay::render::render;
-use crate::store::{PlannedReplay, Store, StoreError};
-
-/// Renders the messages of planned replays, or says of each why that will never work.
+/// Renders the messages of planned replays, in their order, or says of each why that will never work.
 pub(super) async fn load_messages(
     store: &Store,
     planned: &[&PlannedReplay],
     connection_user: &str,
-) -> Result<HashMap<ReplayId, Result<Message, String>>, StoreError> {
+) -> Result<Vec<Result<Message, String>>, StoreError> {
     let replays: Vec<&Replay> = planned.iter().map(|planned| &planned.replay).collect();
     let contents = store.replay_contents(&replays).await?;
-    let message = |planned: &&PlannedReplay| {
-        let (replay, options) = (&planned.replay, planned.options);
-        let rendered = match contents.get(&replay.dead_letter) {
-            Some(content) => {
-                let revision = content.revision.as_ref();
-                render(content, revision, replay, (options, connection_user))
-                    .map_err(|error| error.to_string())
-            }
-            None => Err(missing(replay)),
-        };
-        (replay.id, rendered)
+    let rendered = planned.iter().zip(contents).map(|(planned, content)| {
+        let content = content.ok_or_else(|| missing(&planned.replay))?;
+        rendered(content, planned, connection_user)
+    });
+    Ok(rendered.collect())
+}
+
+fn rendered(
+    content: ReplayContent,
+    planned: &PlannedReplay,
+    connection_user: &str,
+) -> Result<Message, String> {
+    let (original, message) = match content.revision {
+        Some(revision) => (Some(content.original), revision),
+        None => (None, content.original),
     };
-    Ok(planned.iter().map(message).collect())
+    let source = Source {
+        cluster: &content.cluster,
+        position: &content.position,
+        death: &content.death,
+        edited_from: original.as_ref(),
+    };
+    let options = (planned.options, connection_user);
+    render(source, message, &planned.replay, options).map_err(|error| error.to_string())
 }
 
 fn missing(replay: &Replay) -> String {

@@ -1,6 +1,7 @@
 //! Where the records of a round go, as the brokers describe their topics now.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::brokers::kafka::{KafkaAdmin, KafkaError, TopicDescription, partition_for_key};
 use crate::domain::{Destination, Landing, Partition, Replay, TopicName};
@@ -22,12 +23,26 @@ pub(super) struct Placement {
     pub(super) unreachable: HashMap<TopicName, String>,
 }
 
+/// A topic as the brokers describe it, with what was read of it.
+struct Topic {
+    described: TopicDescription,
+    high_watermarks: HashMap<Partition, Landing>,
+}
+
+impl Topic {
+    fn new(described: TopicDescription) -> Self {
+        Self {
+            described,
+            high_watermarks: HashMap::new(),
+        }
+    }
+}
+
 pub(super) async fn place(
     admin: &KafkaAdmin,
     round: Vec<PlannedReplay>,
 ) -> Result<Placement, KafkaError> {
-    let mut descriptions: HashMap<TopicName, Option<TopicDescription>> = HashMap::new();
-    let mut high_watermarks: HashMap<(TopicName, Partition), Landing> = HashMap::new();
+    let mut topics: HashMap<TopicName, Option<Topic>> = HashMap::new();
     let mut placement = Placement {
         placed: Vec::with_capacity(round.len()),
         without_topic: Vec::new(),
@@ -37,11 +52,15 @@ pub(super) async fn place(
         let Some(topic) = topic_of(&planned.replay).cloned() else {
             continue;
         };
-        if !descriptions.contains_key(&topic) {
-            let described = admin.topic(&topic).await?;
-            descriptions.insert(topic.clone(), described);
-        }
-        let Some(described) = &descriptions[&topic] else {
+        let known = match topics.entry(topic.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(admin.topic(&topic).await?.map(Topic::new)),
+        };
+        let Some(Topic {
+            described,
+            high_watermarks,
+        }) = known
+        else {
             placement.without_topic.push((planned, topic));
             continue;
         };
@@ -49,27 +68,31 @@ pub(super) async fn place(
             continue;
         }
         let partition = choose_partition(&planned, described);
-        let place = (topic.clone(), partition);
-        if !high_watermarks.contains_key(&place) {
-            // The cluster answers, so an error is this partition's.
-            let read = match described.partition(partition) {
-                Some(described) => admin.watermarks_of(&topic, &described).await,
-                None => admin.watermarks(&topic, partition).await,
-            };
-            let offset = match read {
-                Ok(watermarks) => watermarks.high,
-                Err(error) => {
-                    let problem = crate::error_chain(&error);
-                    placement.unreachable.insert(topic, problem);
-                    continue;
+        let high_watermark = match high_watermarks.entry(partition) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                // The cluster answers, so an error is this partition's.
+                let read = match described.partition(partition) {
+                    Some(described) => admin.watermarks_of(&topic, &described).await,
+                    None => admin.watermarks(&topic, partition).await,
+                };
+                match read {
+                    Ok(watermarks) => *new.insert(Landing {
+                        partition,
+                        offset: watermarks.high,
+                    }),
+                    Err(error) => {
+                        let problem = crate::error_chain(&error);
+                        placement.unreachable.insert(topic, problem);
+                        continue;
+                    }
                 }
-            };
-            high_watermarks.insert(place.clone(), Landing { partition, offset });
-        }
+            }
+        };
         placement.placed.push(Placed {
             planned,
             topic,
-            high_watermark: high_watermarks[&place],
+            high_watermark,
         });
     }
     Ok(placement)

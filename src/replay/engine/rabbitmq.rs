@@ -1,4 +1,4 @@
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use super::round::take;
 use super::{EngineContext, EngineError, Next, SetAside, beside, refused, run_engine};
 use crate::brokers::rabbitmq::amqp::{OutgoingMessage, PublishOutcome, ReplayPublisher};
 use crate::config::RabbitMqConfig;
-use crate::domain::{Destination, Message, Replay, ReplayEvent, ReplayId, Timestamp, VhostName};
+use crate::domain::{Destination, Message, Replay, ReplayEvent, ReplayState, Timestamp, VhostName};
 use crate::replay::crash;
 use crate::store::PlannedReplay;
 
@@ -215,20 +215,19 @@ async fn prepare(
     batch: Vec<PlannedReplay>,
 ) -> Result<(Outgoing, Vec<(Replay, ReplayEvent)>), EngineError> {
     let planned: Vec<&PlannedReplay> = batch.iter().collect();
-    let mut messages = load_messages(&context.store, &planned, &user).await?;
+    let messages = load_messages(&context.store, &planned, &user).await?;
     let mut outgoing = Outgoing::default();
     let mut refusals = Vec::new();
     let is_empty = batch.is_empty();
-    for PlannedReplay { replay, .. } in batch {
-        match messages.remove(&replay.id) {
-            Some(Ok(message)) => {
+    for (PlannedReplay { replay, .. }, message) in batch.into_iter().zip(messages) {
+        match message {
+            Ok(message) => {
                 if let Some(message) = addressed(&replay, message) {
                     outgoing.messages.push(message);
                     outgoing.replays.push(replay);
                 }
             }
-            Some(Err(reason)) => refusals.push((replay, refused(reason))),
-            None => {}
+            Err(reason) => refusals.push((replay, refused(reason))),
         }
     }
     if !is_empty {
@@ -264,14 +263,12 @@ async fn write_down(
         return Ok(Outgoing::default());
     }
     crash::point("rabbitmq.sending.committed");
-    let mut by_id: HashMap<ReplayId, OutgoingMessage> = outgoing
-        .messages
-        .into_iter()
-        .map(|message| (message.replay, message))
-        .collect();
+    // In the order of the messages.
+    let is_sending = |replay: &Replay| matches!(replay.state, ReplayState::Sending { .. });
+    let mut sending = changed.into_iter().filter(is_sending).peekable();
     let mut ready = Outgoing::default();
-    for replay in changed {
-        if let Some(message) = by_id.remove(&replay.id) {
+    for message in outgoing.messages {
+        if let Some(replay) = sending.next_if(|sending| sending.id == message.replay) {
             ready.messages.push(message);
             ready.replays.push(replay);
         }

@@ -1,6 +1,7 @@
 //! Which planned replays may be in flight together. Pure.
 
 use std::collections::{HashSet, VecDeque};
+use std::hash::{BuildHasher as _, RandomState};
 
 use bytes::Bytes;
 
@@ -15,9 +16,10 @@ const MOST_RECORDS: usize = 1_000;
 /// Takes the replays that may be sent together out of what is planned, in its order: of each key the
 /// first alone, so that a failure is known before a later event of that key leaves.
 pub(super) fn take_round(planned: &mut VecDeque<PlannedReplay>) -> Vec<PlannedReplay> {
-    let mut keys: HashSet<(TopicName, Bytes)> = HashSet::new();
+    // Of keys that share a hash the second waits for a round, which costs nothing but that.
+    let (hashes, mut taken) = (RandomState::new(), HashSet::new());
     take(planned, MOST_RECORDS, |replay| {
-        key_of(replay).is_none_or(|key| keys.insert(key))
+        key_of(replay).is_none_or(|key| taken.insert(hashes.hash_one(key)))
     })
 }
 
@@ -52,11 +54,11 @@ pub(super) fn take(
 }
 
 /// What must arrive in order: the records of one key in one topic. Without a key there is no order.
-fn key_of(planned: &PlannedReplay) -> Option<(TopicName, Bytes)> {
+fn key_of(planned: &PlannedReplay) -> Option<(&TopicName, &Bytes)> {
     let Destination::Kafka { topic, .. } = &planned.replay.destination else {
         return None;
     };
-    planned.key.clone().map(|key| (topic.clone(), key))
+    planned.key.as_ref().map(|key| (topic, key))
 }
 
 #[cfg(test)]

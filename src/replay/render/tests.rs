@@ -34,7 +34,7 @@ fn to_rabbitmq() -> Replay {
 }
 
 fn rendered(letter: &DeadLetter, replay: &Replay) -> Message {
-    render(letter, None, replay, (ReplayOptions::default(), "redrive")).unwrap()
+    render_letter(letter, None, replay, (ReplayOptions::default(), "redrive")).unwrap()
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn an_edit_keeps_what_its_editor_wrote_and_names_what_it_replaced() {
         headers: vec![Header::text("added by the editor", "2")],
         properties: None,
     };
-    let message = render(
+    let message = render_letter(
         &letter,
         Some(&edited),
         &to_kafka(),
@@ -133,7 +133,7 @@ fn headers_that_do_not_fit_a_frame_are_refused_before_they_cost_the_connection()
             ..Message::default()
         })
     };
-    let refused = render(
+    let refused = render_letter(
         &with(140_000),
         None,
         &to_rabbitmq(),
@@ -141,7 +141,7 @@ fn headers_that_do_not_fit_a_frame_are_refused_before_they_cost_the_connection()
     );
     assert!(matches!(refused, Err(RenderError::HeadersTooLarge { size }) if size > 140_000));
     assert!(
-        render(
+        render_letter(
             &with(120_000),
             None,
             &to_rabbitmq(),
@@ -153,7 +153,7 @@ fn headers_that_do_not_fit_a_frame_are_refused_before_they_cost_the_connection()
         headers: vec![Header::text("big", "x".repeat(140_000))],
         ..Message::default()
     });
-    assert!(render(&on_kafka, None, &to_kafka(), (ReplayOptions::default(), "")).is_ok());
+    assert!(render_letter(&on_kafka, None, &to_kafka(), (ReplayOptions::default(), "")).is_ok());
 }
 
 fn x_death(queue: &str, expiration: &str) -> Header {
@@ -206,7 +206,7 @@ fn with_options(letter: &DeadLetter, exchange: &str, options: ReplayOptions) -> 
         exchange: exchange.into(),
         routing_key: "orders".to_owned(),
     };
-    render(letter, None, &replay(destination), (options, "redrive")).unwrap()
+    render_letter(letter, None, &replay(destination), (options, "redrive")).unwrap()
 }
 
 #[test]

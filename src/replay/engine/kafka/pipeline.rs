@@ -12,7 +12,9 @@ use uuid::Uuid;
 
 use super::{KafkaEngine, PassEnd};
 use crate::brokers::kafka::{Batching, KafkaAdmin, ReplayProducer, SendError};
-use crate::domain::{Landing, Message, Replay, ReplayEvent, ReplayId, Timestamp, TopicName};
+use crate::domain::{
+    Landing, Message, Replay, ReplayEvent, ReplayId, ReplayState, Timestamp, TopicName,
+};
 use crate::replay::crash;
 use crate::replay::engine::content::load_messages;
 use crate::replay::engine::placement::{Placed, place};
@@ -254,7 +256,7 @@ async fn render_round(
     let placement = place(&admin, round).await?;
     let placed = placement.placed.iter();
     let planned: Vec<&PlannedReplay> = placed.map(|placed| &placed.planned).collect();
-    let mut messages = load_messages(&context.store, &planned, "").await?;
+    let messages = load_messages(&context.store, &planned, "").await?;
     let topics = placement.placed.iter().map(|placed| &placed.topic);
     let topic_ids = context.topic_ids(topics);
     let mut rendered = Rendered {
@@ -262,22 +264,21 @@ async fn render_round(
         unreachable: placement.unreachable,
         ..Rendered::default()
     };
-    for Placed {
-        planned: PlannedReplay { replay, .. },
-        topic,
-        high_watermark,
-    } in placement.placed
-    {
-        match messages.remove(&replay.id) {
-            Some(Ok(message)) => rendered.records.push(Prepared {
+    for (placed, message) in placement.placed.into_iter().zip(messages) {
+        let Placed {
+            planned: PlannedReplay { replay, .. },
+            topic,
+            high_watermark,
+        } = placed;
+        match message {
+            Ok(message) => rendered.records.push(Prepared {
                 replay,
                 topic_id: topic_ids.get(&topic).copied(),
                 topic,
                 message,
                 high_watermark,
             }),
-            Some(Err(reason)) => rendered.unsendable.push((replay, reason)),
-            None => {}
+            Err(reason) => rendered.unsendable.push((replay, reason)),
         }
     }
     crash::point("kafka.prepared");
@@ -312,12 +313,11 @@ async fn write_down(
     }
     crash::point("kafka.sending.committed");
     let store_was_slow = begun.elapsed() >= HANDOVER_LIMIT;
-    let mut by_id: HashMap<ReplayId, Prepared> = records
-        .into_iter()
-        .map(|record| (record.replay.id, record))
-        .collect();
-    let may_leave = changed.into_iter().filter_map(|replay| {
-        let record = by_id.remove(&replay.id)?;
+    // In the order of the records.
+    let is_sending = |replay: &Replay| matches!(replay.state, ReplayState::Sending { .. });
+    let mut sending = changed.into_iter().filter(is_sending).peekable();
+    let may_leave = records.into_iter().filter_map(|record| {
+        let replay = sending.next_if(|sending| sending.id == record.replay.id)?;
         Some(Prepared { replay, ..record })
     });
     Ok(Some(Ready {
