@@ -11,7 +11,10 @@ CREATE TABLE replay_plans (
     attempt     INTEGER NOT NULL,
     -- What replays are looked up by, out of the JSON beside it.
     cluster     TEXT NOT NULL,
-    topic       TEXT
+    topic       TEXT,
+    -- By which it is ordered, and the bytes of its dead letter: bodies are read once only, when it is sent.
+    message_key BLOB,
+    size        INTEGER NOT NULL
 ) STRICT;
 
 -- The jobs, clusters and topics that states name by number.
@@ -38,8 +41,15 @@ CREATE TABLE replay_states (
     log_offset    INTEGER
 ) STRICT;
 
-INSERT INTO replay_plans (id, job, dead_letter, revision, destination, attempt, cluster, topic)
-    SELECT id, job, dead_letter, revision, destination, attempt, cluster, topic FROM replays ORDER BY id;
+-- Nobody asks for the key of what has been sent.
+INSERT INTO replay_plans
+    (id, job, dead_letter, revision, destination, attempt, cluster, topic, size, message_key)
+    SELECT r.id, r.job, r.dead_letter, r.revision, r.destination, r.attempt, r.cluster, r.topic, d.size,
+        CASE WHEN r.stage = 'ended' THEN NULL
+        WHEN r.revision = 0 THEN (SELECT b.message_key FROM bodies b WHERE b.dead_letter = r.dead_letter)
+        ELSE (SELECT v.message_key FROM revisions v
+            WHERE v.dead_letter = r.dead_letter AND v.number = r.revision) END
+    FROM replays r JOIN dead_letters d ON d.id = r.dead_letter ORDER BY r.id;
 INSERT INTO replay_names (name)
     SELECT job FROM replays UNION SELECT cluster FROM replays UNION
     SELECT topic FROM replays WHERE topic IS NOT NULL;
@@ -53,7 +63,7 @@ INSERT INTO replay_states
 DROP TABLE replays;
 CREATE VIEW replays AS
     SELECT s.number, p.id, p.job, p.dead_letter, p.revision, p.destination, p.attempt, p.cluster, p.topic,
-        s.state, s.stage, s.detail, s.updated_at_ms, s.partition, s.log_offset,
+        p.message_key, p.size, s.state, s.stage, s.detail, s.updated_at_ms, s.partition, s.log_offset,
         s.job AS job_number, s.cluster AS cluster_number, s.topic AS topic_number
     FROM replay_plans p JOIN replay_states s ON s.number = p.number;
 

@@ -35,11 +35,10 @@ impl Store {
             .map(|replay| (replay.dead_letter, replay.revision))
             .collect();
         let mut revisions = self.messages_of(&edited).await?;
-        let mut originals = self.originals(replays).await?.into_iter().peekable();
+        let mut originals = self.originals(replays).await?;
         let mut contents = Vec::with_capacity(replays.len());
         for replay in replays {
-            let id = replay.dead_letter.0;
-            let Some(row) = originals.next_if(|row| row.id == id) else {
+            let Some(row) = originals.remove(&replay.dead_letter.0) else {
                 contents.push(None);
                 continue;
             };
@@ -53,19 +52,22 @@ impl Store {
         Ok(contents)
     }
 
-    /// In the order of their replays.
-    async fn originals(&self, replays: &[&Replay]) -> Result<Vec<OriginalRow>, StoreError> {
+    async fn originals(
+        &self,
+        replays: &[&Replay],
+    ) -> Result<HashMap<i64, OriginalRow>, StoreError> {
         let ids: Vec<DeadLetterId> = replays.iter().map(|replay| replay.dead_letter).collect();
         let query = format!(
             "SELECT d.id, d.cluster, {POSITION_COLUMNS}, \
              b.message_key, b.body, b.headers, b.properties, b.decoded \
              FROM json_each(?) wanted CROSS JOIN dead_letters d ON d.id = wanted.value \
-             CROSS JOIN bodies b ON b.dead_letter = wanted.value ORDER BY wanted.key"
+             CROSS JOIN bodies b ON b.dead_letter = wanted.value"
         );
-        let rows = sqlx::query_as(sqlx::AssertSqlSafe(query))
+        let rows: Vec<OriginalRow> = sqlx::query_as(sqlx::AssertSqlSafe(query))
             .bind(json(&ids)?)
-            .fetch_all(&self.reader);
-        Ok(rows.await?)
+            .fetch_all(&self.reader)
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
 
     async fn messages_of(

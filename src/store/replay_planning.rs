@@ -262,10 +262,15 @@ async fn insert(
     .execute(&mut **transaction)
     .await?;
     sqlx::query(
-        "INSERT INTO replay_plans (id, job, dead_letter, revision, destination, cluster, topic, attempt) \
-         SELECT value ->> 0, ?2, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
-         (SELECT COALESCE(MAX(p.attempt), 0) + 1 FROM replay_plans p WHERE p.dead_letter = value ->> 1) \
-         FROM json_each(?1) ORDER BY key",
+        "INSERT INTO replay_plans (id, job, dead_letter, revision, destination, cluster, topic, attempt, \
+         message_key, size) \
+         SELECT value ->> 0, ?2, d.id, value ->> 2, value ->> 3, value ->> 4, value ->> 5, \
+         (SELECT COALESCE(MAX(p.attempt), 0) + 1 FROM replay_plans p WHERE p.dead_letter = d.id), \
+         CASE value ->> 2 WHEN 0 \
+         THEN (SELECT b.message_key FROM bodies b WHERE b.dead_letter = d.id) \
+         ELSE (SELECT v.message_key FROM revisions v \
+         WHERE v.dead_letter = d.id AND v.number = value ->> 2) END, d.size \
+         FROM json_each(?1) CROSS JOIN dead_letters d ON d.id = value ->> 1 ORDER BY key",
     )
     .bind(&planned)
     .bind(&job)

@@ -62,7 +62,8 @@ fn statement(rows: usize, moves: bool) -> String {
     let values = vec!["(?, ?, ?, ?, ?)"; rows].join(", ");
     let stage = if moves { ", stage = ?" } else { "" };
     // The list is the outer loop: each row is found by its number. Whoever meets an error gives the transaction up,
-    // so `OR FAIL`: otherwise SQLite keeps a copy of every page to undo the statement alone.
+    // so `OR FAIL`: otherwise SQLite keeps a copy of every page to undo the statement alone. The `+` hides the state from
+    // the partial indexes: SQLite would plan anew with each value that one of them might be about.
     let mut sql = format!(
         "WITH changed (number, detail, partition, log_offset, old_time) AS (VALUES {values}) "
     );
@@ -71,7 +72,7 @@ fn statement(rows: usize, moves: bool) -> String {
         "UPDATE OR FAIL replay_states SET detail = changed.detail, partition = changed.partition, \
          log_offset = changed.log_offset, state = ?, updated_at_ms = ?{stage} \
          FROM changed WHERE replay_states.number = changed.number \
-         AND replay_states.state = ? AND replay_states.updated_at_ms = changed.old_time"
+         AND +replay_states.state = ? AND replay_states.updated_at_ms = changed.old_time"
     );
     sql
 }

@@ -15,12 +15,6 @@ use crate::domain::{
 /// IDs in one `IN (…)` list.
 const IDS_OF_A_QUERY: usize = 500;
 
-/// The key of the revision that the replay `r` sends.
-const REPLAY_KEY: &str = "CASE r.revision WHEN 0 \
-     THEN (SELECT b.message_key FROM bodies b WHERE b.dead_letter = r.dead_letter) \
-     ELSE (SELECT v.message_key FROM revisions v \
-     WHERE v.dead_letter = r.dead_letter AND v.number = r.revision) END";
-
 /// What a plan needs to know of a dead letter.
 #[derive(Clone, Debug)]
 pub struct ReplayCandidate {
@@ -88,12 +82,11 @@ impl Store {
         after: Option<ReplayNumber>,
         limit: u32,
     ) -> Result<Vec<PlannedReplay>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(format!(
+        let mut query = QueryBuilder::<Sqlite>::new(
             "SELECT id, number, dead_letter, revision, destination, attempt, updated_at_ms, \
-             {REPLAY_KEY} AS message_key, \
-             (SELECT d.size FROM dead_letters d WHERE d.id = r.dead_letter) AS size \
-             FROM replays r WHERE stage = 'to_send' AND state = 'planned' AND job_number = "
-        ));
+             message_key, size \
+             FROM replays WHERE stage = 'to_send' AND state = 'planned' AND job_number = ",
+        );
         push_number_of(&mut query, &job.to_string());
         query.push(" AND cluster_number = ");
         push_number_of(&mut query, cluster.as_str());
@@ -157,27 +150,15 @@ impl Store {
         replay: &Replay,
         topic: &TopicName,
     ) -> Result<Vec<ReplayId>, StoreError> {
-        let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT {REPLAY_KEY} FROM replays r WHERE r.id = "
-        ));
-        query.push_bind(replay.id.to_string());
-        let key: Option<Option<Vec<u8>>> = query
-            .build_query_scalar()
-            .fetch_optional(&self.reader)
-            .await?;
-        let Some(key) = key.flatten() else {
-            return Ok(Vec::new());
-        };
-        let mut query = QueryBuilder::<Sqlite>::new(format!(
-            "SELECT r.id FROM replays r WHERE {REPLAY_KEY} = "
-        ));
-        query
-            .push_bind(key)
-            .push(" AND r.stage = 'to_send' AND r.state = 'planned' AND r.topic = ")
-            .push_bind(topic.as_str().to_owned())
-            .push(" AND r.job_number = ");
+        let mut query = QueryBuilder::<Sqlite>::new(
+            "SELECT id FROM replays WHERE stage = 'to_send' AND state = 'planned' AND message_key = \
+             (SELECT message_key FROM replay_plans WHERE number = ",
+        );
+        query.push_bind(replay.number.0).push(") AND topic = ");
+        query.push_bind(topic.as_str().to_owned());
+        query.push(" AND job_number = ");
         push_number_of(&mut query, &replay.job.to_string());
-        query.push(" ORDER BY r.number");
+        query.push(" ORDER BY number");
         let ids: Vec<String> = query.build_query_scalar().fetch_all(&self.reader).await?;
         Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
     }

@@ -75,8 +75,8 @@ async fn replay(store: &Store, id: i64, state: ReplayStateName) {
     .await
     .unwrap();
     for statement in [
-        "INSERT INTO replay_plans (number, id, job, dead_letter, revision, destination, attempt, cluster) \
-         VALUES (?1, 'r' || ?1, ?2, ?1, 0, '{}', 1, 'c')",
+        "INSERT INTO replay_plans (number, id, job, dead_letter, revision, destination, attempt, cluster, size) \
+         VALUES (?1, 'r' || ?1, ?2, ?1, 0, '{}', 1, 'c', 1)",
         "INSERT INTO replay_states (number, dead_letter, job, cluster, state, stage, detail, updated_at_ms) \
          VALUES (?1, ?1, 1, 2, ?3, 'ended', '{}', 0)",
     ] {
