@@ -102,3 +102,6 @@ const fn place_of(state: &ReplayState) -> Option<Landing> {
 pub(super) fn encode(state: &ReplayState) -> Result<String, StoreError> {
     serde_json::to_string(state).map_err(StoreError::corrupt("the state of a replay"))
 }
+
+#[cfg(test)]
+mod tests;

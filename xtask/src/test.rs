@@ -28,6 +28,9 @@ const CARGO_DENY: &str = "0.20.2";
 const CARGO_MACHETE: &str = "0.9.2";
 /// Far more than the tests take once everything is compiled, and on an empty machine still enough.
 const TEST_LIMIT: &str = "40m";
+/// Tests mostly wait for brokers: with one a core the machine is idle half of the time.
+const TESTS_AT_ONCE: &str = "4";
+
 /// The programs that tests start.
 const PROGRAMS: [(&str, &str); 3] = [
     ("REDRIVE_TEST_CHROMEDRIVER", "/usr/bin/chromedriver"),
@@ -194,6 +197,7 @@ fn run_tests(workspace: &Workspace, report: &mut Report) {
     if let Some(brokers) = report.needed("start brokers", start) {
         tests.envs(brokers.variables());
     }
+    tests.env("RUST_TEST_THREADS", TESTS_AT_ONCE);
     tests.args(["--", "--skip", KAFKA_CLUSTER_TESTS]);
     tests.args(["--skip", RABBITMQ_CLUSTER_TESTS]);
     report.tests(&mut tests);
