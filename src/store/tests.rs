@@ -381,34 +381,6 @@ async fn what_waits_in_a_dlq_and_when_a_group_died_are_counted_as_they_change() 
             .unwrap();
         assert_eq!(depth().await.1, waiting, "{status}");
     }
-    // Replays count theirs once a batch.
-    let all = job(&[ids[0].id, ids[1].id, ids[2].id]);
-    let planned = store.create_job(&all, &entry()).await.unwrap().planned;
-    let counted = async || {
-        let sql = "SELECT open, replaying FROM failure_groups";
-        let (open, replaying): (i64, i64) =
-            sqlx::query_as(sql).fetch_one(&store.reader).await.unwrap();
-        (depth().await.1, open, replaying)
-    };
-    assert_eq!(counted().await, (3, 0, 3));
-    let at = NOW;
-    let begun = |id| {
-        let (high_watermark, topic_id) = (None, None);
-        let sending = ReplayEvent::Sending {
-            at,
-            high_watermark,
-            topic_id,
-        };
-        (id, sending)
-    };
-    let sent = |id| (id, ReplayEvent::Confirmed { at, landing: None });
-    let begun = planned.iter().copied().map(begun).collect();
-    store.advance_replays(begun, at).await.unwrap();
-    let sent: Vec<_> = planned.iter().copied().map(sent).collect();
-    store.advance_replays(sent[..2].to_vec(), at).await.unwrap();
-    assert_eq!(counted().await, (1, 0, 1));
-    store.advance_replays(sent[2..].to_vec(), at).await.unwrap();
-    assert_eq!(counted().await, (0, 0, 0));
     let hour = std::time::Duration::from_hours(1);
     let span = (NOW.minus(hour), NOW.plus(hour));
     let group = "v1:1".into();

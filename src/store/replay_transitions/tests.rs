@@ -347,3 +347,35 @@ async fn only_what_is_planned_is_cancelled_and_the_audit_names_it() {
     assert_eq!(frozen[0]["dead_letter"], serde_json::json!(ids[0]));
     assert_eq!(frozen[1]["replay"], serde_json::json!(replays[1]));
 }
+
+#[tokio::test]
+async fn what_replays_bring_back_is_counted_once_a_batch() {
+    let fixture = fixture().await;
+    let store = &fixture.store;
+    let letters = index(store, &[0, 1, 2]).await;
+    let letters: Vec<DeadLetterId> = letters.iter().map(|letter| letter.id).collect();
+    let planned = store.create_job(&job(&letters), &entry()).await;
+    let planned = planned.unwrap().planned;
+    let counted = async || {
+        let sql = "SELECT open, replaying FROM failure_groups";
+        let (open, replaying): (i64, i64) =
+            sqlx::query_as(sql).fetch_one(&store.reader).await.unwrap();
+        let depths = store.dlq_depths().await.unwrap();
+        (depths[0].open, open, replaying)
+    };
+    assert_eq!(counted().await, (3, 0, 3));
+    let sent = ReplayEvent::Confirmed {
+        at: NOW,
+        landing: None,
+    };
+    let all =
+        |ids: &[ReplayId], event: &ReplayEvent| ids.iter().map(|id| (*id, event.clone())).collect();
+    store
+        .advance_replays(all(&planned, &sending()), NOW)
+        .await
+        .unwrap();
+    for (ids, left) in [(&planned[..2], 1), (&planned[2..], 0)] {
+        store.advance_replays(all(ids, &sent), NOW).await.unwrap();
+        assert_eq!(counted().await, (left, 0, i64::try_from(left).unwrap()));
+    }
+}
