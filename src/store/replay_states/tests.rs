@@ -113,7 +113,7 @@ async fn the_replays_of_an_earlier_store_are_what_they_were() {
 async fn a_batch_of_any_size_changes_what_is_in_it_and_nothing_else() {
     let fixture = fixture().await;
     let store = &fixture.store;
-    let most = MANY as i64 + 10;
+    let most = i64::try_from(MANY).unwrap() + 10;
     let letters = index(store, &(0..most).collect::<Vec<_>>()).await;
     let letters: Vec<DeadLetterId> = letters.iter().map(|letter| letter.id).collect();
     let job = job(&letters);

@@ -11,7 +11,7 @@ use redrive::dialects::{
 };
 use redrive::domain::{
     Custody, DeadLetterStatus, Decoded, EXPORT_FORMAT, ExportedDeadLetter, Header, HeaderValue,
-    Message, NewDeadLetter, Position, System, Timestamp,
+    LastDeath, Message, NewDeadLetter, Position, System, Timestamp,
 };
 
 use crate::letters;
@@ -49,7 +49,7 @@ fn is_bounded_and_storable(decoded: &Decoded) {
         let title = title_of_dialect(&hop.dialect);
         assert_ne!(title, hop.dialect, "a hop of no known dialect");
     }
-    if let Some(error) = previous_error(decoded) {
+    if let Some(error) = previous_error(&LastDeath::from(decoded)) {
         assert!(error.len() <= 2 * 1024);
         serde_json::from_str::<serde_json::Value>(&error).expect("it is JSON");
     }
