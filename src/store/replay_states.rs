@@ -1,8 +1,6 @@
 //! The states of replays as rows. Thousands are written a second, so values are bound to statements of two sizes
 //! and no more columns change than must: a column that is not named costs its indexes nothing.
 
-use std::fmt::Write as _;
-
 use sqlx::{AssertSqlSafe, Sqlite, Transaction};
 
 use super::StoreError;
@@ -64,17 +62,13 @@ fn statement(rows: usize, moves: bool) -> String {
     // The list is the outer loop: each row is found by its number. Whoever meets an error gives the transaction up,
     // so `OR FAIL`: otherwise SQLite keeps a copy of every page to undo the statement alone. The `+` hides the state from
     // the partial indexes: SQLite would plan anew with each value that one of them might be about.
-    let mut sql = format!(
-        "WITH changed (number, detail, partition, log_offset, old_time) AS (VALUES {values}) "
-    );
-    let _ = write!(
-        sql,
-        "UPDATE OR FAIL replay_states SET detail = changed.detail, partition = changed.partition, \
+    format!(
+        "WITH changed (number, detail, partition, log_offset, old_time) AS (VALUES {values}) \
+         UPDATE OR FAIL replay_states SET detail = changed.detail, partition = changed.partition, \
          log_offset = changed.log_offset, state = ?, updated_at_ms = ?{stage} \
          FROM changed WHERE replay_states.number = changed.number \
          AND +replay_states.state = ? AND replay_states.updated_at_ms = changed.old_time"
-    );
-    sql
+    )
 }
 
 /// What the large indexes of the states hang on (migration 0174).

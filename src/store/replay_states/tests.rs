@@ -113,7 +113,7 @@ async fn the_replays_of_an_earlier_store_are_what_they_were() {
 async fn a_batch_of_any_size_changes_what_is_in_it_and_nothing_else() {
     let fixture = fixture().await;
     let store = &fixture.store;
-    let most = i64::try_from(MANY).unwrap() + 10;
+    let most = i64::try_from(MANY + FEW).unwrap();
     let letters = index(store, &(0..most).collect::<Vec<_>>()).await;
     let letters: Vec<DeadLetterId> = letters.iter().map(|letter| letter.id).collect();
     let job = job(&letters);
@@ -123,7 +123,7 @@ async fn a_batch_of_any_size_changes_what_is_in_it_and_nothing_else() {
         high_watermark: None,
         topic_id: None,
     };
-    // All but the last, then the last: of a statement for many, one for few, and one for a single row.
+    // All but the last by a full statement for many and one for few that is filled up; then the last alone.
     let (last, others) = planned.split_last().unwrap();
     let events = |ids: &[ReplayId]| ids.iter().map(|id| (*id, event.clone())).collect();
     for (ids, sending) in [(others, others.len()), (&[*last], planned.len())] {

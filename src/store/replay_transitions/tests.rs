@@ -1,8 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::domain::{Brake, NewDeadLetter, PassedBy};
-use crate::domain::{Landing, Offset, Partition, ReplayState};
+use crate::domain::{Brake, Landing, NewDeadLetter, Offset, Partition, PassedBy, ReplayState};
 use crate::store::tests::{NOW, cursor, entry, fixture, group, index, job, kafka_letter};
 use crate::store::{AuditFilter, PageRequest, Replayed};
 
